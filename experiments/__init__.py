@@ -1,0 +1,1 @@
+"""What is measured, and how: plans, servers, load, trials, results."""

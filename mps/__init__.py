@@ -1,0 +1,1 @@
+"""The GPU, its MPS control daemon, and the command-line doors (`python -m mps.run`)."""
