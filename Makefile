@@ -1,0 +1,69 @@
+# Two commands do everything on a fresh machine: `make run` (the main job) and `make test`.
+# Every target can be repeated: what is there and up to date is left alone.
+
+VENV ?= .venv
+PYTHON ?= python3
+PY := $(VENV)/bin/python
+# Extra arguments for pip, e.g. PIP_ARGS='--extra-index-url https://download.pytorch.org/whl/cpu'
+PIP_ARGS ?=
+# Checkpoints to archive: a folder or a hub id. Empty: full-size architectures with random weights.
+BERT ?=
+RESNET50 ?=
+# Options for the sweep, e.g. ARGS='--model resnet50 --workers 1'
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup mar run serve stop test test-fast lint format bench lock clean
+
+help: ## Show the targets
+	@echo "make run     the main job: set up, archive, sweep workers x batch size, print the table"
+	@echo "make test    run all tests"
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(VENV)/.ready ## Build .venv with everything pinned, a Java runtime included
+
+$(VENV)/.ready: requirements.lock scripts/torchserve.py
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	@echo "setup: building $(VENV) (about a minute with a warm package cache; torch is large)"
+	@$(PYTHON) -m venv $(VENV) || { echo "setup: python3 has no venv; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.lock
+	@$(PY) scripts/torchserve.py --install
+	@touch $@
+	@echo "setup: ready"
+
+mar: setup ## Build model_store/bert.mar and resnet50.mar (BERT=, RESNET50=: folder or hub id)
+	@$(PY) -m handlers.archives $(if $(BERT),--bert '$(BERT)') $(if $(RESNET50),--resnet50 '$(RESNET50)')
+
+run: mar ## The main job: sweep BERT over workers x batch size (ARGS=: options of mps.run)
+	@$(PY) -m mps.run $(ARGS)
+
+serve: mar ## Serve both models on 127.0.0.1:8080 (torchserve --start)
+	@$(VENV)/bin/torchserve --start
+
+stop: ## Stop what `make serve` started
+	@$(VENV)/bin/torchserve --stop
+
+test: setup ## All tests: the fast ones, then those with a real TorchServe
+	@$(PY) -m pytest -q
+
+test-fast: setup ## The fast tests only
+	@$(PY) -m pytest -q -m 'not integration'
+
+lint: setup ## ruff and mypy --strict
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+
+format: setup ## Let ruff format and fix
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix .
+
+bench: setup ## Compare our load generator with wrk (needs nginx and wrk)
+	@$(PY) -m benchmarks.load_generator
+
+lock: ## Write requirements.lock anew from pyproject.toml
+	@$(PYTHON) scripts/lock.py > requirements.lock.new && mv requirements.lock.new requirements.lock
+
+clean: ## Remove the venv and built archives (results stay)
+	@rm -rf $(VENV) model_store/*.mar .mypy_cache .ruff_cache .pytest_cache

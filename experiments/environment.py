@@ -1,0 +1,99 @@
+"""Where a result was measured: machine, versions, commit, command. Read once, at the start of a run."""
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from experiments.java import find_java
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("torch", "transformers", "tokenizers", "torchserve", "numpy", "pillow", "uvloop", "httptools")
+
+
+def describe(command: list[str], seed: int) -> dict[str, Any]:
+    """Everything about this machine and program that a figure may depend on, as JSON-ready values."""
+    return {
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(command),
+        "seed": seed,
+        "cpu": {"model": cpu_model(), "cores": usable_cores(), "logical_cores": psutil.cpu_count()},
+        "memory_bytes": psutil.virtual_memory().total,
+        "gpus": gpus(),
+        "os": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "java": _first_line([str(find_java()), "-version"]),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": bool(_git("status", "--porcelain")),
+        "torchserve_env": {key: value for key, value in os.environ.items() if key.startswith("TS_")},
+        "load_average_1min": os.getloadavg()[0],
+    }
+
+
+def usable_cores() -> int:
+    """The cores this process may run on: what containers and taskset leave of the machine's."""
+    return len(os.sched_getaffinity(0))
+
+
+def cpu_model() -> str:
+    """The processor's name as the kernel tells it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
+
+
+def gpus() -> list[dict[str, str]]:
+    """Name, driver and memory of each NVIDIA GPU, empty where there is none."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    printed = _run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"])
+    rows = [line.split(", ") for line in (printed or "").splitlines()]
+    return [dict(zip(("name", "driver", "memory"), row, strict=True)) for row in rows if len(row) == 3]
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What changed between two descriptions that makes their figures hard to compare."""
+    keys = ("cpu", "gpus", "versions", "python", "java", "git_commit")
+    return [f"{key}: {before.get(key)} -> {now[key]}" for key in keys if before.get(key) != now[key]]
+
+
+def _version(package: str) -> str | None:
+    with suppress(PackageNotFoundError):
+        return version(package)
+    return None
+
+
+def _git(*arguments: str) -> str | None:
+    return _run(["git", "-C", str(ROOT), *arguments])
+
+
+def _first_line(command: list[str]) -> str | None:
+    printed = _run(command, stderr=True)
+    return printed.splitlines()[0] if printed else None
+
+
+def _run(command: list[str], stderr: bool = False) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode != 0:
+        return None
+    return (done.stderr if stderr else done.stdout).strip()
+
+
+def python_command(module: str, arguments: list[str]) -> list[str]:
+    """The command as the user typed it, to be shown and repeated."""
+    return [Path(sys.executable).name, "-m", module, *arguments]

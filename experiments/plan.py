@@ -1,0 +1,180 @@
+"""What was asked for, and the ordered list of trials that answers it.
+
+A Plan is plain data: read from options or a YAML file, written to plan.json, expanded into Trials by
+a pure and seeded function. Nothing here touches a server, a clock or a disk.
+"""
+
+import dataclasses
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from experiments.errors import UsageError
+
+# A worker that finds a full queue fills its batch at once; two requests per slot keep the queue full
+# while every worker has a batch in flight, without the needless waiting that more would add.
+REQUESTS_IN_FLIGHT_PER_SLOT = 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cell:
+    """One configuration that is compared with the others."""
+
+    model: str
+    workers: int
+    batch_size: int
+    batch_delay_ms: int
+
+    def __str__(self) -> str:
+        workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+        return f"{self.model}, {workers}, batch size {self.batch_size}"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Closed-loop traffic: `connections` requests in flight, for `duration_s` or a number of `requests`."""
+
+    connections: int
+    duration_s: float | None
+    requests: int | None
+    warm_up_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One measurement of one cell. `run` counts from 1, `position` is its place in the order from 0."""
+
+    cell: Cell
+    load: Load
+    run: int
+    position: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A sweep over workers x batch sizes. Raises UsageError where it makes no sense.
+
+    `concurrency` None means two requests in flight for every slot of every worker's batch.
+    `requests` takes the place of `duration_s` when it is given.
+    """
+
+    model: str = "bert"
+    workers: tuple[int, ...] = (1, 2)
+    batch_size: tuple[int, ...] = (1, 4, 8)
+    batch_delay_ms: int = 10
+    concurrency: int | None = None
+    duration_s: float | None = 4.0
+    requests: int | None = None
+    warm_up_s: float = 1.5
+    runs: int = 5
+    seed: int = 0
+    interleave: bool = False
+    input: str | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        _check_at_least(1, "workers", *self.workers)
+        _check_at_least(1, "batch-size", *self.batch_size)
+        # TorchServe 0.12.0 caps batches at 2 when max_batch_delay is 0 or negative.
+        _check_at_least(1, "batch-delay", self.batch_delay_ms)
+        _check_at_least(1, "runs", self.runs)
+        if self.concurrency is not None:
+            _check_at_least(1, "concurrency", self.concurrency)
+        if self.requests is not None:
+            _check_at_least(1, "requests", self.requests)
+        if (self.requests is None) == (self.duration_s is None):
+            raise UsageError("give either --requests or --duration, not both and not neither")
+        if self.duration_s is not None and not 0 < self.duration_s < float("inf"):
+            raise UsageError(f"--duration must be above 0 seconds, not {self.duration_s:g}")
+        if not 0 <= self.warm_up_s < float("inf"):
+            raise UsageError(f"--warm-up must be 0 or more seconds, not {self.warm_up_s:g}")
+
+    def cells(self) -> list[Cell]:
+        """Every configuration once, in the order in which tables show them."""
+        grid = product(dict.fromkeys(self.workers), dict.fromkeys(self.batch_size))
+        return [Cell(self.model, workers, batch, self.batch_delay_ms) for workers, batch in grid]
+
+    def trials(self) -> list[Trial]:
+        """Every run of every cell, in the order in which they are measured.
+
+        Cells come in seeded random order, those with the same number of workers together (on a CPU a
+        change of it restarts the server). By default a cell's runs follow each other, so that its
+        model is loaded once; `interleave` goes through all cells once per run, so that drift of the
+        machine falls on all cells alike, at the price of loading the model for every trial.
+        """
+        order = random.Random(self.seed)
+        if self.interleave:
+            visits = [(cell, run) for run in self._runs() for cell in self._shuffled(order)]
+        else:
+            visits = [(cell, run) for cell in self._shuffled(order) for run in self._runs()]
+        return [
+            Trial(cell, self.load_of(cell), run, position, order.randrange(2**31))
+            for position, (cell, run) in enumerate(visits)
+        ]
+
+    def load_of(self, cell: Cell) -> Load:
+        """The traffic that `cell` gets."""
+        connections = self.concurrency or REQUESTS_IN_FLIGHT_PER_SLOT * cell.workers * cell.batch_size
+        return Load(connections, self.duration_s, self.requests, self.warm_up_s)
+
+    def _runs(self) -> range:
+        return range(1, self.runs + 1)
+
+    def _shuffled(self, order: random.Random) -> list[Cell]:
+        groups = list(dict.fromkeys(self.workers))
+        order.shuffle(groups)
+        shuffled = []
+        for workers in groups:
+            group = [cell for cell in self.cells() if cell.workers == workers]
+            order.shuffle(group)
+            shuffled += group
+        return shuffled
+
+
+def plan_from(values: Mapping[str, Any]) -> Plan:
+    """A Plan from a YAML file's or a plan.json's mapping. Raises UsageError for an unknown key or type.
+
+    A single number stands for a list of one; `requests` without `duration_s` replaces the default duration.
+    """
+    known = {f.name for f in dataclasses.fields(Plan)}
+    if unknown := sorted(set(values) - known):
+        raise UsageError(f"unknown plan key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+    arguments = dict(values)
+    for key in ("workers", "batch_size"):
+        if key in arguments:
+            arguments[key] = _whole_numbers(key, arguments[key])
+    for key in ("batch_delay_ms", "concurrency", "requests", "runs", "seed"):
+        if arguments.get(key) is not None:
+            (arguments[key],) = _whole_numbers(key, [arguments[key]])
+    for key in ("duration_s", "warm_up_s"):
+        if arguments.get(key) is not None and not _is_number(arguments[key]):
+            raise UsageError(f"plan key {key!r} must be a number of seconds, not {arguments[key]!r}")
+    for key in ("model", "input"):
+        if arguments.get(key) is not None and not isinstance(arguments[key], str):
+            raise UsageError(f"plan key {key!r} must be text, not {arguments[key]!r}")
+    if not isinstance(arguments.get("interleave", False), bool):
+        raise UsageError(f"plan key 'interleave' must be true or false, not {arguments['interleave']!r}")
+    if arguments.get("requests") is not None and "duration_s" not in arguments:
+        arguments["duration_s"] = None
+    return Plan(**arguments)
+
+
+def _whole_numbers(key: str, value: Any) -> tuple[int, ...]:
+    numbers = value if isinstance(value, list | tuple) else [value]
+    if not numbers or any(isinstance(n, bool) or not isinstance(n, int) for n in numbers):
+        raise UsageError(f"plan key {key!r} must hold whole numbers, not {value!r}")
+    return tuple(numbers)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_at_least(least: int, option: str, *values: int) -> None:
+    if not values:
+        raise UsageError(f"--{option} needs at least one value")
+    for value in values:
+        if value < least:
+            raise UsageError(f"--{option} must be {least} or more, not {value}")

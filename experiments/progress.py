@@ -1,0 +1,76 @@
+"""What the user sees while a campaign runs: one live line on a terminal, one line a trial elsewhere."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.status import Status
+
+from experiments.plan import Trial
+from experiments.results import TrialResult
+
+LOADING_S = 6.0  # a model's load, for the first estimate; after the first cell the clock knows better
+
+
+class ConsoleProgress:
+    """Tells the cell, the run and the time left; a context manager, so that the live line is taken away."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = Status("", console=console) if console.is_terminal else None
+        self._todo = 0
+        self._finished = 0
+        self._estimate_s = 0.0
+        self._started_s = time.monotonic()
+
+    def __enter__(self) -> "ConsoleProgress":
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status:
+            self._status.stop()
+
+    def planned(self, todo: Sequence[Trial], done: int) -> None:
+        self._todo = len(todo)
+        cells = len({trial.cell for trial in todo})
+        measuring_s = sum(trial.load.warm_up_s + (trial.load.duration_s or 5.0) for trial in todo)
+        self._estimate_s = measuring_s + cells * LOADING_S
+        kept = f" ({done} are there already)" if done else ""
+        self._console.print(f"{self._todo} trials of {cells} cells{kept}, about {_clock(self._estimate_s)}")
+
+    def loading(self, trial: Trial) -> None:
+        self._show(f"{trial.cell}: loading the model")
+
+    def measuring(self, trial: Trial) -> None:
+        self._show(f"{trial.cell}: run {trial.run}")
+
+    def finished(self, result: TrialResult) -> None:
+        self._finished += 1
+        trial = result.trial
+        said = (
+            f"{result.throughput_rps:8.2f} requests/s" if result.valid else "INVALID: " + result.problems[0]
+        )
+        counter = f"[{self._finished:>{len(str(self._todo))}}/{self._todo}]"
+        self._console.print(f"{counter} {trial.cell}, run {trial.run}: {said}", markup=False, highlight=False)
+
+    def _show(self, doing: str) -> None:
+        if self._status:
+            left = f"{self._finished + 1} of {self._todo}, {_clock(self._left_s())} left"
+            self._status.update(f"{doing} ({left})")
+
+    def _left_s(self) -> float:
+        """By the pace so far, once there is one; the plan's arithmetic before."""
+        spent_s = time.monotonic() - self._started_s
+        if self._finished < 3:
+            return max(0.0, self._estimate_s - spent_s)
+        return spent_s / self._finished * (self._todo - self._finished)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

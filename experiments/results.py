@@ -1,0 +1,242 @@
+"""The files of a results folder: their names, their schema, how they are written and read.
+
+    plan.json           what was asked
+    environment.json    where it was measured
+    trials.jsonl        one line a trial, appended and flushed before the next trial starts
+    requests/NNNN.npz   start, end and status of every request of trial NNNN, compressed
+    summary.csv         one line a cell, rebuilt from trials.jsonl at any time
+
+Nothing here measures. Numbers are compared and judged elsewhere.
+"""
+
+import dataclasses
+import fcntl
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.errors import ExperimentError, UsageError
+from experiments.load import LoadResult
+from experiments.plan import Cell, Load, Plan, Trial, plan_from
+
+SCHEMA_VERSION = 1
+PERCENTILES = (50, 95, 99)
+CELL_COLUMNS = [f.name for f in dataclasses.fields(Cell)]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What one trial gave. Valid when `problems` is empty; figures of an invalid trial are not a result.
+
+    `latency_ms` maps "p50", "p95", "p99" to milliseconds; it is empty when nothing was answered.
+    `answers` came inside the measured window; `statuses` counts every answer, those of warm-up and drain included. `torch_threads` is each
+    worker's share of the cores.
+    """
+
+    trial: Trial
+    started_at: str
+    throughput_rps: float
+    latency_ms: Mapping[str, float]
+    answers: int
+    window_s: float
+    statuses: Mapping[str, int]
+    lost_connections: int
+    client_cpu_us_per_request: float | None
+    torch_threads: int
+    worker_pids: Sequence[int]
+    problems: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def valid(self) -> bool:
+        """Whether its figures may be used."""
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of trials.jsonl: the trial's cell and load flattened into it."""
+        trial = self.trial
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "trial"}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            **dataclasses.asdict(trial.cell),
+            **dataclasses.asdict(trial.load),
+            "run": trial.run,
+            "position": trial.position,
+            "seed": trial.seed,
+            **own,
+            "valid": self.valid,
+        }
+
+
+def trial_result_from(line: Mapping[str, Any]) -> TrialResult:
+    """The inverse of TrialResult.to_json. Raises ExperimentError for another schema version."""
+    if line.get("schema_version") != SCHEMA_VERSION:
+        raise ExperimentError(
+            f"trials.jsonl has schema version {line.get('schema_version')}, this program reads "
+            f"{SCHEMA_VERSION}: use the version of torchserve-mps that wrote it"
+        )
+    parts = {kind: {f.name: line[f.name] for f in dataclasses.fields(kind)} for kind in (Cell, Load)}
+    trial = Trial(
+        Cell(**parts[Cell]),
+        Load(**parts[Load]),
+        run=line["run"],
+        position=line["position"],
+        seed=line["seed"],
+    )
+    own = {f.name: line[f.name] for f in dataclasses.fields(TrialResult) if f.name != "trial"}
+    return TrialResult(trial=trial, **own)
+
+
+def create(folder: Path, plan: Plan, environment: Mapping[str, Any]) -> None:
+    """Makes a results folder with its plan and environment. Raises UsageError if it holds results already."""
+    if (folder / "plan.json").exists():
+        raise UsageError(f"{folder} holds results already: give another --out, or --resume {folder}")
+    try:
+        (folder / "requests").mkdir(parents=True, exist_ok=True)
+        write_json(folder / "environment.json", environment)
+        write_json(folder / "plan.json", dataclasses.asdict(plan))
+    except OSError as error:
+        raise ExperimentError(_cannot_write(folder, error)) from error
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of a results folder. Raises UsageError when it is not one."""
+    try:
+        return plan_from(json.loads((folder / "plan.json").read_text()))
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder} is not a results folder: it has no plan.json") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder}/plan.json can't be read: {error}") from error
+
+
+@contextmanager
+def open_for_append(folder: Path) -> Iterator[IO[bytes]]:
+    """trials.jsonl, locked against a second run in the same folder, a torn last line cut off."""
+    path = folder / "trials.jsonl"
+    try:
+        file = path.open("ab+")
+    except OSError as error:
+        raise ExperimentError(_cannot_write(folder, error)) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(f"another run is writing to {folder}: wait, or give another --out") from error
+        _cut_torn_line(file)
+        yield file
+
+
+def append(folder: Path, file: IO[bytes], result: TrialResult, load: LoadResult | None) -> None:
+    """Puts a finished trial on disk, its requests first: a line in trials.jsonl means all of it is there."""
+    try:
+        if load is not None:
+            _save_requests(folder / "requests" / f"{result.trial.position:04}.npz", load)
+        file.write(json.dumps(result.to_json()).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    except OSError as error:
+        raise ExperimentError(_cannot_write(folder, error)) from error
+
+
+def read_trials(folder: Path) -> list[TrialResult]:
+    """All finished trials in the order of measuring. A torn last line, left by a kill, is dropped with a
+    warning; a line damaged anywhere else raises ExperimentError."""
+    path = folder / "trials.jsonl"
+    if not path.exists():
+        return []
+    *lines, rest = path.read_bytes().split(b"\n")
+    if rest:
+        warnings.warn(f"{path}: the last line is torn and was dropped", stacklevel=2)
+    results = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            results.append(trial_result_from(json.loads(line)))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ExperimentError(
+                f"{path}, line {number} is damaged ({error!r}): remove it, then --resume measures that trial again"
+            ) from error
+    return results
+
+
+def summarise(plan: Plan, results: Sequence[TrialResult]) -> pd.DataFrame:
+    """One row a cell of the plan: the median, minimum and maximum over its valid runs.
+
+    Latency columns hold the median over the runs of each run's percentile. `errors` counts answers
+    that were not 2xx and lost connections, over all runs. A cell without a valid run has NaN figures.
+    """
+    return pd.DataFrame([_summary_row(plan, cell, results) for cell in plan.cells()])
+
+
+def write_summary(folder: Path, summary: pd.DataFrame) -> None:
+    """Writes summary.csv, whole or not at all."""
+    temporary = folder / "summary.csv.new"
+    try:
+        summary.to_csv(temporary, index=False, float_format="%.6g")
+        temporary.replace(folder / "summary.csv")
+    except OSError as error:
+        raise ExperimentError(_cannot_write(folder, error)) from error
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes a JSON file, whole or not at all."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's object. Raises OSError or ValueError."""
+    value: dict[str, Any] = json.loads(path.read_text())
+    return value
+
+
+def _summary_row(plan: Plan, cell: Cell, results: Sequence[TrialResult]) -> dict[str, Any]:
+    of_cell = [result for result in results if result.trial.cell == cell]
+    valid = [result for result in of_cell if result.valid]
+    throughputs = np.array([result.throughput_rps for result in valid] or [np.nan])
+    row = dataclasses.asdict(cell)
+    row |= {
+        "concurrency": plan.load_of(cell).connections,
+        "runs": len(valid),
+        "invalid_runs": len(of_cell) - len(valid),
+        "throughput_rps_median": float(np.median(throughputs)),
+        "throughput_rps_min": float(np.min(throughputs)),
+        "throughput_rps_max": float(np.max(throughputs)),
+    }
+    for percentile in PERCENTILES:
+        values = [result.latency_ms[f"p{percentile}"] for result in valid] or [np.nan]
+        row[f"latency_ms_p{percentile}"] = float(np.median(values))
+    row["errors"] = sum(_errors(result) for result in of_cell)
+    return row
+
+
+def _errors(result: TrialResult) -> int:
+    bad = sum(count for status, count in result.statuses.items() if not status.startswith("2"))
+    return bad + result.lost_connections
+
+
+def _save_requests(path: Path, load: LoadResult) -> None:
+    temporary = path.with_suffix(".new")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, start_s=load.start_s, end_s=load.end_s, status=load.status)
+    temporary.replace(path)
+
+
+def _cut_torn_line(file: IO[bytes]) -> None:
+    file.seek(0)
+    content = file.read()
+    file.truncate(content.rfind(b"\n") + 1)
+
+
+def _cannot_write(folder: Path, error: OSError) -> str:
+    return (
+        f"can't write results to {folder}: {error.strerror}; what was measured before is kept. "
+        f"Make room or give another --out, then go on with --resume"
+    )

@@ -1,0 +1,426 @@
+"""One TorchServe of our own: its life, its management API, and every quirk of TorchServe 0.12.0.
+
+`torchserve()` starts an instance on free loopback ports in a private temporary folder and always stops
+it, with its workers. It never touches another instance, nor the pid file that `torchserve --stop` uses.
+What load is put on it, and what is measured, lives elsewhere.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+import yaml
+
+from experiments.errors import ExperimentError, UsageError
+from experiments.instances import instance_folder, record_server
+from experiments.java import find_java
+
+LOG4J2 = Path(__file__).resolve().parent.parent / "log4j2.xml"
+MODEL = "model"  # the name under which the one registered model is served
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+# TorchServe gives a worker 120 s to start and its model 120 s to load; one more minute shows its own error.
+REGISTER_TIMEOUT_S = 300.0
+WORKERS_TIMEOUT_S = 60.0
+START_ATTEMPTS = 3  # another program can take a free port between our choice and the bind
+
+SETTINGS = {
+    "enable_model_api": "true",
+    "disable_token_authorization": "false",
+    "token_expiration_min": str(60 * 24 * 30),  # the default hour is shorter than a long sweep
+    "job_queue_size": "100000",
+    "max_request_size": str(32 * 2**20),
+    "max_response_size": str(32 * 2**20),
+    "install_py_dep_per_model": "false",
+    "metrics_mode": "prometheus",
+    "disable_system_metrics": "true",
+}
+
+
+class ServerError(ExperimentError):
+    """TorchServe did not start, did not load the model, or went away. `details`: what it printed last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """How a model is registered. `batch_delay_ms` is TorchServe's max_batch_delay, at least 1."""
+
+    archive: Path
+    workers: int
+    batch_size: int
+    batch_delay_ms: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker process as `GET /models/{name}` tells it. `status` is READY once the model is loaded."""
+
+    id: str
+    pid: int
+    status: str
+    on_gpu: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The five loopback ports of an instance."""
+
+    inference: int
+    management: int
+    metrics: int
+    grpc_inference: int
+    grpc_management: int
+
+
+class TorchServe:
+    """A running instance. Made by `torchserve()`, which also stops it."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", folder: Path, ports: Ports) -> None:
+        self.process = process
+        self.folder = folder
+        self.ports = ports
+        keys = json.loads((folder / "key_file.json").read_text())
+        self._inference_key: str = keys["inference"]["key"]
+        self._management_key: str = keys["management"]["key"]
+
+    @property
+    def predict_url(self) -> str:
+        """Where the registered model answers POST requests carrying `headers`."""
+        return f"http://127.0.0.1:{self.ports.inference}/predictions/{MODEL}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that an inference request needs."""
+        return {"Authorization": f"Bearer {self._inference_key}"}
+
+    def register(self, registration: Registration) -> list[Worker]:
+        """Loads the model and returns its workers once all of them are ready.
+
+        Raises ServerError, with what the workers printed, when they do not come up.
+        """
+        folder = _unpack(registration.archive, self.folder / "store")
+        query = {
+            "url": folder.name,
+            "model_name": MODEL,
+            "batch_size": registration.batch_size,
+            "max_batch_delay": registration.batch_delay_ms,
+            "initial_workers": registration.workers,
+            "synchronous": "true",
+            "response_timeout": 120,
+            "startup_timeout": 120,
+        }
+        mark = self._log_size()
+        answer = self._manage("POST", "/models", params=query, timeout_s=REGISTER_TIMEOUT_S)
+        if answer.status_code != 200:
+            reason = _message_of(answer)
+            raise ServerError(
+                f"TorchServe could not load {registration.archive.name} with {registration.workers} "
+                f"worker(s): {_last_error(self.log_since(mark)) or reason}",
+                details=self.log_since(mark),
+            )
+        return self.wait_for_workers(registration.workers)
+
+    def unregister(self) -> None:
+        """Removes the model; TorchServe kills its workers, so let the last answers arrive first."""
+        pids = [worker.pid for worker in self.workers()]
+        answer = self._manage("DELETE", f"/models/{MODEL}")
+        if answer.status_code != 200:
+            raise ServerError(f"TorchServe could not unregister the model: {_message_of(answer)}")
+        _wait_until_gone(pids)
+
+    def workers(self) -> list[Worker]:
+        """The workers now. On a GPU TorchServe runs nvidia-smi per worker for it: not during a trial."""
+        answer = self._manage("GET", f"/models/{MODEL}")
+        if answer.status_code != 200:
+            raise ServerError(f"TorchServe does not know the model any more: {_message_of(answer)}")
+        return [
+            Worker(str(w["id"]), int(w["pid"]), str(w["status"]), bool(w["gpu"]))
+            for w in answer.json()[0]["workers"]
+        ]
+
+    def wait_for_workers(self, count: int) -> list[Worker]:
+        """Returns the workers when `count` of them are ready; TorchServe replaces one that died.
+
+        Raises ServerError when they are not ready in WORKERS_TIMEOUT_S.
+        """
+        deadline = time.monotonic() + WORKERS_TIMEOUT_S
+        while True:
+            workers = self.workers()
+            if len(workers) == count and all(worker.status == "READY" for worker in workers):
+                return workers
+            if time.monotonic() > deadline:
+                states = ", ".join(f"worker {worker.id} is {worker.status}" for worker in workers)
+                log = self.log_since(0)
+                cause = _last_error(log) or "they printed no error"
+                raise ServerError(
+                    f"{count} worker(s) not ready after {WORKERS_TIMEOUT_S:.0f} s ({states}): {cause}", log
+                )
+            time.sleep(0.05)
+
+    def model_status(self) -> dict[str, Any]:
+        """What `GET /models/{name}` says of the registered version: batchSize, maxBatchDelay, workers…"""
+        status: dict[str, Any] = self._manage("GET", f"/models/{MODEL}").json()[0]
+        return status
+
+    def counters(self) -> dict[str, float]:
+        """TorchServe's own request, latency and queue counters of the model, from its Prometheus page.
+
+        Sums since the start: `ts_inference_requests_total`, `ts_inference_latency_microseconds`,
+        `ts_queue_latency_microseconds`. A counter that has not been touched yet is missing.
+        """
+        page = self._request("GET", f"http://127.0.0.1:{self.ports.metrics}/metrics", self._management_key)
+        return parse_counters(page.text)
+
+    def log_since(self, mark: int) -> str:
+        """What the instance and its workers printed after `mark` (0: everything), the last 16 kB of it."""
+        with (self.folder / "server.log").open("rb") as log:
+            log.seek(max(mark, self._log_size() - 16_384))
+            return log.read().decode(errors="replace")
+
+    def _log_size(self) -> int:
+        return (self.folder / "server.log").stat().st_size
+
+    def _manage(
+        self, method: str, path: str, params: Mapping[str, Any] | None = None, timeout_s: float = 60
+    ) -> requests.Response:
+        url = f"http://127.0.0.1:{self.ports.management}{path}"
+        return self._request(method, url, self._management_key, params, timeout_s)
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        key: str,
+        params: Mapping[str, Any] | None = None,
+        timeout_s: float = 60,
+    ) -> requests.Response:
+        try:
+            with requests.Session() as session:
+                session.trust_env = False  # a proxy of the environment is not for loopback
+                headers = {"Authorization": f"Bearer {key}"}
+                return session.request(method, url, headers=headers, params=params, timeout=timeout_s)
+        except requests.RequestException as error:
+            code = self.process.poll()
+            state = "it is running but does not answer" if code is None else f"it ended with code {code}"
+            raise ServerError(
+                f"TorchServe did not answer {method} {url}: {state}; its last lines are below",
+                details=self.log_since(0),
+            ) from error
+
+
+@contextmanager
+def torchserve(
+    *, env: Mapping[str, str] | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[TorchServe]:
+    """A TorchServe with no model yet, ready to register one; stopped at the end whatever happens.
+
+    `env` is added to the environment, which every worker inherits (there is none per worker);
+    `settings` is added to its config.properties. Raises ServerError when it does not come up.
+    """
+    with instance_folder() as folder:
+        server = _start(folder, dict(env or {}), dict(settings or {}))
+        try:
+            yield server
+        finally:
+            _stop(server.process)
+
+
+def _start(folder: Path, env: dict[str, str], settings: dict[str, str]) -> TorchServe:
+    for attempt in range(1, START_ATTEMPTS + 1):
+        ports = _free_ports()
+        process = _spawn(folder, ports, env, settings)
+        try:
+            _wait_until_up(process, folder, ports)
+            return TorchServe(process, folder, ports)
+        except BaseException as error:
+            _stop(process)
+            port_was_taken = isinstance(error, ServerError) and "Address already in use" in error.details
+            if not port_was_taken or attempt == START_ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _spawn(
+    folder: Path, ports: Ports, env: dict[str, str], settings: dict[str, str]
+) -> "subprocess.Popen[bytes]":
+    """Starts the Java frontend itself: torchserve's own launcher keeps one pid file for the whole machine."""
+    site = _torchserve_site()
+    store = folder / "store"
+    store.mkdir(exist_ok=True)
+    config = folder / "config.properties"
+    config.write_text(_properties(ports, store, settings))
+    command = [
+        str(find_java()),
+        f"-Dmodel_server_home={site}",
+        f"-Djava.io.tmpdir={folder}",
+        f"-Dlog4j.configurationFile={LOG4J2.as_uri()}",
+        *("-cp", f"{site}/ts/frontend/*", "org.pytorch.serve.ModelServer"),
+        *("--python", sys.executable, "-f", str(config), "-s", str(store), "-ncs"),
+    ]
+    environment = {key: value for key, value in os.environ.items() if key != "TS_CONFIG_FILE"}
+    environment |= {"TMPDIR": str(folder), "LOG_LOCATION": str(folder / "logs")} | env
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches us, and we stop it; its group is ours to kill
+        )
+    record_server(folder, process.pid)
+    return process
+
+
+def _torchserve_site() -> Path:
+    spec = find_spec("ts")
+    if spec is None or spec.origin is None:
+        raise ExperimentError("TorchServe is not installed here: run `make setup`, then use .venv/bin/python")
+    return Path(spec.origin).parent.parent
+
+
+def _properties(ports: Ports, store: Path, settings: Mapping[str, str]) -> str:
+    lines = SETTINGS | {
+        "inference_address": f"http://127.0.0.1:{ports.inference}",
+        "management_address": f"http://127.0.0.1:{ports.management}",
+        "metrics_address": f"http://127.0.0.1:{ports.metrics}",
+        "grpc_inference_address": "127.0.0.1",
+        "grpc_inference_port": str(ports.grpc_inference),
+        "grpc_management_address": "127.0.0.1",
+        "grpc_management_port": str(ports.grpc_management),
+        "model_store": str(store),
+        "allowed_urls": f"file://{store}/.*",
+    }
+    return "".join(f"{key}={value}\n" for key, value in (lines | dict(settings)).items())
+
+
+def _free_ports() -> Ports:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
+    ports = Ports(*(s.getsockname()[1] for s in sockets))
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def _wait_until_up(process: "subprocess.Popen[bytes]", folder: Path, ports: Ports) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    addresses = [("127.0.0.1", ports.inference), ("127.0.0.1", ports.management)]
+    while not all(_accepts(address) for address in addresses):
+        log = (folder / "server.log").read_text(errors="replace")
+        if process.poll() is not None:
+            cause = _last_error(log) or "it printed no reason"
+            raise ServerError(f"TorchServe ended with code {process.returncode} at its start: {cause}", log)
+        if time.monotonic() > deadline:
+            raise ServerError(f"TorchServe is not up after {START_TIMEOUT_S:.0f} s", log)
+        time.sleep(0.05)
+
+
+def _accepts(address: tuple[str, int]) -> bool:
+    try:
+        with socket.create_connection(address, timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """Asks the frontend to end, then kills its whole group; returns when none of its processes is left."""
+    family = _family(process.pid)
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_TIMEOUT_S)
+    family += _family(process.pid)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+def _wait_until_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _unpack(archive: Path, store: Path) -> Path:
+    """The archive as a folder of the store, unpacked once: TorchServe links a folder but unpacks a .mar
+    at every registration, which for BERT-base costs seconds a cell."""
+    target = store / archive.stem
+    if not target.exists():
+        try:
+            with zipfile.ZipFile(archive) as mar:
+                mar.extractall(target)
+        except FileNotFoundError as error:
+            raise UsageError(f"no archive {archive}: `make mar` builds the ones in model_store/") from error
+        except zipfile.BadZipFile as error:
+            raise UsageError(f"{archive} is not a model archive (.mar): {error}") from error
+        _refuse_fixed_workers(target, archive)
+    return target
+
+
+def _refuse_fixed_workers(folder: Path, archive: Path) -> None:
+    manifest = folder / "MAR-INF" / "MANIFEST.json"
+    if not manifest.is_file():
+        raise UsageError(f"{archive} is not a model archive: it has no MAR-INF/MANIFEST.json")
+    config = json.loads(manifest.read_text()).get("model", {}).get("configFile")
+    settings = yaml.safe_load((folder / config).read_text()) if config else None
+    fixed = {"minWorkers", "maxWorkers"} & set(settings or {})
+    if fixed:
+        raise UsageError(
+            f"{archive} sets {' and '.join(sorted(fixed))} in its {config}, which overrides the workers of "
+            "a registration: remove it and archive again"
+        )
+
+
+def parse_counters(page: str) -> dict[str, float]:
+    """The `ts_*` samples of a Prometheus page, summed over their labels."""
+    counters: dict[str, float] = {}
+    for line in page.splitlines():
+        if line.startswith("ts_"):
+            name = line.split("{")[0].split(" ")[0]
+            with suppress(ValueError):
+                counters[name] = counters.get(name, 0.0) + float(line.rsplit(" ", 1)[1])
+    return counters
+
+
+def _message_of(answer: requests.Response) -> str:
+    with suppress(ValueError, KeyError, TypeError):
+        return str(answer.json()["message"])
+    return f"status {answer.status_code}: {answer.text[:200]}"
+
+
+def _last_error(log: str) -> str:
+    """The line of a log that most likely names the cause: the last line of the last Python traceback,
+    else the last exception that Java printed."""
+    cause = ""
+    in_traceback = False
+    for line in log.splitlines():
+        text = line.split(" - ", 1)[-1] if " MODEL_LOG - " in line else line
+        if text.startswith("Traceback (most recent call last)"):
+            in_traceback = True
+        elif in_traceback and text and not text.startswith(" "):
+            in_traceback = False
+            cause = text
+        elif not cause and ("Exception" in text or "Error" in text) and not text.startswith("\t"):
+            cause = text
+    return cause.strip()

@@ -1,0 +1,277 @@
+"""`python -m mps.run`: the sweep over workers and batch sizes, from options to the table on the terminal.
+
+A door: it parses, calls experiments/, prints, and turns errors into one line and an exit code.
+"""
+
+import dataclasses
+import signal
+import sys
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+import yaml
+from handlers.archives import Provenance, read_provenance
+from rich.console import Console
+from rich.table import Table
+
+from experiments import environment, results
+from experiments.campaign import carry_out, missing_results
+from experiments.errors import ExperimentError, UsageError
+from experiments.inputs import pool_for
+from experiments.plan import Plan, plan_from
+from experiments.progress import ConsoleProgress
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULTS = Plan()
+
+HELP = """Measure throughput and latency of a model under TorchServe, by workers and batch size.
+
+Starts a TorchServe of its own on free loopback ports, sweeps the grid of --workers x --batch-size under
+closed-loop load, and reports the median of --runs runs for each cell. Every finished trial is on disk at
+once; --resume goes on where a run was stopped.
+
+Examples:
+
+  python -m mps.run                                       # BERT, 1 and 2 workers, batch 1, 4, 8
+
+  python -m mps.run --model resnet50 --workers 1,2,4 --batch-size 1,8,32
+
+  python -m mps.run --model my.mar --input texts/ --requests 10000 --concurrency 600
+
+  python -m mps.run --plan plans/quick.yaml --runs 3      # options override the plan
+
+  python -m mps.run --resume results/20261121-101500-bert
+
+Exit codes: 0 every cell has a valid run; 1 something failed; 2 wrong usage; 130 interrupted.
+"""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+errors = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+@app.command(help=HELP)
+def main(
+    model: Annotated[
+        str | None, typer.Option(help=f"bert, resnet50, or the path of a .mar file. [{DEFAULTS.model}]")
+    ] = None,
+    workers: Annotated[str | None, typer.Option(help="Worker processes, e.g. 1,2,4. [1,2]")] = None,
+    batch_size: Annotated[str | None, typer.Option(help="TorchServe's batch_size, e.g. 1,8. [1,4,8]")] = None,
+    batch_delay: Annotated[
+        int | None, typer.Option(help=f"TorchServe's max_batch_delay in ms. [{DEFAULTS.batch_delay_ms}]")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Requests in flight. [2 x workers x batch size, a full queue]")
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(help=f"Seconds measured per run. [{DEFAULTS.duration_s:g}]")
+    ] = None,
+    requests: Annotated[int | None, typer.Option(help="Requests measured per run, instead.")] = None,
+    warm_up: Annotated[
+        float | None, typer.Option(help=f"Seconds of load before, not counted. [{DEFAULTS.warm_up_s:g}]")
+    ] = None,
+    runs: Annotated[int | None, typer.Option(help=f"Runs per cell. [{DEFAULTS.runs}]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help=f"Of the order of cells and inputs. [{DEFAULTS.seed}]")
+    ] = None,
+    interleave: Annotated[
+        bool | None,
+        typer.Option(
+            "--interleave/--no-interleave",
+            help="Go through all cells once per run, not run by run through each cell: slower, but "
+            "the machine's drift falls on all cells alike. [no]",
+        ),
+    ] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", help="A file or folder of request bodies. [our own pool]")
+    ] = None,
+    plan_file: Annotated[
+        Path | None, typer.Option("--plan", help="YAML file with these settings (see plans/).")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Results folder. [results/<date>-<time>-<model>]")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on in this results folder; nothing is measured twice.")
+    ] = None,
+    with_mps: Annotated[
+        bool, typer.Option("--with-mps", help="Every cell without and with NVIDIA MPS: not there yet.")
+    ] = False,
+) -> None:
+    """See HELP."""
+    with suppress(ValueError):  # not the main thread: a caller that embeds this keeps its own handling
+        signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        if with_mps:
+            raise UsageError(
+                "--with-mps is not implemented yet: drop it to measure without MPS (see README, Limits)"
+            )
+        options = {
+            "model": model,
+            "workers": _numbers("workers", workers),
+            "batch_size": _numbers("batch-size", batch_size),
+            "batch_delay_ms": batch_delay,
+            "concurrency": concurrency,
+            "duration_s": duration,
+            "requests": requests,
+            "warm_up_s": warm_up,
+            "runs": runs,
+            "seed": seed,
+            "interleave": interleave,
+            "input": str(Path(input_).resolve()) if input_ else None,
+        }
+        given = {key: value for key, value in options.items() if value is not None}
+        if resume is not None:
+            if given or plan_file or out:
+                raise UsageError(f"--resume takes the plan of {resume}: give no other option with it")
+            folder, plan = resume, results.read_plan(resume)
+        else:
+            plan = _plan(plan_file, given)
+            folder = out or _new_folder(plan)
+        _sweep(plan, folder, resuming=resume is not None)
+    except ExperimentError as error:
+        _fail(error)
+
+
+def _plan(plan_file: Path | None, given: dict[str, Any]) -> Plan:
+    """The plan file's settings, overridden by the options given; --requests replaces a file's duration."""
+    settings: dict[str, Any] = {}
+    if plan_file is not None:
+        try:
+            settings = yaml.safe_load(plan_file.read_text()) or {}
+        except OSError as error:
+            raise UsageError(f"--plan {plan_file}: {error.strerror}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UsageError(f"--plan {plan_file} is not YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(settings, dict):
+            raise UsageError(f"--plan {plan_file} must hold 'key: value' lines")
+    if "requests" in given and "duration_s" not in given:
+        settings.pop("duration_s", None)
+    if "duration_s" in given and "requests" not in given:
+        settings.pop("requests", None)
+    return plan_from(settings | given)
+
+
+def _sweep(plan: Plan, folder: Path, *, resuming: bool) -> None:
+    archive = _archive(plan.model)
+    provenance = read_provenance(archive)
+    pool = pool_for(provenance.kind, plan.input)
+    here = environment.describe(environment.python_command("mps.run", sys.argv[1:]), plan.seed)
+    here["archive"] = {"path": str(archive), **dataclasses.asdict(provenance)}
+    console = Console(soft_wrap=True)
+    if resuming:
+        _note_resumption(folder, here)
+    else:
+        results.create(folder, plan, here)
+    console.print(f"Results go to {folder}", highlight=False)
+    try:
+        with ConsoleProgress(console) as progress:
+            measured = carry_out(plan, archive, pool, folder, progress)
+    except KeyboardInterrupt:
+        _stop_interrupted(folder, plan)
+    except ExperimentError as error:
+        kept = len(results.read_trials(folder))
+        if kept:
+            error.args = (f"{error}; {kept} trials are kept, go on with: {_resume_command(folder)}",)
+        raise
+    summary = results.summarise(plan, measured)
+    results.write_summary(folder, summary)
+    _print(console, plan, provenance, folder, measured)
+    if problems := list(missing_results(plan, measured)):
+        raise ExperimentError(
+            f"{len(problems)} of {len(plan.cells())} cells have no valid run: {problems[0]}"
+        )
+
+
+def _archive(model: str) -> Path:
+    if model.endswith(".mar"):
+        path = Path(model)
+        remedy = "check the path"
+    elif (known := {"bert", "resnet50"}) and model in known:
+        path = ROOT / "model_store" / f"{model}.mar"
+        remedy = "run `make mar` first"
+    else:
+        raise UsageError(f"unknown model {model!r}: use bert, resnet50 or the path of a .mar file")
+    if not path.is_file():
+        raise UsageError(f"no archive {path}: {remedy}")
+    return path
+
+
+def _new_folder(plan: Plan) -> Path:
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{Path(plan.model).stem}"
+    return ROOT / "results" / name
+
+
+def _note_resumption(folder: Path, here: dict[str, Any]) -> None:
+    """Adds this start to environment.json; refuses another archive, warns of another machine."""
+    try:
+        before = results.read_json(folder / "environment.json")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder}/environment.json can't be read: {error}") from error
+    if before.get("archive", {}).get("fingerprint") != here["archive"]["fingerprint"]:
+        raise UsageError(f"the archive is not the one {folder} was measured with: start a new run")
+    for difference in environment.differences(before, here):
+        errors.print(f"warning: not as at the start of this run: {difference}", style="yellow")
+    before.setdefault("resumed", []).append(here)
+    results.write_json(folder / "environment.json", before)
+
+
+def _print(
+    console: Console, plan: Plan, provenance: Provenance, folder: Path, measured: list[results.TrialResult]
+) -> None:
+    table = Table(title=f"{Path(plan.model).stem}: median of {plan.runs} runs", title_justify="left")
+    for heading in ("workers", "batch size", "in flight", "requests/s", "min - max", "p50 ms", "p95 ms"):
+        table.add_column(heading, justify="right")
+    table.add_column("p99 ms", justify="right")
+    table.add_column("valid runs", justify="right")
+    for row in results.summarise(plan, measured).to_dict("records"):
+        table.add_row(
+            f"{row['workers']}",
+            f"{row['batch_size']}",
+            f"{row['concurrency']}",
+            f"{row['throughput_rps_median']:.2f}",
+            f"{row['throughput_rps_min']:.2f} - {row['throughput_rps_max']:.2f}",
+            *(f"{row[f'latency_ms_p{p}']:.1f}" for p in results.PERCENTILES),
+            f"{row['runs']} of {row['runs'] + row['invalid_runs']}",
+        )
+    console.print(table)
+    if provenance.random_weights:
+        console.print(f"{provenance.note}.", style="yellow")
+    console.print(f"summary.csv, trials.jsonl and the rest: {folder}", highlight=False)
+
+
+def _numbers(option: str, text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--{option} takes whole numbers with commas between, not {text!r}") from error
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _stop_interrupted(folder: Path, plan: Plan) -> NoReturn:
+    kept = len(results.read_trials(folder))
+    errors.print(
+        f"interrupted: {kept} of {len(plan.trials())} trials are kept; go on with: {_resume_command(folder)}"
+    )
+    raise typer.Exit(130)
+
+
+def _resume_command(folder: Path) -> str:
+    return f"python -m mps.run --resume {folder}"
+
+
+def _fail(error: ExperimentError) -> NoReturn:
+    if error.details.strip():
+        errors.print(error.details.rstrip(), markup=False, style="dim")
+    errors.print(f"error: {error}", markup=False)
+    raise typer.Exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,52 @@
+"""Small results to test with: a plan, a trial of it, what the trial gave."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from experiments.load import LoadResult
+from experiments.plan import Plan, Trial
+from experiments.results import TrialResult
+
+
+def a_result(
+    trial: Trial,
+    throughput_rps: float = 100.0,
+    p50_ms: float = 10.0,
+    problems: Sequence[str] = (),
+    statuses: dict[str, int] | None = None,
+    lost_connections: int = 0,
+) -> TrialResult:
+    return TrialResult(
+        trial=trial,
+        started_at="2026-11-21T10:00:00.000+00:00",
+        throughput_rps=throughput_rps,
+        latency_ms={"p50": p50_ms, "p95": 2 * p50_ms, "p99": 3 * p50_ms},
+        answers=400,
+        window_s=4.0,
+        statuses=statuses or {"200": 500},
+        lost_connections=lost_connections,
+        client_cpu_us_per_request=15.0,
+        torch_threads=1,
+        worker_pids=[1, 2],
+        problems=list(problems),
+    )
+
+
+def a_load_result(requests: int = 8) -> LoadResult:
+    ends_s = np.arange(1.0, requests + 1)
+    return LoadResult(
+        start_s=ends_s - 0.5,
+        end_s=ends_s,
+        status=np.full(requests, 200, np.int16),
+        window_s=float(requests),
+        statuses={200: requests},
+        lost_connections=0,
+        first_error=None,
+        client_cpu_s=0.001,
+    )
+
+
+def results_of(plan: Plan) -> list[TrialResult]:
+    """A valid result for every trial: run n gives 100 + n requests/s."""
+    return [a_result(trial, throughput_rps=100.0 + trial.run) for trial in plan.trials()]

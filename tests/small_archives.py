@@ -1,0 +1,66 @@
+"""Builders of real but tiny archives, made by torch-model-archiver from a few lines of handler code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+NOOP = """
+def handle(rows, context):
+    return rows and ["ok"] * len(rows)
+"""
+
+RAISES_AT_LOAD = """
+def handle(rows, context):
+    raise ValueError("the weights are not there")
+"""
+
+RAISES_AT_REQUEST = """
+def handle(rows, context):
+    if rows:
+        raise ValueError("no answer to this")
+"""
+
+DIES_AT_REQUEST = """
+import os
+def handle(rows, context):
+    if rows:
+        os._exit(3)
+"""
+
+# Answers for a while, then dies once: a file in the temporary folder of the instance remembers it.
+DIES_ONCE = """
+import os, pathlib, tempfile
+served = 0
+mark = pathlib.Path(tempfile.gettempdir()) / "died"
+def handle(rows, context):
+    global served
+    served += len(rows or [])
+    if served > 200 and not mark.exists():
+        mark.touch()
+        os._exit(3)
+    return rows and ["ok"] * len(rows)
+"""
+
+SLEEPS = """
+import time
+def handle(rows, context):
+    if rows:
+        time.sleep(0.02)
+    return rows and ["ok"] * len(rows)
+"""
+
+
+def archive(folder: Path, name: str, handler: str, config: str | None = None) -> Path:
+    """`<folder>/<name>.mar` with the source `handler`, and `config` as its model-config.yaml."""
+    sources = folder / f"{name}-sources"
+    sources.mkdir(parents=True)
+    (sources / "service.py").write_text(handler)
+    options = ["--model-name", name, "--version", "1", "--handler", str(sources / "service.py")]
+    if config is not None:
+        (sources / "model-config.yaml").write_text(config)
+        options += ["--config-file", str(sources / "model-config.yaml")]
+    program = str(Path(sys.executable).parent / "torch-model-archiver")
+    environment = os.environ | {"TMPDIR": str(sources)}
+    subprocess.run([program, *options, "--export-path", str(folder)], check=True, env=environment)
+    return folder / f"{name}.mar"

@@ -1,0 +1,94 @@
+"""From what is asked to the ordered list of trials."""
+
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments.errors import UsageError
+from experiments.plan import Plan, plan_from
+
+plans = st.builds(
+    Plan,
+    workers=st.lists(st.integers(1, 8), min_size=1, max_size=4).map(tuple),
+    batch_size=st.lists(st.integers(1, 64), min_size=1, max_size=4).map(tuple),
+    runs=st.integers(1, 5),
+    seed=st.integers(0, 2**31),
+    interleave=st.booleans(),
+)
+
+
+@given(plans)
+def test_every_cell_is_measured_as_often_as_asked(plan: Plan) -> None:
+    counted = Counter(trial.cell for trial in plan.trials())
+    assert counted == dict.fromkeys(plan.cells(), plan.runs)
+    assert len({(trial.cell, trial.run) for trial in plan.trials()}) == len(plan.trials())
+
+
+@given(plans)
+def test_the_order_depends_on_the_plan_alone(plan: Plan) -> None:
+    assert plan.trials() == plan.trials()
+    assert [trial.position for trial in plan.trials()] == list(range(len(plan.trials())))
+
+
+@given(plans)
+def test_without_interleaving_a_cell_is_loaded_once_and_a_worker_count_served_once(plan: Plan) -> None:
+    plan = plan_from({"workers": list(plan.workers), "batch_size": list(plan.batch_size), "seed": plan.seed})
+    order = [trial.cell for trial in plan.trials()]
+    assert _changes(order) == len(plan.cells()) - 1
+    assert _changes([cell.workers for cell in order]) == len(set(plan.workers)) - 1
+
+
+@given(plans)
+def test_interleaved_each_round_holds_every_cell(plan: Plan) -> None:
+    plan = plan_from({"workers": list(plan.workers), "interleave": True, "runs": plan.runs})
+    size = len(plan.cells())
+    for run in range(plan.runs):
+        round_ = plan.trials()[run * size : (run + 1) * size]
+        assert {trial.cell for trial in round_} == set(plan.cells())
+        assert {trial.run for trial in round_} == {run + 1}
+
+
+def test_another_seed_gives_another_order() -> None:
+    grid = {"workers": [1, 2, 4], "batch_size": [1, 2, 4, 8]}
+    assert plan_from(grid | {"seed": 1}).trials() != plan_from(grid | {"seed": 2}).trials()
+
+
+def test_by_default_two_batches_are_in_flight_for_every_worker() -> None:
+    plan = Plan(workers=(4,), batch_size=(8,))
+    assert plan.trials()[0].load.connections == 64
+    assert Plan(workers=(4,), concurrency=600).trials()[0].load.connections == 600
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"batch_size": [0]}, "--batch-size must be 1 or more, not 0"),
+        ({"workers": []}, "workers"),
+        ({"workers": [1.5]}, "whole numbers"),
+        ({"workers": "many"}, "whole numbers"),
+        ({"runs": True}, "whole numbers"),
+        ({"batch_delay_ms": 0}, "--batch-delay must be 1 or more"),
+        ({"duration_s": -1}, "--duration must be above 0"),
+        ({"duration_s": "long"}, "number of seconds"),
+        ({"requests": 10, "duration_s": 5}, "either --requests or --duration"),
+        ({"batchsize": 4}, "unknown plan key 'batchsize'"),
+        ({"interleave": "yes"}, "true or false"),
+        ({"model": 5}, "must be text"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused_with_the_reason(values: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        plan_from(values)
+
+
+def test_a_number_stands_for_a_list_of_one_and_requests_replace_the_duration() -> None:
+    plan = plan_from({"workers": 2, "requests": 10_000})
+    assert plan.workers == (2,)
+    assert plan.duration_s is None
+
+
+def _changes(items: list[object]) -> int:
+    return sum(a != b for a, b in pairwise(items))

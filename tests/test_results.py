@@ -1,0 +1,126 @@
+"""The files of a results folder: what is written, what survives, what is read back."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import results
+from experiments.errors import ExperimentError, UsageError
+from experiments.plan import Plan
+from tests.builders import a_load_result, a_result, results_of
+
+PLAN = Plan(workers=(1, 2), batch_size=(1, 4), runs=5)
+
+
+def a_folder(path: Path, written: int = 3) -> Path:
+    """A results folder of PLAN with its first trials."""
+    results.create(path, PLAN, {"cpu": "a test"})
+    with results.open_for_append(path) as file:
+        for result in results_of(PLAN)[:written]:
+            results.append(path, file, result, a_load_result())
+    return path
+
+
+def test_what_was_appended_is_read_back(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "run")
+    assert results.read_trials(folder) == results_of(PLAN)[:3]
+    assert results.read_plan(folder) == PLAN
+
+
+def test_a_line_of_trials_jsonl_carries_the_cell_and_the_schema_version(tmp_path: Path) -> None:
+    line = json.loads((a_folder(tmp_path / "run") / "trials.jsonl").read_text().splitlines()[0])
+    assert line["schema_version"] == results.SCHEMA_VERSION
+    assert {"model", "workers", "batch_size", "run", "throughput_rps", "latency_ms", "valid"} <= set(line)
+
+
+def test_the_requests_of_a_trial_lie_beside_it(tmp_path: Path) -> None:
+    with np.load(a_folder(tmp_path / "run") / "requests" / "0000.npz") as requests:
+        assert set(requests) == {"start_s", "end_s", "status"}
+        assert requests["end_s"].size == 8
+
+
+def test_a_torn_last_line_is_dropped_with_a_warning_and_cut_off_before_appending(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "run")
+    with (folder / "trials.jsonl").open("ab") as file:
+        file.write(b'{"schema_version": 1, "model": "be')
+    with pytest.warns(UserWarning, match="torn"):
+        assert len(results.read_trials(folder)) == 3
+    with results.open_for_append(folder) as appended:
+        results.append(folder, appended, results_of(PLAN)[3], a_load_result())
+    assert results.read_trials(folder) == results_of(PLAN)[:4]
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "run")
+    first, *rest = (folder / "trials.jsonl").read_text().splitlines()
+    (folder / "trials.jsonl").write_text("\n".join([first, "{", *rest]) + "\n")
+    with pytest.raises(ExperimentError, match=r"line 2 is damaged"):
+        results.read_trials(folder)
+
+
+def test_results_of_a_later_schema_are_not_guessed_at(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "run", written=1)
+    text = (folder / "trials.jsonl").read_text()
+    (folder / "trials.jsonl").write_text(text.replace('"schema_version": 1', '"schema_version": 99'))
+    with pytest.raises(ExperimentError, match="schema version 99"):
+        results.read_trials(folder)
+
+
+def test_a_folder_that_holds_results_is_not_overwritten(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "run")
+    with pytest.raises(UsageError, match="--resume"):
+        results.create(folder, PLAN, {})
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "run")
+    with (
+        results.open_for_append(folder),
+        pytest.raises(UsageError, match="another run"),
+        results.open_for_append(folder),
+    ):
+        pass
+
+
+def test_a_full_disk_is_said_in_one_line_and_keeps_what_was_there(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "run")
+    with (
+        Path("/dev/full").open("wb", buffering=0) as full,
+        pytest.raises(ExperimentError, match=r"No space left on device.*--resume"),
+    ):
+        results.append(folder, full, results_of(PLAN)[3], None)
+    assert len(results.read_trials(folder)) == 3
+
+
+def test_the_summary_holds_medians_over_the_valid_runs() -> None:
+    trials = [trial for trial in PLAN.trials() if trial.cell == PLAN.cells()[0]]
+    speeds = [100.0, 300.0, 200.0, 500.0, 9000.0]
+    problems: list[list[str]] = [[], [], [], [], ["3 of 500 answers were no success"]]
+    measured = [
+        a_result(trial, speed, p50_ms=speed / 10, problems=problem, statuses={"200": 497, "503": 3})
+        for trial, speed, problem in zip(trials, speeds, problems, strict=True)
+    ]
+    row = results.summarise(PLAN, measured).iloc[0]
+    assert (row.throughput_rps_median, row.throughput_rps_min, row.throughput_rps_max) == (250, 100, 500)
+    assert row.latency_ms_p50 == 25
+    assert (row.runs, row.invalid_runs, row.errors) == (4, 1, 15)
+
+
+def test_a_cell_without_a_valid_run_stays_in_the_summary_without_figures() -> None:
+    summary = results.summarise(PLAN, [])
+    assert len(summary) == len(PLAN.cells())
+    assert summary.throughput_rps_median.isna().all()
+    assert list(summary.runs) == [0] * len(summary)
+
+
+def test_summary_csv_has_the_promised_columns(tmp_path: Path) -> None:
+    results.write_summary(tmp_path, results.summarise(PLAN, results_of(PLAN)))
+    columns = pd.read_csv(tmp_path / "summary.csv").columns
+    promised = (
+        "model workers batch_size batch_delay_ms concurrency runs invalid_runs throughput_rps_median "
+        "throughput_rps_min throughput_rps_max latency_ms_p50 latency_ms_p95 latency_ms_p99 errors"
+    )
+    assert set(promised.split()) <= set(columns)
