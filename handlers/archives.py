@@ -1,0 +1,238 @@
+"""Host side, `make mar`: checkpoint -> bert.mar and resnet50.mar, self-contained and with their provenance.
+
+Packs and fingerprints. Which checkpoints qualify is said in sources.py, their weights are the business of
+checkpoints.py: torch is imported only when there is something to build, so asking again takes no time.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from handlers.sources import CheckpointError, check, locate
+
+Kind = Literal["text", "image"]
+
+HERE = Path(__file__).resolve().parent
+CORPUS = HERE / "corpus.txt"
+PROVENANCE = "provenance.json"
+
+SEED = 42
+RANDOM_ARCHITECTURES: dict[Kind, str] = {
+    "text": "BertForSequenceClassification",
+    "image": "ResNetForImageClassification",
+}
+RANDOM_NOTE = "weights are random: speed is representative, predictions are not"
+
+# kind -> the handler's module, which also names its YAML, the archive and the model.
+NAMES: dict[Kind, str] = {"text": "bert", "image": "resnet50"}
+
+# What the handlers share; in the archive it is the package `handlers`, as in the repository.
+SHARED = ("__init__.py", "payload.py", "runtime.py")
+
+# Packages whose version leaves traces in an archive.
+TOOLS = ("torch-model-archiver", "transformers", "tokenizers", "torch", "safetensors")
+
+
+class ArchiveError(Exception):
+    """An archive that can't be built or read: one line with the cause and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where an archive comes from. Of a foreign archive nothing is known: kind "unknown", the rest None."""
+
+    kind: Literal["text", "image", "unknown"] = "unknown"
+    architecture: str | None = None
+    source: str | None = None
+    random_weights: bool | None = None
+    seed: int | None = None
+    fingerprint: str | None = None
+    note: str = ""
+
+
+def build(kind: Kind, source: str | Path | None, out: Path, *, name: str | None = None) -> Path:
+    """Build `<out>/<name>.mar`, or leave it where nothing has changed since it was built.
+
+    `source` is a checkpoint's folder or model hub id; None stands for the full-size architecture with seeded
+    random weights. `name` is bert or resnet50 unless told. Raises ArchiveError and CheckpointError.
+    """
+    archive = out / f"{name or NAMES[kind]}.mar"
+    folder = _checked(kind, source)
+    provenance = _provenance(kind, source, folder)
+    if not _is_current(archive, provenance):
+        out.mkdir(parents=True, exist_ok=True)
+        # Beside the archive, so that moving it into place is atomic: never half an archive under its name.
+        with tempfile.TemporaryDirectory(prefix=".build-", dir=out) as work:
+            _pack(kind, folder, provenance, archive.stem, Path(work).resolve()).replace(archive)
+    return archive
+
+
+def is_current(kind: Kind, source: str | Path | None, archive: Path) -> bool:
+    """Would `build` leave this archive as it is? Raises CheckpointError for a source that can't be served."""
+    return _is_current(archive, _provenance(kind, source, _checked(kind, source)))
+
+
+def read_provenance(archive: Path) -> Provenance:
+    """What an archive says of itself. Raises ArchiveError when it is missing or no archive."""
+    try:
+        with zipfile.ZipFile(archive) as mar:
+            told = json.loads(mar.read(PROVENANCE)) if PROVENANCE in mar.namelist() else None
+    except FileNotFoundError:
+        raise ArchiveError(
+            f"no such archive: {archive}. `make mar` builds bert.mar and resnet50.mar"
+        ) from None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ArchiveError(f"{archive} is not a readable .mar archive: {error}") from None
+    if not isinstance(told, dict) or told.get("kind") not in NAMES:
+        return Provenance()
+    return Provenance(**{field.name: told[field.name] for field in fields(Provenance) if field.name in told})
+
+
+def _checked(kind: Kind, source: str | Path | None) -> Path | None:
+    """The folder of a source that the handler can serve; None where the weights shall be random."""
+    if source is None:
+        return None
+    folder = locate(str(source))
+    check(folder, kind)
+    return folder
+
+
+def _provenance(kind: Kind, source: str | Path | None, folder: Path | None) -> Provenance:
+    """What an archive made now would say of itself: known before any weight is read."""
+    fingerprint = _fingerprint(kind, source, folder)
+    if folder is None:
+        return Provenance(kind, RANDOM_ARCHITECTURES[kind], "random", True, SEED, fingerprint, RANDOM_NOTE)
+    return Provenance(kind, check(folder, kind), str(source), False, None, fingerprint)
+
+
+def _pack(kind: Kind, folder: Path | None, provenance: Provenance, name: str, work: Path) -> Path:
+    """Lay out the archive's content under `work` and have torch-model-archiver pack it there."""
+    content = work / "content"
+    (content / "handlers").mkdir(parents=True)
+    for file in SHARED:
+        shutil.copy(HERE / file, content / "handlers")
+    _write_checkpoint(kind, folder, content)
+    (content / PROVENANCE).write_text(json.dumps(asdict(provenance), indent=2) + "\n")
+    shutil.copy(HERE / f"{NAMES[kind]}.py", work)
+    shutil.copy(HERE / "model-config" / f"{NAMES[kind]}.yaml", work / "model-config.yaml")
+    _run_archiver(name, f"{NAMES[kind]}.py", work)
+    return work / f"{name}.mar"
+
+
+def _write_checkpoint(kind: Kind, folder: Path | None, content: Path) -> None:
+    from handlers import checkpoints  # imports torch
+
+    if kind == "text":
+        if folder is None:
+            corpus = CORPUS.read_text().splitlines()
+            checkpoints.random_text(content, checkpoints.bert_base(), corpus, SEED)
+        else:
+            checkpoints.resave_text(folder, content)
+    elif folder is None:
+        checkpoints.random_image(content, checkpoints.resnet50(), SEED)
+    else:
+        checkpoints.resave_image(folder, content)
+
+
+def _run_archiver(name: str, handler: str, work: Path) -> None:
+    """The archiver copies everything to TMPDIR/<name>, whoever else uses that, and splits paths at commas:
+    it gets a TMPDIR of its own, and relative paths. Weights don't compress, so they are just stored."""
+    scratch = work / "scratch"
+    scratch.mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "model_archiver.model_packaging",
+        "--model-name",
+        name,
+        "--version",
+        "1.0",
+    ]
+    command += ["--handler", handler, "--extra-files", "content", "--config-file", "model-config.yaml"]
+    command += ["--archive-format", "zip-store", "--export-path", "."]
+    environment = os.environ | {"TMPDIR": str(scratch)}
+    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+        raise ArchiveError(f"torch-model-archiver failed for {name}.mar: {said}")
+
+
+def _fingerprint(kind: Kind, source: str | Path | None, folder: Path | None) -> str:
+    """A digest of everything that shapes the archive. Our files count by content, since git renews their
+    times; a checkpoint's by name, size and time, since hashing gigabytes would take longer than building."""
+    digest = hashlib.sha256(f"{source}\0{SEED}\0".encode())
+    for tool in TOOLS:
+        digest.update(f"{tool}=={version(tool)}\0".encode())
+    for file in _ingredients(kind):
+        digest.update(f"{file.name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
+    if folder is None:
+        digest.update(CORPUS.read_bytes())
+    else:
+        for file in sorted(path for path in folder.iterdir() if path.is_file()):
+            status = file.stat()
+            digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
+def _ingredients(kind: Kind) -> Iterator[Path]:
+    yield from (HERE / file for file in (*SHARED, "archives.py", "checkpoints.py", f"{NAMES[kind]}.py"))
+    yield HERE / "model-config" / f"{NAMES[kind]}.yaml"
+
+
+def _is_current(archive: Path, provenance: Provenance) -> bool:
+    try:
+        return read_provenance(archive) == provenance
+    except ArchiveError:
+        return False
+
+
+def main(
+    bert: Annotated[str, typer.Option(help="A BERT-like text classifier: folder or model hub id.")] = "",
+    resnet50: Annotated[str, typer.Option(help="A ResNet image classifier: folder or model hub id.")] = "",
+    out: Annotated[Path, typer.Option(help="The folder for the archives.")] = Path("model_store"),
+) -> None:
+    """Build bert.mar and resnet50.mar. Without a checkpoint the weights are random.
+
+    Examples:
+
+        python -m handlers.archives
+
+        python -m handlers.archives --bert distilbert/distilbert-base-uncased-finetuned-sst-2-english
+
+        python -m handlers.archives --resnet50 ~/models/resnet50 --out /tmp/store
+    """
+    sources: dict[Kind, str | None] = {"text": bert or None, "image": resnet50 or None}
+    try:
+        for kind, source in sources.items():
+            _build_and_tell(kind, source, out)
+    except (ArchiveError, CheckpointError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _build_and_tell(kind: Kind, source: str | None, out: Path) -> None:
+    archive = out / f"{NAMES[kind]}.mar"
+    if is_current(kind, source, archive):
+        typer.echo(f"{archive} is up to date")
+        return
+    typer.echo(f"{archive}: building from {source or 'random weights'} ...")
+    build(kind, source, out)
+    provenance = read_provenance(archive)
+    note = f"; {provenance.note}" if provenance.note else ""
+    typer.echo(f"{archive}: {provenance.architecture}, {archive.stat().st_size / 1e6:.0f} MB{note}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,142 @@
+"""Host side: the weights. A checked folder, or a seed -> a folder with model.safetensors and its companions.
+
+Which folders qualify is said in sources.py, how they are packed in archives.py. Never loads or writes pickle.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers.utils import logging as transformers_logging
+
+from handlers.sources import CheckpointError
+
+# The recipe of the published ResNet50 checkpoints: shorter side to 256, 224 x 224 from the middle.
+IMAGENET_RECIPE = {
+    "image_processor_type": "ConvNextImageProcessor",
+    "do_resize": True,
+    "size": {"shortest_edge": 224},
+    "crop_pct": 0.875,
+    "resample": 3,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.229, 0.224, 0.225],
+}
+
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+# Local files, no code from the checkpoint.
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
+
+
+def resave_text(source: Path, folder: Path) -> None:
+    """Load a text classifier and its tokenizer, save what a worker needs. Raises CheckpointError."""
+    model = _load(transformers.AutoModelForSequenceClassification, source)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, **LOCAL)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{source} has no usable tokenizer: {_first_line(error)}") from error
+    if len(tokenizer) > model.config.vocab_size:
+        raise CheckpointError(
+            f"{source}: its tokenizer knows {len(tokenizer)} tokens, its model {model.config.vocab_size}: "
+            "they don't belong together"
+        )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def resave_image(source: Path, folder: Path) -> None:
+    """Load an image classifier, save what a worker needs. Raises CheckpointError.
+
+    A checkpoint without preprocessor_config.json gets the recipe of the published ones.
+    """
+    _load(transformers.ResNetForImageClassification, source).save_pretrained(folder)
+    recipe = source / "preprocessor_config.json"
+    _write_recipe(folder, json.loads(recipe.read_text()) if recipe.is_file() else IMAGENET_RECIPE)
+
+
+def random_text(folder: Path, config: Any, corpus: Iterable[str], seed: int) -> None:
+    """Save a BERT classifier with random weights and a WordPiece tokenizer trained on `corpus`.
+
+    `config` is a transformers.BertConfig; its vocabulary bounds the tokenizer's. The same seed and versions
+    give the same weights.
+    """
+    _train_tokenizer(corpus, config).save_pretrained(folder)
+    _save_seeded(transformers.BertForSequenceClassification, config, folder, seed)
+
+
+def random_image(folder: Path, config: Any, seed: int, recipe: dict[str, Any] | None = None) -> None:
+    """Save a ResNet classifier with random weights; `config` is a transformers.ResNetConfig."""
+    _save_seeded(transformers.ResNetForImageClassification, config, folder, seed)
+    _write_recipe(folder, recipe or IMAGENET_RECIPE)
+
+
+def bert_base() -> Any:
+    """BERT-base as published (12 layers of 768, 30522 tokens) with two labels."""
+    labels = {0: "negative", 1: "positive"}
+    return transformers.BertConfig(id2label=labels, label2id={name: i for i, name in labels.items()})
+
+
+def resnet50() -> Any:
+    """ResNet50 as published, with 1000 labels that have no names."""
+    return transformers.ResNetConfig(num_labels=1000)
+
+
+def _load(model_class: Any, source: Path) -> Any:
+    transformers_logging.disable_progress_bar()
+    try:
+        model, loading = model_class.from_pretrained(
+            source, use_safetensors=True, output_loading_info=True, **LOCAL
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"{source} can't be loaded: {_first_line(error)}") from error
+    _check_loaded(source, model.config, loading["missing_keys"])
+    return model
+
+
+def _check_loaded(source: Path, config: Any, missing: Iterable[str]) -> None:
+    """transformers fills missing weights with noise and goes on; predictions would be noise too."""
+    if missing:
+        raise CheckpointError(f"{source} lacks weights, {min(missing)} for one: fine-tune it first")
+    problem = getattr(config, "problem_type", None)
+    if config.num_labels < 2 or problem not in (None, "single_label_classification"):
+        raise CheckpointError(
+            f"{source} has {config.num_labels} label(s) and the problem type {problem}: "
+            "choose a classifier of two or more exclusive labels"
+        )
+
+
+def _save_seeded(model_class: Any, config: Any, folder: Path, seed: int) -> None:
+    transformers_logging.disable_progress_bar()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model_class(config).save_pretrained(folder)
+
+
+def _train_tokenizer(corpus: Iterable[str], config: Any) -> Any:
+    """Lower-case WordPiece, as BERT's own. A small corpus fills only the beginning of the vocabulary."""
+    trainer = tokenizers.trainers.WordPieceTrainer(
+        vocab_size=config.vocab_size, special_tokens=SPECIAL_TOKENS, show_progress=False
+    )
+    wordpiece = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))  # noqa: S106
+    wordpiece.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
+    wordpiece.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    wordpiece.train_from_iterator(corpus, trainer)
+    return transformers.BertTokenizer(
+        vocab=wordpiece.get_vocab(), model_max_length=config.max_position_embeddings
+    )
+
+
+def _write_recipe(folder: Path, recipe: dict[str, Any]) -> None:
+    (folder / "preprocessor_config.json").write_text(json.dumps(recipe, indent=2) + "\n")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

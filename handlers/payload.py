@@ -1,0 +1,285 @@
+"""What a client sent -> texts or images; the client's mistake -> PayloadError(status, reason).
+
+Knows how TorchServe presents each style of request (form, upload, multipart, JSON). Knows nothing of models,
+batches or answers' contents; `handlers.runtime` carries the result through a batch.
+"""
+
+import base64
+import binascii
+import io
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Item = TypeVar("Item")
+
+# Names under which a client may put its input: as a part of a form or as a key of a JSON object.
+# TorchServe itself calls a body without parts `body`.
+FIELDS = ("data", "body", "text", "image", "inputs", "b64")
+
+# Decoders that are safe to point at strangers' bytes. Pillow knows more, among them PostScript.
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+
+# A strip of 1 x 1,000,000 pixels is small until its shorter side is scaled up to the model's 256.
+MAX_ASPECT_RATIO = 100
+
+NOTHING_ARRIVED = (
+    "the request is empty: send the file as the body (curl -T FILE), a form field (curl -F data=@FILE, "
+    "curl --data-urlencode data=TEXT), text with 'Content-Type: text/plain', or JSON. "
+    "TorchServe drops form text without a field name, so `curl -d TEXT` alone arrives empty"
+)
+
+_DATA_URI = re.compile(rb"data:[^,]{0,200};base64,", re.IGNORECASE)
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_\-\s]+=*\s*")
+# The alphabet for URLs, and the blank that a form makes of an unescaped plus.
+_TO_STANDARD_BASE64 = bytes.maketrans(b"-_ ", b"+/+")
+
+
+class PayloadError(Exception):
+    """A request that can't be served as sent: the HTTP status for it and one line that says why."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"{status}: {reason}")
+        self.status = status
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that one request may hold. Beyond it the answer is 413."""
+
+    text_bytes: int = 65_536
+    image_bytes: int = 6_000_000
+    image_pixels: int = 50_000_000
+    instances: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Payload(Generic[Item]):
+    """The inputs of one request, and the form in which its answer is expected."""
+
+    items: tuple[Item, ...]
+    form: Literal["single", "list", "predictions"]
+
+    def answer(self, predictions: Sequence[object]) -> object:
+        """One prediction an item -> the body of the answer: bare, a list, or under "predictions"."""
+        if self.form == "single":
+            return predictions[0]
+        return list(predictions) if self.form == "list" else {"predictions": list(predictions)}
+
+
+def read(
+    row: Mapping[str, object],
+    read_item: Callable[[object], Item],
+    max_instances: int,
+    content_types: Mapping[str, str] | None = None,
+) -> Payload[Item]:
+    """Take a request's row apart and read each input in it.
+
+    `row` is what TorchServe hands over: part name -> str, bytearray or parsed JSON. `read_item` turns one
+    input into what the model's preprocessing wants; `content_types` has the type declared for each part.
+    Raises PayloadError.
+    """
+    name, part = _only_part(row)
+    inputs, form = _inputs(_document(part, (content_types or {}).get(name, "")))
+    if len(inputs) > max_instances:
+        raise PayloadError(413, f"{len(inputs)} inputs in one request: at most {max_instances} are allowed")
+    if form == "single":
+        return Payload((read_item(_unwrap(inputs[0])),), form)
+    return Payload(tuple(_read_numbered(inputs, read_item)), form)
+
+
+def text_of(value: object, limits: Limits) -> str:
+    """One input -> text. Raises PayloadError: 400 empty or no string, 413 too long, 415 not UTF-8."""
+    if isinstance(value, bytes | bytearray):
+        _check_size("text", len(value), limits.text_bytes)
+        try:
+            value = value.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise PayloadError(415, f"not UTF-8 text: bad byte at position {error.start}") from None
+    if not isinstance(value, str):
+        raise PayloadError(400, f"expected a text, got {_json_type(value)}")
+    try:
+        _check_size("text", len(value.encode()), limits.text_bytes)
+    except UnicodeEncodeError:  # JSON can spell half a surrogate pair, which is no character
+        raise PayloadError(400, "the text holds an unpaired surrogate: not valid Unicode") from None
+    if "\0" in value:
+        raise PayloadError(415, "not text: it holds NUL bytes")
+    if not value.strip():
+        raise PayloadError(400, NOTHING_ARRIVED)
+    return value
+
+
+def image_of(value: object, limits: Limits) -> Image.Image:
+    """One input -> a decoded RGB image, turned upright.
+
+    Raises PayloadError: 400 empty or bad base64, 413 too many bytes or pixels, 415 no readable image.
+    """
+    body = _image_bytes(value, limits)
+    image = _open_image(body)
+    _check_shape(*image.size, limits)
+    try:
+        return ImageOps.exif_transpose(image).convert("RGB")
+    except MemoryError:
+        raise
+    except Exception as error:  # each of Pillow's decoders has exceptions of its own for damaged files
+        raise PayloadError(415, f"damaged {image.format} image: {type(error).__name__}") from None
+
+
+def _only_part(row: Mapping[str, object]) -> tuple[str, object]:
+    """The one part of a request. More than one is most often a text with an unescaped '&'."""
+    named = [name for name in row if name in FIELDS]
+    if len(named) == len(row) and all(_is_blank(part) for part in row.values()):
+        raise PayloadError(400, NOTHING_ARRIVED)
+    if len(row) != 1 or not named:
+        raise PayloadError(
+            400,
+            f"expected one form field, named {_alternatives(FIELDS)}; got {len(row)}, {len(named)} so named. "
+            "Escape '&' and '=' in form text: curl --data-urlencode data=TEXT",
+        )
+    return named[0], row[named[0]]
+
+
+def _document(part: object, content_type: str) -> object:
+    """A part as parsed JSON where it is JSON, untouched where it is not.
+
+    TorchServe parses a part declared as JSON, and hands the bytes on when that fails. An upload
+    (`curl -T body.json`) declares nothing: an object with one of our fields is taken for JSON.
+    """
+    if not isinstance(part, bytes | bytearray | str):
+        return part
+    declared = content_type.startswith("application/json") and not isinstance(part, str)
+    if not declared and not _starts_with_brace(part):
+        return part
+    try:
+        document: object = json.loads(part)
+    except (ValueError, RecursionError) as error:
+        if not declared:
+            return part
+        raise PayloadError(400, f"declared as JSON, but it is not: {_what_json_said(error)}") from None
+    return document if declared or _has_field(document) else part
+
+
+def _inputs(document: object) -> tuple[list[object], Literal["single", "list", "predictions"]]:
+    if isinstance(document, dict):
+        if "instances" in document:
+            instances = document["instances"]
+            if not isinstance(instances, list):
+                raise PayloadError(400, f'"instances" must be a list, got {_json_type(instances)}')
+            return _not_empty(instances), "predictions"
+        document = _unwrap(document)
+    if isinstance(document, list):
+        return _not_empty(document), "list"
+    return [document], "single"
+
+
+def _unwrap(value: object) -> object:
+    """`{"data": x}` -> x; anything but an object -> itself."""
+    if not isinstance(value, dict):
+        return value
+    names = [name for name in FIELDS if name in value]
+    if len(names) != 1:
+        raise PayloadError(400, f"a JSON object needs exactly one of {_alternatives(FIELDS)}, or instances")
+    return value[names[0]]
+
+
+def _read_numbered(inputs: list[object], read_item: Callable[[object], Item]) -> list[Item]:
+    items = []
+    for number, value in enumerate(inputs):
+        try:
+            items.append(read_item(_unwrap(value)))
+        except PayloadError as error:
+            raise PayloadError(error.status, f"input {number} of {len(inputs)}: {error.reason}") from None
+    return items
+
+
+def _image_bytes(value: object, limits: Limits) -> bytes:
+    if isinstance(value, str):
+        encoded = value.encode("utf-8", "replace")
+        if encoded and not _DATA_URI.match(encoded) and not _BASE64.fullmatch(encoded):
+            raise PayloadError(400, "an image in text or JSON must be base64: this is not")
+    elif isinstance(value, bytes | bytearray):
+        encoded = bytes(value)
+    else:
+        raise PayloadError(400, f"expected an image, got {_json_type(value)}")
+    prefix = _DATA_URI.match(encoded)
+    if prefix or _BASE64.fullmatch(encoded):
+        body = _from_base64(encoded[prefix.end() if prefix else 0 :], limits)
+    else:
+        body = encoded
+    _check_size("image", len(body), limits.image_bytes)
+    if not body:
+        raise PayloadError(400, NOTHING_ARRIVED)
+    return body
+
+
+def _from_base64(encoded: bytes, limits: Limits) -> bytes:
+    _check_size("image", len(encoded) * 3 // 4 - 2, limits.image_bytes * 2)  # line breaks count here
+    stripped = encoded.strip().translate(_TO_STANDARD_BASE64, delete=b"\r\n\t")
+    try:
+        return base64.b64decode(stripped, validate=True)
+    except binascii.Error:
+        raise PayloadError(400, "the image's base64 is damaged: send it whole, escaped in forms") from None
+
+
+def _open_image(body: bytes) -> Image.Image:
+    """Read the header alone: nothing is decoded before the image's size is known to be fair."""
+    try:
+        return Image.open(io.BytesIO(body), formats=IMAGE_FORMATS)
+    except UnidentifiedImageError:
+        raise PayloadError(415, f"not an image in one of the formats {', '.join(IMAGE_FORMATS)}") from None
+    except Image.DecompressionBombError:
+        raise PayloadError(413, "the image has far too many pixels") from None
+    except Exception as error:  # a damaged header fails in as many ways as there are formats
+        raise PayloadError(415, f"unreadable image header: {type(error).__name__}") from None
+
+
+def _check_shape(width: int, height: int, limits: Limits) -> None:
+    if width * height > limits.image_pixels:
+        most = limits.image_pixels
+        raise PayloadError(413, f"an image of {width} x {height}: at most {most} pixels are allowed")
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        raise PayloadError(400, f"an image of {width} x {height} is too narrow to classify")
+
+
+def _check_size(what: str, size_bytes: int, limit_bytes: int) -> None:
+    if size_bytes > limit_bytes:
+        raise PayloadError(413, f"{what} of {size_bytes} bytes: at most {limit_bytes} are allowed")
+
+
+def _not_empty(inputs: list[object]) -> list[object]:
+    if not inputs:
+        raise PayloadError(400, "the list of inputs is empty")
+    return inputs
+
+
+def _is_blank(value: object) -> bool:
+    return isinstance(value, str | bytes | bytearray) and not value.strip()
+
+
+def _starts_with_brace(part: bytes | bytearray | str) -> bool:
+    head = part[:64].lstrip()
+    return head[:1] in ("{", b"{")
+
+
+def _has_field(document: object) -> bool:
+    return isinstance(document, dict) and any(name in document for name in (*FIELDS, "instances"))
+
+
+def _what_json_said(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else "it is nested too deep"
+
+
+def _json_type(value: object) -> str:
+    names = {dict: "an object", list: "a list", bool: "a boolean", type(None): "null", str: "a string"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)
+
+
+def _alternatives(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
