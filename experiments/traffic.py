@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter, thread_time
 
+from experiments.errors import ExperimentError
 from experiments.wire import Connection, Target
 
 HOPELESS_FAILURES = 100
@@ -31,7 +32,7 @@ Progress = Callable[[int, float], None]
 """Called about ten times a second with the answers so far and the seconds since the first request."""
 
 
-class LoadError(Exception):
+class LoadError(ExperimentError):
     """The load could not be put on the server at all; the message names the cause and the remedy."""
 
 

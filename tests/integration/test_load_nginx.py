@@ -1,0 +1,121 @@
+"""The load generator and its benchmark against a real nginx, whose own log is the witness."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from benchmarks.load_generator import compare
+from benchmarks.nginx import Nginx, ToolMissingError, serving_nginx, tool
+from experiments.load import Body, ClosedLoop, run
+
+ROOT = Path(__file__).parents[2]
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    try:
+        for program in programs:
+            tool(program)
+    except ToolMissingError as missing:
+        return pytest.mark.skipif(True, reason=str(missing))
+    return pytest.mark.skipif(False, reason="")
+
+
+pytestmark = [pytest.mark.integration, needs("nginx")]
+
+
+def logged(nginx: Nginx) -> list[str]:
+    assert nginx.access_log is not None
+    return nginx.access_log.read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        ClosedLoop(16, requests=5000, warm_up_requests=500),
+        ClosedLoop(64, duration_s=0.5, warm_up_s=0.2),
+        ClosedLoop(1, requests=100),
+    ],
+)
+def test_every_answer_is_counted_once(load: ClosedLoop) -> None:
+    with serving_nginx(log=True) as nginx:
+        result = run(nginx.url, [], load)
+        lines = logged(nginx)
+    assert result.problems() == []
+    assert result.statuses == {200: len(lines)}
+    assert 0 < result.requests <= len(lines)
+    assert load.requests in (None, result.requests)
+
+
+def test_bodies_of_any_length_leave_the_connections_in_step() -> None:
+    pool = [Body(b"x" * length, "application/octet-stream") for length in (0, 1, 300_000)]
+    with serving_nginx(log=True) as nginx:
+        result = run(nginx.url, pool, ClosedLoop(4, requests=30))
+        lengths = Counter(line.split()[2] for line in logged(nginx))
+    assert result.problems() == []
+    assert sum(lengths.values()) == sum(result.statuses.values())
+    assert lengths["300000"] in range(10, 13)  # one in three of 30 to 33 requests
+
+
+def test_an_error_of_the_server_is_told_with_its_first_body() -> None:
+    with serving_nginx(log=True) as nginx:
+        result = run(nginx.url + "busy", [], ClosedLoop(8, duration_s=60))
+        lines = logged(nginx)
+    assert result.statuses == {503: len(lines)}
+    assert result.first_error == "503 Service Unavailable: no worker"
+
+
+def test_ctrl_c_ends_the_program_in_one_line() -> None:
+    with serving_nginx(log=True) as nginx:
+        program = subprocess.Popen(
+            [sys.executable, "-m", "experiments.load", nginx.url, "--duration", "60", "--json"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not logged(nginx):
+            assert program.poll() is None
+        os.kill(program.pid, signal.SIGINT)
+        out, err = program.communicate(timeout=30)
+    assert (program.returncode, out, err) == (130, "", "interrupted: nothing was measured\n")
+
+
+@needs("wrk")
+def test_the_comparison_with_wrk_measures_both() -> None:
+    with serving_nginx(log=True) as nginx:
+        comparison = compare(
+            nginx.url,
+            headers={"X-Key": "value"},
+            body=Body(b"x" * 1000, "text/plain"),
+            connections=8,
+            duration_s=1,
+            rounds=1,
+        )
+        methods = {line.split()[1] for line in logged(nginx)}
+    assert methods == {"POST"}
+    assert comparison.throughput_ratio > 0
+    assert comparison.wrk[0].cpu_us_per_request > 0
+    assert comparison.ours[0].cpu_us_per_request > 0
+
+
+def test_a_missing_tool_is_one_line_with_the_remedy() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TOOLS], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 1
+    assert finished.stderr == "wrk isn't installed: apt-get install wrk nginx-light\n"
+
+
+# shutil.which finds nothing, as on a machine without the two.
+WITHOUT_TOOLS = """
+import shutil, runpy
+shutil.which = lambda *_, **__: None
+runpy.run_module("benchmarks.load_generator", run_name="__main__")
+"""
