@@ -57,6 +57,7 @@ class Trial:
 class Plan:
     """A sweep over workers x batch sizes. Raises UsageError where it makes no sense.
 
+    `model` is bert, resnet50 or the path of an archive, whose name then stands for it in the cells.
     `concurrency` None means two requests in flight for every slot of every worker's batch.
     `requests` takes the place of `duration_s` when it is given.
     """
@@ -94,7 +95,8 @@ class Plan:
     def cells(self) -> list[Cell]:
         """Every configuration once, in the order in which tables show them."""
         grid = product(dict.fromkeys(self.workers), dict.fromkeys(self.batch_size))
-        return [Cell(self.model, workers, batch, self.batch_delay_ms) for workers, batch in grid]
+        name = self.model.removesuffix(".mar").rsplit("/", 1)[-1]
+        return [Cell(name, workers, batch, self.batch_delay_ms) for workers, batch in grid]
 
     def trials(self) -> list[Trial]:
         """Every run of every cell, in the order in which they are measured.

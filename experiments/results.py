@@ -37,8 +37,8 @@ class TrialResult:
     """What one trial gave. Valid when `problems` is empty; figures of an invalid trial are not a result.
 
     `latency_ms` maps "p50", "p95", "p99" to milliseconds; it is empty when nothing was answered.
-    `answers` came inside the measured window; `statuses` counts every answer, those of warm-up and drain included. `torch_threads` is each
-    worker's share of the cores.
+    `answers` came inside the measured window; `statuses` counts every answer, those of warm-up and drain
+    included. `torch_threads` is each worker's share of the cores.
     """
 
     trial: Trial
@@ -160,7 +160,7 @@ def read_trials(folder: Path) -> list[TrialResult]:
             results.append(trial_result_from(json.loads(line)))
         except (ValueError, KeyError, TypeError) as error:
             raise ExperimentError(
-                f"{path}, line {number} is damaged ({error!r}): remove it, then --resume measures that trial again"
+                f"{path}, line {number} is damaged ({error!r}): remove it, and --resume measures it again"
             ) from error
     return results
 

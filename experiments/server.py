@@ -49,6 +49,8 @@ SETTINGS = {
     "disable_system_metrics": "true",
 }
 
+JAVA_SIGNS = ("Invalid configuration", "Exception", "Error")  # how the frontend begins a complaint
+
 
 class ServerError(ExperimentError):
     """TorchServe did not start, did not load the model, or went away. `details`: what it printed last."""
@@ -208,10 +210,7 @@ class TorchServe:
         timeout_s: float = 60,
     ) -> requests.Response:
         try:
-            with requests.Session() as session:
-                session.trust_env = False  # a proxy of the environment is not for loopback
-                headers = {"Authorization": f"Bearer {key}"}
-                return session.request(method, url, headers=headers, params=params, timeout=timeout_s)
+            return _call(method, url, key, params, timeout_s)
         except requests.RequestException as error:
             code = self.process.poll()
             state = "it is running but does not answer" if code is None else f"it ended with code {code}"
@@ -318,8 +317,7 @@ def _free_ports() -> Ports:
 
 def _wait_until_up(process: "subprocess.Popen[bytes]", folder: Path, ports: Ports) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    addresses = [("127.0.0.1", ports.inference), ("127.0.0.1", ports.management)]
-    while not all(_accepts(address) for address in addresses):
+    while not _answers_as_ours(folder, ports):
         log = (folder / "server.log").read_text(errors="replace")
         if process.poll() is not None:
             cause = _last_error(log) or "it printed no reason"
@@ -329,12 +327,31 @@ def _wait_until_up(process: "subprocess.Popen[bytes]", folder: Path, ports: Port
         time.sleep(0.05)
 
 
-def _accepts(address: tuple[str, int]) -> bool:
-    try:
-        with socket.create_connection(address, timeout=1):
-            return True
-    except OSError:
+def _answers_as_ours(folder: Path, ports: Ports) -> bool:
+    """Whether both APIs are up and know our keys: another program may listen where we meant to."""
+    keys = folder / "key_file.json"
+    if not keys.exists():
         return False
+    for port, path, key in (
+        (ports.inference, "/ping", "inference"),
+        (ports.management, "/models", "management"),
+    ):
+        with suppress(requests.RequestException, ValueError):
+            token = json.loads(keys.read_text())[key]["key"]
+            answer = _call("GET", f"http://127.0.0.1:{port}{path}", token, timeout_s=1)
+            if answer.status_code == 200:
+                continue
+        return False
+    return True
+
+
+def _call(
+    method: str, url: str, token: str, params: Mapping[str, Any] | None = None, timeout_s: float = 60
+) -> requests.Response:
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy of the environment is not for loopback
+        headers = {"Authorization": f"Bearer {token}"}
+        return session.request(method, url, headers=headers, params=params, timeout=timeout_s)
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
@@ -411,7 +428,7 @@ def _message_of(answer: requests.Response) -> str:
 
 def _last_error(log: str) -> str:
     """The line of a log that most likely names the cause: the last line of the last Python traceback,
-    else the last exception that Java printed."""
+    else the first complaint of the frontend."""
     cause = ""
     in_traceback = False
     for line in log.splitlines():
@@ -421,6 +438,6 @@ def _last_error(log: str) -> str:
         elif in_traceback and text and not text.startswith(" "):
             in_traceback = False
             cause = text
-        elif not cause and ("Exception" in text or "Error" in text) and not text.startswith("\t"):
+        elif not cause and not text.startswith("\t") and any(sign in text for sign in JAVA_SIGNS):
             cause = text
     return cause.strip()

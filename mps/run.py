@@ -4,6 +4,8 @@ A door: it parses, calls experiments/, prints, and turns errors into one line an
 """
 
 import dataclasses
+import hashlib
+import math
 import signal
 import sys
 from contextlib import suppress
@@ -14,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 import yaml
-from handlers.archives import Provenance, read_provenance
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +26,7 @@ from experiments.errors import ExperimentError, UsageError
 from experiments.inputs import pool_for
 from experiments.plan import Plan, plan_from
 from experiments.progress import ConsoleProgress
+from handlers.archives import ArchiveError, Provenance, read_provenance
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = Plan()
@@ -155,10 +158,13 @@ def _plan(plan_file: Path | None, given: dict[str, Any]) -> Plan:
 
 def _sweep(plan: Plan, folder: Path, *, resuming: bool) -> None:
     archive = _archive(plan.model)
-    provenance = read_provenance(archive)
+    try:
+        provenance = read_provenance(archive)
+    except ArchiveError as error:
+        raise UsageError(str(error)) from error
     pool = pool_for(provenance.kind, plan.input)
     here = environment.describe(environment.python_command("mps.run", sys.argv[1:]), plan.seed)
-    here["archive"] = {"path": str(archive), **dataclasses.asdict(provenance)}
+    here["archive"] = {"path": str(archive), "sha256": _sha256(archive), **dataclasses.asdict(provenance)}
     console = Console(soft_wrap=True)
     if resuming:
         _note_resumption(folder, here)
@@ -198,6 +204,11 @@ def _archive(model: str) -> Path:
     return path
 
 
+def _sha256(archive: Path) -> str:
+    with archive.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _new_folder(plan: Plan) -> Path:
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{Path(plan.model).stem}"
     return ROOT / "results" / name
@@ -209,7 +220,7 @@ def _note_resumption(folder: Path, here: dict[str, Any]) -> None:
         before = results.read_json(folder / "environment.json")
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder}/environment.json can't be read: {error}") from error
-    if before.get("archive", {}).get("fingerprint") != here["archive"]["fingerprint"]:
+    if before.get("archive", {}).get("sha256") != here["archive"]["sha256"]:
         raise UsageError(f"the archive is not the one {folder} was measured with: start a new run")
     for difference in environment.differences(before, here):
         errors.print(f"warning: not as at the start of this run: {difference}", style="yellow")
@@ -220,25 +231,41 @@ def _note_resumption(folder: Path, here: dict[str, Any]) -> None:
 def _print(
     console: Console, plan: Plan, provenance: Provenance, folder: Path, measured: list[results.TrialResult]
 ) -> None:
-    table = Table(title=f"{Path(plan.model).stem}: median of {plan.runs} runs", title_justify="left")
-    for heading in ("workers", "batch size", "in flight", "requests/s", "min - max", "p50 ms", "p95 ms"):
-        table.add_column(heading, justify="right")
-    table.add_column("p99 ms", justify="right")
-    table.add_column("valid runs", justify="right")
+    table = Table(
+        title=f"{Path(plan.model).stem}: median of {plan.runs} runs", title_justify="left", box=box.SIMPLE
+    )
+    for heading in (
+        "workers",
+        "batch",
+        "in flight",
+        "requests/s",
+        "min - max",
+        "p50",
+        "p95",
+        "p99 ms",
+        "runs",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in results.summarise(plan, measured).to_dict("records"):
         table.add_row(
             f"{row['workers']}",
             f"{row['batch_size']}",
-            f"{row['concurrency']}",
-            f"{row['throughput_rps_median']:.2f}",
-            f"{row['throughput_rps_min']:.2f} - {row['throughput_rps_max']:.2f}",
-            *(f"{row[f'latency_ms_p{p}']:.1f}" for p in results.PERCENTILES),
-            f"{row['runs']} of {row['runs'] + row['invalid_runs']}",
+            _figure(row["throughput_rps_median"]),
+            f"{_figure(row['throughput_rps_min'])} - {_figure(row['throughput_rps_max'])}",
+            *(_figure(row[f"latency_ms_p{p}"]) for p in results.PERCENTILES),
+            f"{row['runs']}/{row['runs'] + row['invalid_runs']}",
         )
     console.print(table)
     if provenance.random_weights:
         console.print(f"{provenance.note}.", style="yellow")
     console.print(f"summary.csv, trials.jsonl and the rest: {folder}", highlight=False)
+
+
+def _figure(value: float) -> str:
+    """Three or more significant digits, none that five runs can't carry; a dash for what was not measured."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _numbers(option: str, text: str | None) -> list[int] | None:
