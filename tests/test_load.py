@@ -433,8 +433,8 @@ def test_a_refused_connection_is_one_line_with_cause_and_remedy() -> None:
 
 def test_a_server_that_dies_between_two_connections_ends_the_load() -> None:
     async def serve_once_and_die(_: Request, writer: asyncio.StreamWriter) -> None:
+        server.stop_listening()  # before the answer: the next connection may follow at once
         writer.write(http(200, b"ok", "Connection: close"))
-        server.stop_listening()
 
     with serving(serve_once_and_die) as server:
         result = run(server.url, [A_TEXT], ClosedLoop(1, duration_s=60))
