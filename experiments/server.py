@@ -355,12 +355,12 @@ def _call(
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Asks the frontend to end, then kills its whole group; returns when none of its processes is left."""
+    """Kills the frontend and its workers, one process group; returns when none of them is left.
+
+    Asked to end, TorchServe waits two seconds for new connections and then kills its workers just the
+    same. There is nothing to save: all it wrote lies in our temporary folder.
+    """
     family = _family(process.pid)
-    process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(STOP_TIMEOUT_S)
-    family += _family(process.pid)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

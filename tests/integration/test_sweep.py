@@ -1,0 +1,232 @@
+"""The sweep end to end: a real TorchServe, a small archive, the command as the user types it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from experiments.instances import PREFIX
+from tests import small_archives
+from tests.small_archives import archive
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+QUICK = ("--duration", "0.3", "--warm-up", "0.1", "--runs", "2", "--workers", "1,2", "--batch-size", "1,4")
+QUICK_TRIALS = 8
+
+
+def sweep(folder: Path, handler: str, *options: str) -> list[str]:
+    """The command that sweeps an archive of `handler` into `<folder>/out`."""
+    mar = folder / "small.mar"
+    if not mar.exists():
+        archive(folder, "small", handler)
+        (folder / "input.txt").write_text("hello")
+    command = [sys.executable, "-m", "mps.run", "--model", str(mar), "--input", str(folder / "input.txt")]
+    return [*command, "--out", str(folder / "out"), *(options or QUICK)]
+
+
+def finished(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+
+def trials(out: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
+
+
+def resumed(out: Path) -> "subprocess.CompletedProcess[str]":
+    return finished([sys.executable, "-m", "mps.run", "--resume", str(out)])
+
+
+def our_servers() -> list[psutil.Process]:
+    """The frontends of our own instances: those whose temporary folder bears our prefix."""
+    mark = f"-Djava.io.tmpdir={tempfile.gettempdir()}/{PREFIX}"
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if any(argument.startswith(mark) for argument in process.info["cmdline"] or []):
+            found.append(process)
+    return found
+
+
+def our_folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
+
+
+def started(command: Sequence[str], out: Path, until_trials: int) -> "subprocess.Popen[str]":
+    """The running command, once so many trials are on disk."""
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    deadline = time.monotonic() + 60
+    while not (out / "trials.jsonl").exists() or len(trials(out)) < until_trials:
+        assert run.poll() is None, run.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return run
+
+
+def test_a_sweep_leaves_its_files_and_prints_the_table(tmp_path: Path) -> None:
+    run = finished(sweep(tmp_path, small_archives.NOOP))
+    assert run.returncode == 0, run.stderr
+    out = tmp_path / "out"
+    measured = trials(out)
+    assert len(measured) == QUICK_TRIALS
+    assert all(trial["valid"] for trial in measured)
+    assert len(list((out / "requests").glob("*.npz"))) == QUICK_TRIALS
+    summary = pd.read_csv(out / "summary.csv")
+    assert list(zip(summary.workers, summary.batch_size, strict=True)) == [(1, 1), (1, 4), (2, 1), (2, 4)]
+    assert (summary.runs == 2).all()
+    assert (summary.throughput_rps_median > 0).all()
+    environment = json.loads((out / "environment.json").read_text())
+    assert {
+        "cpu",
+        "memory_bytes",
+        "gpus",
+        "java",
+        "python",
+        "versions",
+        "git_commit",
+        "git_dirty",
+        "command",
+    } <= set(environment)
+    assert environment["versions"]["torchserve"] == "0.12.0"
+    assert "median of 2 runs" in run.stdout
+
+
+def test_workers_share_the_cores(tmp_path: Path) -> None:
+    assert finished(sweep(tmp_path, small_archives.NOOP)).returncode == 0
+    cores = len(os.sched_getaffinity(0))
+    for trial in trials(tmp_path / "out"):
+        assert trial["torch_threads"] == max(1, cores // int(str(trial["workers"])))
+
+
+def test_ctrl_c_leaves_nothing_behind_and_tells_how_to_go_on(tmp_path: Path) -> None:
+    before = our_folders()
+    run = started(sweep(tmp_path, small_archives.SLEEPS), tmp_path / "out", until_trials=3)
+    run.send_signal(signal.SIGINT)
+    stdout, stderr = run.communicate(timeout=30)
+    assert run.returncode == 130
+    kept = len(trials(tmp_path / "out"))
+    assert f"interrupted: {kept} of {QUICK_TRIALS} trials are kept" in stderr
+    assert f"python -m mps.run --resume {tmp_path / 'out'}" in stderr
+    assert "Traceback" not in stdout + stderr
+    assert our_folders() == before
+    assert our_servers() == []
+
+    done = resumed(tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert_complete(tmp_path / "out")
+
+
+def test_sigterm_is_taken_like_ctrl_c(tmp_path: Path) -> None:
+    run = started(sweep(tmp_path, small_archives.SLEEPS), tmp_path / "out", until_trials=1)
+    run.terminate()
+    _, stderr = run.communicate(timeout=30)
+    assert run.returncode == 130
+    assert "--resume" in stderr
+    assert our_servers() == []
+
+
+def test_after_sigkill_resume_clears_up_completes_and_measures_nothing_twice(tmp_path: Path) -> None:
+    run = started(sweep(tmp_path, small_archives.SLEEPS), tmp_path / "out", until_trials=3)
+    run.kill()
+    run.communicate()
+    first = trials(tmp_path / "out")
+    with (tmp_path / "out" / "trials.jsonl").open("ab") as file:
+        file.write(b'{"schema_version": 1, "wor')  # as if the kill had hit the write
+
+    done = resumed(tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert trials(tmp_path / "out")[: len(first)] == first
+    assert_complete(tmp_path / "out")
+    assert our_servers() == []
+
+
+def assert_complete(out: Path) -> None:
+    """Every trial of the quick plan is there once, and valid."""
+    measured = trials(out)
+    keys = {(trial["workers"], trial["batch_size"], trial["run"]) for trial in measured}
+    assert len(measured) == len(keys) == QUICK_TRIALS
+    assert all(trial["valid"] for trial in measured)
+
+
+@pytest.mark.parametrize(
+    ("handler", "said"),
+    [
+        (small_archives.RAISES_AT_LOAD, "ValueError: the weights are not there"),
+        (small_archives.RAISES_AT_REQUEST, "503 Service Unavailable"),
+        (small_archives.DIES_AT_REQUEST, "Worker died"),
+    ],
+)
+def test_a_handler_that_never_works_ends_the_sweep_with_its_reason(
+    tmp_path: Path, handler: str, said: str
+) -> None:
+    run = finished(sweep(tmp_path, handler))
+    last = run.stderr.strip().splitlines()[-1]
+    assert run.returncode == 1
+    assert last.startswith("error: ")
+    assert said in last
+    assert our_servers() == []
+
+
+def test_the_traceback_of_a_handler_is_shown_above_the_error(tmp_path: Path) -> None:
+    run = finished(sweep(tmp_path, small_archives.RAISES_AT_REQUEST))
+    assert "ValueError: no answer to this" in run.stderr
+
+
+def test_a_worker_that_dies_once_costs_one_trial_and_no_more(tmp_path: Path) -> None:
+    options = ("--duration", "0.5", "--warm-up", "0", "--runs", "3", "--workers", "1", "--batch-size", "4")
+    run = finished(sweep(tmp_path, small_archives.DIES_ONCE, *options))
+    measured = trials(tmp_path / "out")
+    invalid = [trial for trial in measured if not trial["valid"]]
+    assert len(measured) == 3
+    assert len(invalid) == 1
+    assert "died" in str(invalid[0]["problems"])
+    assert run.returncode == 0, run.stderr
+    assert "2/3" in run.stdout
+
+
+def test_a_results_folder_that_cannot_be_written_is_said_before_anything_starts(tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file, where a folder should be made")
+    command = sweep(tmp_path, small_archives.NOOP)
+    command[command.index("--out") + 1] = str(blocked / "out")
+    run = finished(command)
+    assert run.returncode == 1
+    assert "can't write results" in run.stderr.strip().splitlines()[-1]
+
+
+def test_a_disk_that_fills_up_keeps_what_was_measured(tmp_path: Path) -> None:
+    """The third write goes to /dev/full, which fails as a full disk does."""
+    command = sweep(tmp_path, small_archives.NOOP)
+    code = (
+        "import sys\n"
+        "from experiments import results\n"
+        "append = results.append\n"
+        "calls = []\n"
+        "def full_after_two(folder, file, result, load):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 3:\n"
+        "        file = open('/dev/full', 'wb', buffering=0)\n"
+        "    append(folder, file, result, load)\n"
+        "from experiments import campaign\n"
+        "campaign.append = full_after_two\n"
+        f"sys.argv = {command[2:]!r}\n"
+        "from mps.run import app\n"
+        "app()\n"
+    )
+    run = finished([sys.executable, "-c", code])
+    assert run.returncode == 1
+    last = run.stderr.strip().splitlines()[-1]
+    assert "No space left on device" in last
+    assert "2 trials are kept" in last
+    assert our_servers() == []
+    assert resumed(tmp_path / "out").returncode == 0
+    assert_complete(tmp_path / "out")

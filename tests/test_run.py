@@ -1,0 +1,70 @@
+"""`python -m mps.run`: what it refuses before anything starts, and how it says so."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mps.run import app
+from tests.small_archives import NOOP, archive
+
+
+def refused(*options: str) -> str:
+    """The one line that the command ends with, having ended with exit code 2."""
+    result = CliRunner().invoke(app, list(options))
+    assert result.exit_code == 2, result.output
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--model", "gpt"], "unknown model 'gpt': use bert, resnet50 or the path of a .mar file"),
+        (["--model", "missing.mar"], "no archive missing.mar: check the path"),
+        (["--batch-size", "0"], "--batch-size must be 1 or more, not 0"),
+        (["--workers", "1,two"], "--workers takes whole numbers with commas between, not '1,two'"),
+        (["--requests", "5", "--duration", "5"], "either --requests or --duration"),
+        (["--plan", "nowhere.yaml"], "--plan nowhere.yaml: No such file"),
+        (["--resume", "nowhere"], "nowhere is not a results folder"),
+        (["--resume", "nowhere", "--runs", "3"], "give no other option with it"),
+        (["--with-mps"], "--with-mps is not implemented yet: drop it"),
+    ],
+)
+def test_wrong_usage_ends_with_one_line_that_names_the_remedy(options: list[str], said: str) -> None:
+    assert said in refused(*options)
+
+
+def test_a_plan_file_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text("batchsize: 4\n")
+    assert "unknown plan key 'batchsize'" in refused("--plan", str(tmp_path / "plan.yaml"))
+
+
+def test_a_plan_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text("- 1\n- 2\n")
+    assert "must hold 'key: value' lines" in refused("--plan", str(tmp_path / "plan.yaml"))
+    (tmp_path / "plan.yaml").write_text("a: [\n")
+    assert "is not YAML" in refused("--plan", str(tmp_path / "plan.yaml"))
+
+
+def test_an_archive_of_unknown_kind_needs_an_input(tmp_path: Path) -> None:
+    noop = archive(tmp_path, "noop", NOOP)
+    assert "give --input" in refused("--model", str(noop), "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_input_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    noop = archive(tmp_path, "noop", NOOP)
+    assert "No such file" in refused("--model", str(noop), "--input", str(tmp_path / "no-texts"))
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.mar").write_text("not an archive")
+    assert "text.mar" in refused("--model", str(tmp_path / "text.mar"))
+
+
+def test_help_teaches_by_example() -> None:
+    output = CliRunner().invoke(app, ["--help"]).output
+    assert "--resume results/" in output
+    assert "Exit codes" in output
