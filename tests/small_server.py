@@ -73,17 +73,22 @@ def hang_up(after: bytes = b"") -> Answer:
 
 
 def in_batches(size: int, every_s: float) -> Answer:
-    """Collect requests and answer them together, as a worker with dynamic batching does."""
+    """Collect requests and answer up to `size` together, as a worker with dynamic batching does."""
     waiting: list[asyncio.StreamWriter] = []
+    workers: list[asyncio.Task[None]] = []
+
+    async def work() -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            batch = waiting[:size]
+            del waiting[:size]
+            for writer in batch:
+                writer.write(http())
 
     async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
         waiting.append(writer)
-        if len(waiting) >= size:
-            batch = waiting[:size]
-            del waiting[:size]
-            await asyncio.sleep(every_s)
-            for each in batch:
-                each.write(http())
+        if not workers:
+            workers.append(asyncio.create_task(work()))
 
     return answer
 
