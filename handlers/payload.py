@@ -34,7 +34,8 @@ NOTHING_ARRIVED = (
 )
 
 _DATA_URI = re.compile(rb"data:[^,]{0,200};base64,", re.IGNORECASE)
-_BASE64 = re.compile(rb"[A-Za-z0-9+/_\-\s]+=*\s*")
+# Possessive, so that a long run of blanks before a wrong byte can't make it try again and again.
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_\-\s]++=*+\s*+")
 # The alphabet for URLs, and the blank that a form makes of an unescaped plus.
 _TO_STANDARD_BASE64 = bytes.maketrans(b"-_ ", b"+/+")
 
@@ -127,7 +128,7 @@ def image_of(value: object, limits: Limits) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # each of Pillow's decoders has exceptions of its own for damaged files
-        raise PayloadError(415, f"damaged {image.format} image: {type(error).__name__}") from None
+        raise PayloadError(415, f"damaged {image.format} image: {_told(error)}") from None
 
 
 def _only_part(row: Mapping[str, object]) -> tuple[str, object]:
@@ -223,7 +224,9 @@ def _from_base64(encoded: bytes, limits: Limits) -> bytes:
     try:
         return base64.b64decode(stripped, validate=True)
     except binascii.Error:
-        raise PayloadError(400, "the image's base64 is damaged: send it whole, escaped in forms") from None
+        raise PayloadError(
+            400, "neither an image nor whole base64 of one; in a form, escape base64"
+        ) from None
 
 
 def _open_image(body: bytes) -> Image.Image:
@@ -235,7 +238,7 @@ def _open_image(body: bytes) -> Image.Image:
     except Image.DecompressionBombError:
         raise PayloadError(413, "the image has far too many pixels") from None
     except Exception as error:  # a damaged header fails in as many ways as there are formats
-        raise PayloadError(415, f"unreadable image header: {type(error).__name__}") from None
+        raise PayloadError(415, f"unreadable image header: {_told(error)}") from None
 
 
 def _check_shape(width: int, height: int, limits: Limits) -> None:
@@ -268,6 +271,10 @@ def _starts_with_brace(part: bytes | bytearray | str) -> bool:
 
 def _has_field(document: object) -> bool:
     return isinstance(document, dict) and any(name in document for name in (*FIELDS, "instances"))
+
+
+def _told(error: Exception) -> str:
+    return str(error)[:100] or type(error).__name__
 
 
 def _what_json_said(error: Exception) -> str:

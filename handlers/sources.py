@@ -12,6 +12,9 @@ from typing import Any
 TEXT_TYPES = ("bert", "distilbert", "electra", "albert", "roberta", "xlm-roberta")
 IMAGE_TYPES = ("resnet",)
 
+# One of these holds a tokenizer's vocabulary. Without any, transformers makes up an empty one.
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+
 # What is fetched of a hub repository: weights without pickle, configuration, vocabulary. No code.
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model"]
 
@@ -53,6 +56,10 @@ def check(folder: Path, kind: str) -> str:
         raise CheckpointError(
             f"{folder} holds no *.safetensors: convert it where you trust it, "
             f"with transformers' from_pretrained() and save_pretrained()"
+        )
+    if kind == "text" and not any(list(folder.glob(pattern)) for pattern in VOCABULARIES):
+        raise CheckpointError(
+            f"{folder} holds no tokenizer ({', '.join(VOCABULARIES)}): save the tokenizer beside the model"
         )
     return architecture
 

@@ -1,0 +1,44 @@
+"""Tiny checkpoints of the architectures that the handlers serve: real files, milliseconds to run.
+
+Seeded random weights. For unit tests, and for tests that serve a real archive.
+"""
+
+from pathlib import Path
+
+import transformers
+
+from handlers import checkpoints
+from handlers.archives import CORPUS
+
+
+def tiny_bert(
+    folder: Path, *, labels: tuple[str, ...] = ("bad", "so-so", "good"), max_tokens: int = 64, seed: int = 0
+) -> Path:
+    """A BERT sequence classifier of two layers, with its tokenizer -> `folder`."""
+    config = transformers.BertConfig(
+        vocab_size=1000,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=max_tokens,
+        initializer_range=0.5,  # larger than usual, so that different texts get clearly different answers
+        id2label=dict(enumerate(labels)),
+        label2id={name: i for i, name in enumerate(labels)},
+    )
+    checkpoints.random_text(folder, config, CORPUS.read_text().splitlines(), seed)
+    return folder
+
+
+def tiny_resnet(folder: Path, *, labels: int = 10, edge: int = 224, seed: int = 0) -> Path:
+    """A ResNet image classifier of four small stages, with its preprocessing recipe -> `folder`."""
+    config = transformers.ResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 16, 16, 32],
+        depths=[1, 1, 1, 1],
+        id2label={i: f"thing {i}" for i in range(labels)},
+        label2id={f"thing {i}": i for i in range(labels)},
+    )
+    recipe = checkpoints.IMAGENET_RECIPE | {"size": {"shortest_edge": edge}}
+    checkpoints.random_image(folder, config, seed, recipe)
+    return folder

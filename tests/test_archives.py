@@ -1,0 +1,232 @@
+"""Archives: what is in them, when they are built anew, and what is said when they can't be."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+import yaml
+
+from handlers import archives
+from handlers.archives import ArchiveError, Provenance, build, is_current, read_provenance
+from handlers.sources import CheckpointError
+from tests.checkpoints import tiny_bert, tiny_resnet
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bert(tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_resnet(tmp_path_factory.mktemp("resnet"))
+
+
+@pytest.fixture(scope="module")
+def store(bert: Path, resnet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("a store, with a comma")
+    build("text", bert, out)
+    build("image", resnet, out)
+    return out
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "handlers.archives", *map(str, arguments)]
+    return subprocess.run(command, cwd=archives.HERE.parent, capture_output=True, text=True, check=False)
+
+
+def edit_config(folder: Path, **changes: Any) -> Path:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return folder
+
+
+class TestContent:
+    @pytest.mark.parametrize(
+        ("name", "companion"), [("bert", "tokenizer.json"), ("resnet50", "preprocessor_config.json")]
+    )
+    def test_is_all_that_a_worker_needs(self, store: Path, name: str, companion: str) -> None:
+        with zipfile.ZipFile(store / f"{name}.mar") as mar:
+            names = set(mar.namelist())
+            manifest = json.loads(mar.read("MAR-INF/MANIFEST.json"))
+        assert {f"{name}.py", "model.safetensors", "config.json", "model-config.yaml", companion} <= names
+        assert {"handlers/__init__.py", "handlers/payload.py", "handlers/runtime.py"} <= names
+        assert manifest["model"]["modelName"] == name
+        assert manifest["model"]["handler"] == f"{name}.py"
+        assert manifest["model"]["configFile"] == "model-config.yaml"
+
+    def test_is_never_pickle(self, store: Path) -> None:
+        for archive in store.glob("*.mar"):
+            with zipfile.ZipFile(archive) as mar:
+                for name in mar.namelist():
+                    assert Path(name).suffix in {".py", ".json", ".yaml", ".safetensors"}
+
+    def test_leaves_the_number_of_workers_to_the_registration(self) -> None:
+        for name in archives.NAMES.values():
+            config = yaml.safe_load((archives.HERE / "model-config" / f"{name}.yaml").read_text())
+            assert config["batchSize"] == 8
+            assert not {"minWorkers", "maxWorkers"} & set(config)
+
+
+class TestProvenance:
+    def test_tells_the_checkpoint(self, store: Path, bert: Path, resnet: Path) -> None:
+        told = read_provenance(store / "bert.mar")
+        assert (told.kind, told.architecture) == ("text", "BertForSequenceClassification")
+        assert (told.source, told.random_weights, told.seed, told.note) == (str(bert), False, None, "")
+        told = read_provenance(store / "resnet50.mar")
+        assert (told.kind, told.source) == ("image", str(resnet))
+
+    def test_tells_random_weights(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        small = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8] * 4, depths=[1] * 4)
+        monkeypatch.setattr("handlers.checkpoints.resnet50", lambda: small)
+        told = read_provenance(build("image", None, tmp_path))
+        assert (told.source, told.random_weights, told.seed) == ("random", True, archives.SEED)
+        assert "predictions are not" in told.note
+
+    def test_of_a_foreign_archive_is_unknown(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "foreign.mar", "w") as mar:
+            mar.writestr("MAR-INF/MANIFEST.json", "{}")
+        assert read_provenance(tmp_path / "foreign.mar") == Provenance()
+        assert Provenance().kind == "unknown"
+
+    def test_of_no_archive_is_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(ArchiveError, match=r"no such archive: .*make mar"):
+            read_provenance(tmp_path / "bert.mar")
+        (tmp_path / "torn.mar").write_bytes(b"PK\3\4 and no more")
+        with pytest.raises(ArchiveError, match="not a readable"):
+            read_provenance(tmp_path / "torn.mar")
+
+
+class TestRandomWeights:
+    def test_are_the_same_for_the_same_seed(self, tmp_path: Path) -> None:
+        first, again, other = (
+            (tiny_bert(tmp_path / str(number), seed=seed) / "model.safetensors").read_bytes()
+            for number, seed in enumerate([1, 1, 2])
+        )
+        assert first == again != other
+
+    def test_leave_the_callers_generator_alone(self, tmp_path: Path) -> None:
+        before = torch.get_rng_state()
+        tiny_resnet(tmp_path)
+        assert torch.equal(before, torch.get_rng_state())
+
+
+class TestBuildingAgain:
+    def test_changes_nothing_when_nothing_has_changed(self, store: Path, bert: Path) -> None:
+        before = (store / "bert.mar").stat()
+        assert is_current("text", bert, store / "bert.mar")
+        build("text", bert, store)
+        after = (store / "bert.mar").stat()
+        assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+    def test_is_due_when_the_checkpoint_has_changed(self, tmp_path: Path, resnet: Path) -> None:
+        archive = build("image", tiny_resnet(tmp_path / "resnet"), tmp_path / "store", name="mine")
+        assert archive == tmp_path / "store/mine.mar"
+        assert is_current("image", tmp_path / "resnet", archive)
+        os.utime(tmp_path / "resnet/model.safetensors", (1, 1))
+        assert not is_current("image", tmp_path / "resnet", archive)
+        assert not is_current("image", resnet, archive)
+        assert not is_current("image", None, archive)
+
+    def test_is_due_when_the_handler_has_changed(
+        self, store: Path, bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        for file in ("bert.py", "model-config/bert.yaml", *archives.SHARED, "archives.py", "checkpoints.py"):
+            (tmp_path / file).parent.mkdir(exist_ok=True)
+            (tmp_path / file).write_bytes((archives.HERE / file).read_bytes())
+        monkeypatch.setattr(archives, "HERE", tmp_path)
+        assert is_current("text", bert, store / "bert.mar")
+        with (tmp_path / "model-config/bert.yaml").open("a") as config:
+            config.write("# and a remark\n")
+        assert not is_current("text", bert, store / "bert.mar")
+
+    def test_leaves_nothing_but_the_archives(self, store: Path) -> None:
+        assert sorted(path.name for path in store.iterdir()) == ["bert.mar", "resnet50.mar"]
+
+    def test_that_fails_leaves_the_old_archive(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder = tiny_resnet(tmp_path / "resnet")
+        archive = build("image", folder, tmp_path / "store")
+        before = archive.read_bytes()
+        (folder / "model.safetensors").write_bytes(b"torn")
+        with pytest.raises(CheckpointError, match="can't be loaded"):
+            build("image", folder, tmp_path / "store")
+        assert archive.read_bytes() == before
+        assert [path.name for path in archive.parent.iterdir()] == [archive.name]
+
+
+class TestUnsuitableCheckpoints:
+    def test_that_are_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(CheckpointError, match="no such folder"):
+            build("text", tmp_path / "nowhere", tmp_path)
+
+    def test_that_the_hub_does_not_give(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        with pytest.raises(CheckpointError, match="can't be fetched from the model hub"):
+            build("text", "nobody/nothing", tmp_path)
+
+    def test_that_are_files(self, tmp_path: Path, bert: Path) -> None:
+        with pytest.raises(CheckpointError, match="is a file: give the folder"):
+            build("text", bert / "config.json", tmp_path)
+
+    def test_that_are_of_the_other_kind(self, tmp_path: Path, bert: Path, resnet: Path) -> None:
+        with pytest.raises(CheckpointError, match=r"of type resnet .* the text handler serves"):
+            build("text", resnet, tmp_path)
+        with pytest.raises(CheckpointError, match=r"of type bert .* the image handler serves"):
+            build("image", bert, tmp_path)
+
+    def test_that_were_trained_for_another_task(self, tmp_path: Path) -> None:
+        folder = edit_config(tiny_bert(tmp_path / "lm"), architectures=["BertForMaskedLM"])
+        with pytest.raises(CheckpointError, match="BertForMaskedLM"):
+            build("text", folder, tmp_path)
+
+    def test_that_hold_no_safetensors(self, tmp_path: Path) -> None:
+        folder = tiny_bert(tmp_path / "pickled")
+        (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+        with pytest.raises(CheckpointError, match=r"no \*.safetensors: convert it"):
+            build("text", folder, tmp_path)
+
+    def test_that_hold_no_readable_config(self, tmp_path: Path) -> None:
+        with pytest.raises(CheckpointError, match=r"holds no config.json"):
+            build("text", tmp_path, tmp_path)
+        (tmp_path / "config.json").write_text("{")
+        with pytest.raises(CheckpointError, match="not valid JSON"):
+            build("text", tmp_path, tmp_path)
+
+    def test_whose_classifier_was_never_trained(self, tmp_path: Path) -> None:
+        folder = edit_config(tiny_bert(tmp_path / "shallow"), num_hidden_layers=3)
+        with pytest.raises(CheckpointError, match=r"lacks weights, bert.encoder.layer.2"):
+            build("text", folder, tmp_path)
+
+    def test_whose_labels_do_not_exclude_each_other(self, tmp_path: Path) -> None:
+        folder = edit_config(tiny_bert(tmp_path / "tags"), problem_type="multi_label_classification")
+        with pytest.raises(CheckpointError, match="exclusive labels"):
+            build("text", folder, tmp_path)
+
+    def test_without_a_tokenizer(self, tmp_path: Path) -> None:
+        folder = tiny_bert(tmp_path / "mute")
+        for file in folder.glob("tokenizer*"):
+            file.unlink()
+        with pytest.raises(CheckpointError, match="no tokenizer"):
+            build("text", folder, tmp_path)
+
+
+class TestProgram:
+    def test_says_what_is_up_to_date(self, store: Path, bert: Path, resnet: Path) -> None:
+        done = run("--bert", bert, "--resnet50", resnet, "--out", store)
+        assert done.stdout.splitlines() == [
+            f"{store / 'bert.mar'} is up to date",
+            f"{store / 'resnet50.mar'} is up to date",
+        ]
+
+    def test_ends_with_one_line_on_a_bad_checkpoint(self, store: Path, resnet: Path) -> None:
+        done = run("--bert", resnet, "--out", store)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ")
+        assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,159 @@
+"""The BERT handler, driven as a TorchServe worker drives it, against a direct forward pass."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from handlers import runtime
+from handlers.bert import BertHandler
+from handlers.runtime import Settings, SettingsError, settings_of
+from tests.checkpoints import tiny_bert
+from tests.worker import a_context, handle
+
+TEXTS = [
+    "Great value.",
+    "The kettle boils a litre of water in three minutes, and it does so without a sound.",
+    "I left the cinema before the end.",
+    "rain " * 200,
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bert(tmp_path_factory.mktemp("bert"))
+
+
+def a_handler(folder: Path, **settings: Any) -> tuple[BertHandler, Any]:
+    handler, context = BertHandler(), a_context(folder, "text", **settings)
+    handler.initialize(context)
+    return handler, context
+
+
+def directly(folder: Path, text: str) -> dict[str, float]:
+    """label -> probability of one text, by transformers alone."""
+    tokens = AutoTokenizer.from_pretrained(folder)(text, truncation=True, return_tensors="pt")
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        probabilities = model(**tokens).logits[0].softmax(-1).tolist()
+    return {model.config.id2label[i]: p for i, p in enumerate(probabilities)}
+
+
+def as_dict(prediction: list[dict[str, Any]]) -> dict[str, float]:
+    return {entry["label"]: entry["probability"] for entry in prediction}
+
+
+class TestPredictions:
+    def test_are_those_of_a_direct_forward_pass(self, folder: Path) -> None:
+        handler, context = a_handler(folder)
+        answers = handle(handler, context, [{"body": text} for text in TEXTS])
+        for text, (status, prediction) in zip(TEXTS, answers, strict=True):
+            assert status == 200
+            assert as_dict(prediction) == pytest.approx(directly(folder, text), abs=1e-5)
+
+    def test_are_sorted_and_sum_to_one(self, folder: Path) -> None:
+        handler, context = a_handler(folder)
+        [(_, prediction)] = handle(handler, context, [{"body": TEXTS[0]}])
+        probabilities = [entry["probability"] for entry in prediction]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert sum(probabilities) == pytest.approx(1)
+
+    def test_keep_their_order_whatever_the_form_of_each_request(self, folder: Path) -> None:
+        handler, context = a_handler(folder)
+        rows: list[dict[str, object]] = [
+            {"body": {"instances": TEXTS[:2]}},
+            {"data": TEXTS[2]},
+            {"body": {"data": TEXTS[:1]}},
+        ]
+        (_, several), (_, single), (_, listed) = handle(handler, context, rows)
+        expected = [directly(folder, text) for text in TEXTS]
+        assert as_dict(several["predictions"][1]) == pytest.approx(expected[1], abs=1e-5)
+        assert as_dict(single) == pytest.approx(expected[2], abs=1e-5)
+        assert as_dict(listed[0]) == pytest.approx(expected[0], abs=1e-5)
+
+
+class TestBatch:
+    def test_is_one_forward_pass_padded_to_its_longest_text(self, folder: Path) -> None:
+        handler, context = a_handler(folder)
+        shapes = []
+        handler.runtime.model.register_forward_pre_hook(
+            lambda _module, _args, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+        )
+        handle(handler, context, [{"body": "good"}, {"body": {"instances": ["so good", "good"]}}])
+        assert shapes == [(3, 4)]  # [CLS] so good [SEP]
+
+    def test_is_cut_at_the_models_limit(self, folder: Path) -> None:
+        handler, _ = a_handler(folder)
+        assert handler.preprocess(["rain " * 200])["input_ids"].shape == (1, 64)
+
+    def test_answers_the_good_when_others_are_bad(self, folder: Path) -> None:
+        handler, context = a_handler(folder)
+        rows: list[dict[str, object]] = [
+            {"body": b"\xff\xfe"},
+            {"body": TEXTS[0]},
+            {},
+            {"body": "x" * 70_000},
+            {"body": TEXTS[1]},
+        ]
+        answers = handle(handler, context, rows)
+        assert [status for status, _ in answers] == [415, 200, 400, 413, 200]
+        assert as_dict(answers[1][1]) == pytest.approx(directly(folder, TEXTS[0]), abs=1e-5)
+        assert as_dict(answers[4][1]) == pytest.approx(directly(folder, TEXTS[1]), abs=1e-5)
+
+    def test_says_what_is_wrong_with_a_bad_request(self, folder: Path) -> None:
+        handler, context = a_handler(folder, limits={"text_bytes": 10})
+        [(_, body)] = handle(handler, context, [{"body": "eleven byte"}])
+        assert body == {
+            "code": 413,
+            "type": "PayloadError",
+            "message": "text of 11 bytes: at most 10 are allowed",
+        }
+        assert context.get_response_status(0) == (413, "Request Entity Too Large")
+        assert context.get_response_content_type(0) == "application/json"
+
+    def test_of_nothing_but_bad_requests_runs_no_model(self, folder: Path) -> None:
+        handler, context = a_handler(folder)
+        handler.runtime.model.register_forward_pre_hook(lambda *_: pytest.fail("ran"))
+        assert [status for status, _ in handle(handler, context, [{}, {}])] == [400, 400]
+
+    def test_fails_as_a_whole_when_the_model_does(self, folder: Path) -> None:
+        handler, context = a_handler(folder)
+        handler.runtime.model.register_forward_pre_hook(lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            handle(handler, context, [{"body": TEXTS[0]}])
+
+
+class TestSettings:
+    def test_a_foreign_archive_without_any_gets_the_defaults(self) -> None:
+        assert settings_of({}) == Settings()
+
+    def test_a_misspelt_key_stops_the_load(self) -> None:
+        with pytest.raises(SettingsError, match="handler has no precison"):
+            settings_of({"handler": {"precison": "fp32"}})
+        with pytest.raises(SettingsError, match=r"handler.limits has no text_byte;"):
+            settings_of({"handler": {"limits": {"text_byte": 5}}})
+
+    def test_an_unknown_precision_stops_the_load(self) -> None:
+        with pytest.raises(SettingsError, match="choose one of fp32"):
+            settings_of({"handler": {"precision": "fp99"}})
+
+    @pytest.mark.parametrize(("environment", "expected"), [(None, [3]), ("2", [])])
+    def test_threads_yield_to_the_environment(
+        self, environment: str | None, expected: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[int] = []
+        monkeypatch.setattr(torch, "set_num_threads", asked.append)
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        if environment:
+            monkeypatch.setenv("OMP_NUM_THREADS", environment)
+        runtime.use_threads(3)
+        assert asked == expected
+
+    def test_the_gpu_that_was_dealt_is_used_where_there_is_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        assert runtime.device_of(1) == torch.device("cuda", 1)
+        assert runtime.device_of(None) == torch.device("cpu")
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        assert runtime.device_of(1) == torch.device("cpu")

@@ -1,0 +1,286 @@
+"""Requests as TorchServe presents them. Each row was seen to arrive from the curl command beside it."""
+
+import base64
+import io
+import json
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from handlers.payload import FIELDS, Limits, Payload, PayloadError, image_of, read, text_of
+
+LIMITS = Limits(text_bytes=100, image_bytes=20_000, image_pixels=10_000, instances=3)
+
+
+def texts(row: dict[str, object], content_type: str = "") -> Payload[str]:
+    return read(row, partial(text_of, limits=LIMITS), LIMITS.instances, dict.fromkeys(row, content_type))
+
+
+def sizes(row: dict[str, object], content_type: str = "") -> Payload[tuple[int, int]]:
+    return read(
+        row, lambda value: image_of(value, LIMITS).size, LIMITS.instances, dict.fromkeys(row, content_type)
+    )
+
+
+def refused(call: Any, *arguments: Any) -> PayloadError:
+    with pytest.raises(PayloadError) as caught:
+        call(*arguments)
+    return caught.value
+
+
+def an_image(width: int = 40, height: int = 30, *, form: str = "JPEG", mode: str = "RGB") -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, (width, height), 1).save(file, form)
+    return file.getvalue()
+
+
+def in_base64(body: bytes) -> str:
+    return base64.b64encode(body).decode()
+
+
+class TestOneText:
+    @pytest.mark.parametrize(
+        "row",
+        [
+            pytest.param({"data": bytearray(b"a good film")}, id="curl -d 'data=a good film'"),
+            pytest.param({"body": bytearray(b"a good film")}, id="curl -T file"),
+            pytest.param({"data": "a good film"}, id="curl -F data=@file.txt"),
+            pytest.param({"data": bytearray(b"a good film")}, id="curl -F data=@file"),
+            pytest.param({"body": "a good film"}, id="curl -H 'Content-Type: text/plain' -d ..."),
+            pytest.param({"body": {"data": "a good film"}}, id="JSON, data"),
+            pytest.param({"body": {"text": "a good film", "id": 7}}, id="JSON, text and more"),
+            pytest.param({"data": {"data": "a good film"}}, id="curl -F 'data=@file;type=application/json'"),
+            pytest.param({"body": bytearray(b'{"data": "a good film"}')}, id="curl -T file.json"),
+            pytest.param({"body": b"\xef\xbb\xbfa good film"}, id="a file with a byte order mark"),
+        ],
+    )
+    def test_arrives_whichever_way_it_was_sent(self, row: dict[str, object]) -> None:
+        assert texts(row) == Payload(("a good film",), "single")
+
+    def test_may_look_like_json_without_being_ours(self) -> None:
+        assert texts({"body": b"{no json} at all"}).items == ("{no json} at all",)
+        assert texts({"body": b'{"colour": "blue"}'}).items == ('{"colour": "blue"}',)
+
+    def test_is_answered_with_the_bare_prediction(self) -> None:
+        assert texts({"data": "a"}).answer(["fine"]) == "fine"
+
+
+class TestSeveralTexts:
+    def test_in_a_list_are_answered_with_a_list(self) -> None:
+        for body in ({"data": ["a", "b"]}, ["a", {"data": "b"}]):
+            payload = texts({"body": body})
+            assert payload.items == ("a", "b")
+            assert payload.answer([1, 2]) == [1, 2]
+
+    def test_in_instances_are_answered_with_predictions(self) -> None:
+        for instances in (["a", "b"], [{"data": "a"}, {"text": "b"}]):
+            payload = texts({"body": {"instances": instances}})
+            assert payload.items == ("a", "b")
+            assert payload.answer([1, 2]) == {"predictions": [1, 2]}
+
+    def test_a_list_of_one_stays_a_list(self) -> None:
+        assert texts({"body": {"data": ["a"]}}).answer([1]) == [1]
+
+    def test_the_bad_one_is_named(self) -> None:
+        error = refused(texts, {"body": {"instances": ["a", 5]}})
+        assert (error.status, error.reason) == (400, "input 1 of 2: expected a text, got a number")
+
+    def test_too_many_are_refused(self) -> None:
+        assert refused(texts, {"body": {"instances": ["a"] * 4}}).status == 413
+
+    def test_none_at_all_are_refused(self) -> None:
+        assert refused(texts, {"body": {"instances": []}}).status == 400
+
+
+class TestBadText:
+    @pytest.mark.parametrize(
+        "row",
+        [
+            pytest.param({}, id="curl -d 'a good film'"),
+            pytest.param({"body": bytearray()}, id="curl -X POST"),
+            pytest.param({"data": "  \n"}, id="blank"),
+            pytest.param({"body": {"data": ""}}, id="blank in JSON"),
+        ],
+    )
+    def test_empty_is_told_how_to_send(self, row: dict[str, object]) -> None:
+        error = refused(texts, row)
+        assert error.status == 400
+        assert "--data-urlencode" in error.reason
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            pytest.param({"x ": bytearray(b" 5")}, id="curl -d 'x = 5'"),
+            pytest.param({"data": bytearray(b"a"), " b ": bytearray(b" c")}, id="curl -d 'data=a& b = c'"),
+            pytest.param({"data": "a", "body": "b"}, id="curl -F data=a -F body=b"),
+        ],
+    )
+    def test_a_form_that_tore_the_text_apart_is_not_guessed_at(self, row: dict[str, object]) -> None:
+        error = refused(texts, row)
+        assert error.status == 400
+        assert "Escape '&'" in error.reason
+
+    def test_bytes_that_are_no_text_are_unsupported_media(self) -> None:
+        assert refused(texts, {"body": bytearray(an_image()[:99])}).status == 415
+        assert refused(texts, {"body": "caf\xe9".encode("latin-1")}).status == 415
+        assert refused(texts, {"body": b"\0\0\0"}).status == 415
+
+    def test_half_a_surrogate_pair_is_no_text(self) -> None:
+        assert refused(texts, {"body": {"data": json.loads(r'"\ud800"')}}).status == 400
+
+    def test_longer_than_the_limit_is_too_large(self) -> None:
+        assert texts({"body": "x" * 100}).items
+        assert refused(texts, {"body": "x" * 101}).status == 413
+        assert refused(texts, {"body": "é" * 51}).status == 413
+
+    @pytest.mark.parametrize(
+        "body", [5, None, True, {}, {"other": "a"}, {"data": "a", "text": "b"}, {"data": 5}]
+    )
+    def test_json_of_another_shape_is_refused(self, body: object) -> None:
+        assert refused(texts, {"body": body}, "application/json").status == 400
+
+    def test_broken_json_is_told_where(self) -> None:
+        error = refused(texts, {"body": bytearray(b'{"data": oops}')}, "application/json; charset=utf-8")
+        assert error.status == 400
+        assert "line 1, column 10" in error.reason
+
+
+class TestOneImage:
+    @pytest.mark.parametrize(
+        "row",
+        [
+            pytest.param({"body": bytearray(an_image())}, id="curl -T photo.jpg"),
+            pytest.param({"data": bytearray(an_image())}, id="curl -F data=@photo.jpg"),
+            pytest.param({"body": {"data": in_base64(an_image())}}, id="JSON, data"),
+            pytest.param({"body": {"b64": in_base64(an_image())}}, id="JSON, b64"),
+            pytest.param(
+                {"body": {"data": f"data:image/jpeg;base64,{in_base64(an_image())}"}}, id="data URI"
+            ),
+            pytest.param(
+                {"data": in_base64(an_image()).replace("+", " ").encode()}, id="unescaped in a form"
+            ),
+            pytest.param({"body": base64.encodebytes(an_image())}, id="base64 with line breaks"),
+            pytest.param({"body": {"data": base64.urlsafe_b64encode(an_image()).decode()}}, id="for URLs"),
+        ],
+    )
+    def test_arrives_whichever_way_it_was_sent(self, row: dict[str, object]) -> None:
+        assert sizes(row) == Payload(((40, 30),), "single")
+
+    @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+    def test_may_have_any_common_format(self, form: str) -> None:
+        assert sizes({"body": an_image(form=form)}).items == ((40, 30),)
+
+    @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16"])
+    def test_comes_out_as_rgb(self, mode: str) -> None:
+        assert image_of(an_image(form="PNG", mode=mode), LIMITS).mode == "RGB"
+
+    def test_is_turned_upright(self) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6  # the camera was held sideways
+        file = io.BytesIO()
+        Image.new("RGB", (40, 30)).save(file, "JPEG", exif=exif)
+        assert image_of(file.getvalue(), LIMITS).size == (30, 40)
+
+    def test_several_are_answered_like_several_texts(self) -> None:
+        instances = [{"b64": in_base64(an_image(size, 20))} for size in (20, 30)]
+        payload = sizes({"body": {"instances": instances}})
+        assert payload == Payload(((20, 20), (30, 20)), "predictions")
+
+
+class TestBadImage:
+    def test_other_media_are_unsupported(self) -> None:
+        assert refused(sizes, {"body": b"This is not a photograph!"}).status == 415
+        assert refused(sizes, {"body": b"%!PS-Adobe-3.0 EPSF-3.0\n"}).status == 415
+
+    def test_a_damaged_file_says_so(self) -> None:
+        error = refused(sizes, {"body": an_image(90, 90, form="PNG", mode="RGBA")[:60]})
+        assert error.status == 415
+
+    def test_text_that_is_not_base64_is_a_bad_request(self) -> None:
+        assert refused(sizes, {"body": {"data": "a photograph, honestly!"}}).status == 400
+        assert refused(sizes, {"body": {"data": "abcde"}}).status == 400
+        assert refused(sizes, {"body": {"data": 5}}).status == 400
+
+    def test_empty_is_a_bad_request(self) -> None:
+        for row in ({}, {"body": b""}, {"body": {"data": ""}}, {"body": {"data": "data:image/png;base64,"}}):
+            assert refused(sizes, row).status == 400
+
+    def test_too_many_bytes_are_refused_encoded_or_not(self) -> None:
+        noise = Image.effect_noise((99, 99), 90)
+        file = io.BytesIO()
+        Image.merge("RGB", [noise] * 3).save(file, "BMP")
+        assert refused(sizes, {"body": file.getvalue()}).status == 413
+        assert refused(sizes, {"body": {"data": in_base64(file.getvalue())}}).status == 413
+
+    def test_too_many_pixels_are_refused_before_they_are_decoded(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bomb = an_image(2000, 2000, form="PNG", mode="1")
+        assert len(bomb) < LIMITS.image_bytes
+        monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("decoded"))
+        assert refused(sizes, {"body": bomb}).status == 413
+
+    def test_pillows_own_limit_is_the_same_refusal(self) -> None:
+        enormous = b"BM" + bytes(12) + (40).to_bytes(4, "little") + (60_000).to_bytes(4, "little") * 2
+        enormous += (1).to_bytes(2, "little") + (24).to_bytes(2, "little") + bytes(24)
+        assert refused(sizes, {"body": enormous}).status == 413
+
+    def test_a_strip_that_scaling_would_blow_up_is_refused(self) -> None:
+        assert refused(sizes, {"body": an_image(3000, 2, form="PNG")}).status == 400
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from([*FIELDS, "instances", "x"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+raw_values = st.binary() | st.binary().map(bytearray) | json_values.map(json.dumps).map(str.encode)
+rows = st.dictionaries(st.sampled_from([*FIELDS, "instances", "x"]), raw_values | json_values, max_size=2)
+types = st.sampled_from(["", "application/json", "text/plain", "image/png"])
+
+
+@st.composite
+def damaged_images(draw: st.DrawFn) -> bytes:
+    """A valid image with some bytes overwritten, and cut."""
+    body = bytearray(
+        draw(st.sampled_from([an_image(form=form) for form in ("JPEG", "PNG", "GIF", "BMP", "WEBP")]))
+    )
+    for position, value in draw(st.lists(st.tuples(st.integers(0, len(body) - 1), st.integers(0, 255)))):
+        body[position] = value
+    return bytes(body[: draw(st.integers(0, len(body)))])
+
+
+def status_of(call: Any, *arguments: Any) -> int:
+    try:
+        call(*arguments)
+    except PayloadError as error:
+        return error.status
+    return 200
+
+
+class TestWhateverArrives:
+    """The reader returns or raises PayloadError, and nothing else: a stranger can't fail a whole batch."""
+
+    @given(row=rows, content_type=types)
+    def test_as_text(self, row: dict[str, object], content_type: str) -> None:
+        assert status_of(texts, row, content_type) in (200, 400, 413, 415)
+
+    @given(row=rows, content_type=types)
+    def test_as_image(self, row: dict[str, object], content_type: str) -> None:
+        assert status_of(sizes, row, content_type) in (200, 400, 413, 415)
+
+    @given(body=damaged_images())
+    def test_as_damaged_image(self, body: bytes) -> None:
+        assert status_of(image_of, body, LIMITS) in (200, 400, 413, 415)
+
+    @given(text=st.text())
+    def test_text_that_is_accepted_comes_through_unchanged(self, text: str) -> None:
+        row: dict[str, object] = {"body": {"data": text}}
+        assert status_of(texts, row) != 200 or texts(row).items == (text,)

@@ -1,0 +1,130 @@
+"""The ResNet50 handler, driven as a TorchServe worker drives it, against transformers' own preprocessing."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import cbook
+from PIL import Image
+from transformers import ResNetForImageClassification
+from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
+
+from handlers.resnet50 import ResNet50Handler
+from tests.checkpoints import tiny_resnet
+from tests.worker import a_context, handle
+
+PHOTOGRAPH = Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_resnet(tmp_path_factory.mktemp("resnet"))
+
+
+def a_handler(folder: Path, **settings: Any) -> tuple[ResNet50Handler, Any]:
+    handler, context = ResNet50Handler(), a_context(folder, "image", **settings)
+    handler.initialize(context)
+    return handler, context
+
+
+def a_photograph(width: int, height: int, form: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.open(PHOTOGRAPH).convert("RGB").resize((width, height)).save(file, form)
+    return file.getvalue()
+
+
+def processed(folder: Path, body: bytes) -> torch.Tensor:
+    """1 x 3 x edge x edge, by transformers alone."""
+    processor = ConvNextImageProcessorPil.from_pretrained(folder)
+    image = Image.open(io.BytesIO(body)).convert("RGB")
+    pixels: torch.Tensor = processor(image, return_tensors="pt")["pixel_values"]
+    return pixels
+
+
+def directly(folder: Path, body: bytes) -> dict[str, float]:
+    """label -> probability of one image, by transformers alone."""
+    model = ResNetForImageClassification.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        probabilities = model(processed(folder, body)).logits[0].softmax(-1).tolist()
+    return {model.config.id2label[i]: p for i, p in enumerate(probabilities)}
+
+
+def as_dict(prediction: list[dict[str, Any]]) -> dict[str, float]:
+    return {entry["label"]: entry["probability"] for entry in prediction}
+
+
+class TestPredictions:
+    def test_are_those_of_a_direct_forward_pass(self, folder: Path) -> None:
+        handler, context = a_handler(folder, top_k=10)
+        bodies = [PHOTOGRAPH.read_bytes(), a_photograph(300, 260), a_photograph(100, 500)]
+        for body, (status, prediction) in zip(
+            bodies, handle(handler, context, [{"body": body} for body in bodies]), strict=True
+        ):
+            assert status == 200
+            assert as_dict(prediction) == pytest.approx(directly(folder, body), abs=1e-5)
+
+    def test_are_the_top_k_sorted(self, folder: Path) -> None:
+        handler, context = a_handler(folder, top_k=3)
+        [(_, prediction)] = handle(handler, context, [{"body": PHOTOGRAPH.read_bytes()}])
+        everything = sorted(directly(folder, PHOTOGRAPH.read_bytes()).values(), reverse=True)
+        assert [entry["probability"] for entry in prediction] == pytest.approx(everything[:3], abs=1e-5)
+
+    def test_are_five_unless_told_and_never_more_than_there_are_labels(self, folder: Path) -> None:
+        for settings, expected in (({}, 5), ({"top_k": 99}, 10)):
+            handler, context = a_handler(folder, **settings)
+            [(_, prediction)] = handle(handler, context, [{"body": PHOTOGRAPH.read_bytes()}])
+            assert len(prediction) == expected
+
+
+class TestPreprocessing:
+    @pytest.mark.parametrize("size", [(640, 480), (480, 640), (224, 224), (257, 301), (31, 20), (30, 900)])
+    def test_matches_transformers_pixel_by_pixel(self, folder: Path, size: tuple[int, int]) -> None:
+        handler, _ = a_handler(folder)
+        body = a_photograph(*size)
+        assert np.abs(handler.read_item(body) - processed(folder, body)[0].numpy()).max() < 1e-5
+
+    @pytest.mark.parametrize("edge", [64, 384])
+    def test_follows_the_checkpoints_recipe(self, tmp_path: Path, edge: int) -> None:
+        folder = tiny_resnet(tmp_path, edge=edge)
+        handler, _ = a_handler(folder)
+        body = a_photograph(500, 400)
+        pixels = handler.read_item(body)
+        assert pixels.shape == (3, edge, edge)
+        assert np.abs(pixels - processed(folder, body)[0].numpy()).max() < 1e-5
+
+
+class TestBatch:
+    def test_is_one_forward_pass_over_all_images(self, folder: Path) -> None:
+        handler, context = a_handler(folder)
+        shapes = []
+        handler.runtime.model.register_forward_pre_hook(
+            lambda _module, _args, kwargs: shapes.append(tuple(kwargs["pixel_values"].shape)),
+            with_kwargs=True,
+        )
+        two = {"instances": [{"b64": base64.b64encode(a_photograph(60, 50)).decode()}] * 2}
+        (_, single), (_, several) = handle(handler, context, [{"body": a_photograph(60, 50)}, {"body": two}])
+        assert shapes == [(3, 3, 224, 224)]
+        assert as_dict(several["predictions"][1]) == pytest.approx(as_dict(single), abs=1e-5)
+
+    def test_answers_the_good_when_others_are_bad(self, folder: Path) -> None:
+        handler, context = a_handler(folder)
+        good = a_photograph(60, 50)
+        rows = [
+            {"body": good[:-99]},
+            {"body": good},
+            {"body": b"not an image!"},
+            {"body": a_photograph(990, 3)},
+        ]
+        answers = handle(handler, context, rows)
+        assert [status for status, _ in answers] == [415, 200, 415, 400]
+        alone = handle(handler, context, [{"body": good}])
+        assert as_dict(answers[1][1]) == pytest.approx(as_dict(alone[0][1]), abs=1e-5)
+
+    def test_obeys_the_limits_in_the_yaml(self, folder: Path) -> None:
+        handler, context = a_handler(folder, limits={"image_pixels": 2000})
+        answers = handle(handler, context, [{"body": a_photograph(50, 40)}, {"body": a_photograph(50, 41)}])
+        assert [status for status, _ in answers] == [200, 413]
