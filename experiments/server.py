@@ -49,6 +49,7 @@ SETTINGS = {
     "disable_system_metrics": "true",
 }
 
+MODEL_LOG = " MODEL_LOG - "  # what log4j2.xml puts before a line that a worker printed
 JAVA_SIGNS = ("Invalid configuration", "Exception", "Error")  # how the frontend begins a complaint
 
 
@@ -127,11 +128,11 @@ class TorchServe:
         mark = self._log_size()
         answer = self._manage("POST", "/models", params=query, timeout_s=REGISTER_TIMEOUT_S)
         if answer.status_code != 200:
-            reason = _message_of(answer)
+            log = self._settled_log(mark)
             raise ServerError(
                 f"TorchServe could not load {registration.archive.name} with {registration.workers} "
-                f"worker(s): {_last_error(self.log_since(mark)) or reason}",
-                details=self.log_since(mark),
+                f"worker(s): {last_error(log) or _message_of(answer)}",
+                details=log,
             )
         return self.wait_for_workers(registration.workers)
 
@@ -166,7 +167,7 @@ class TorchServe:
             if time.monotonic() > deadline:
                 states = ", ".join(f"worker {worker.id} is {worker.status}" for worker in workers)
                 log = self.log_since(0)
-                cause = _last_error(log) or "they printed no error"
+                cause = last_error(log) or "they printed no error"
                 raise ServerError(
                     f"{count} worker(s) not ready after {WORKERS_TIMEOUT_S:.0f} s ({states}): {cause}", log
                 )
@@ -191,6 +192,15 @@ class TorchServe:
         with (self.folder / "server.log").open("rb") as log:
             log.seek(max(mark, self._log_size() - 16_384))
             return log.read().decode(errors="replace")
+
+    def _settled_log(self, mark: int) -> str:
+        """The log once it has stopped growing: a worker's last words arrive after the answer they explain."""
+        for _ in range(10):
+            size = self._log_size()
+            time.sleep(0.2)
+            if self._log_size() == size:
+                break
+        return self.log_since(mark)
 
     def _log_size(self) -> int:
         return (self.folder / "server.log").stat().st_size
@@ -320,7 +330,7 @@ def _wait_until_up(process: "subprocess.Popen[bytes]", folder: Path, ports: Port
     while not _answers_as_ours(folder, ports):
         log = (folder / "server.log").read_text(errors="replace")
         if process.poll() is not None:
-            cause = _last_error(log) or "it printed no reason"
+            cause = last_error(log) or "it printed no reason"
             raise ServerError(f"TorchServe ended with code {process.returncode} at its start: {cause}", log)
         if time.monotonic() > deadline:
             raise ServerError(f"TorchServe is not up after {START_TIMEOUT_S:.0f} s", log)
@@ -426,18 +436,18 @@ def _message_of(answer: requests.Response) -> str:
     return f"status {answer.status_code}: {answer.text[:200]}"
 
 
-def _last_error(log: str) -> str:
-    """The line of a log that most likely names the cause: the last line of the last Python traceback,
-    else the first complaint of the frontend."""
+def last_error(log: str) -> str:
+    """The line of a log that most likely names the cause: the end of the last worker's traceback, else the
+    first complaint of the frontend. The two are written by different threads, so their lines interleave."""
+    printed_by_workers = [line.split(MODEL_LOG, 1)[1] for line in log.splitlines() if MODEL_LOG in line]
     cause = ""
     in_traceback = False
-    for line in log.splitlines():
-        text = line.split(" - ", 1)[-1] if " MODEL_LOG - " in line else line
-        if text.startswith("Traceback (most recent call last)"):
+    for line in printed_by_workers:
+        if line.startswith("Traceback (most recent call last)"):
             in_traceback = True
-        elif in_traceback and text and not text.startswith(" "):
-            in_traceback = False
-            cause = text
-        elif not cause and not text.startswith("\t") and any(sign in text for sign in JAVA_SIGNS):
-            cause = text
-    return cause.strip()
+        elif in_traceback and line and not line.startswith(" "):
+            in_traceback, cause = False, line
+    if cause:
+        return cause.strip()
+    complaints = (line for line in log.splitlines() if any(sign in line for sign in JAVA_SIGNS))
+    return next(complaints, "").strip()

@@ -1,0 +1,44 @@
+"""What is read out of TorchServe's log and metrics page."""
+
+from experiments.java import parse_version
+from experiments.server import last_error, parse_counters
+
+WORKER = "2026-11-21T07:52:16,663 [INFO ] W-9000-model_1-stdout MODEL_LOG - "
+FRONTEND = "2026-11-21T07:52:16,663 [WARN ] W-9000-model_1 BatchAggregator - "
+
+
+def test_the_cause_is_the_end_of_a_workers_traceback_though_other_lines_come_between() -> None:
+    log = "\n".join(
+        [
+            WORKER + "Traceback (most recent call last):",
+            FRONTEND + "Load model failed: model, error: Worker died.",
+            WORKER + '  File "service.py", line 3, in handle',
+            "java.lang.InterruptedException: null",
+            WORKER + "ValueError: the weights are not there",
+            WORKER + "Frontend disconnected.",
+        ]
+    )
+    assert last_error(log) == "ValueError: the weights are not there"
+
+
+def test_without_a_traceback_the_cause_is_the_frontends_first_complaint() -> None:
+    log = 'WARNING: something\nInvalid configuration: For input string: "many"\nException in thread "x"\n'
+    assert last_error(log) == 'Invalid configuration: For input string: "many"'
+    assert last_error("all is well\n") == ""
+
+
+def test_counters_are_summed_over_their_labels() -> None:
+    page = """# TYPE ts_inference_requests_total counter
+ts_inference_requests_total{model_name="a",model_version="1"} 3.0
+ts_inference_requests_total{model_name="b",model_version="1"} 4.0
+ts_queue_latency_microseconds{model_name="a"} 12.5
+Requests2XX{Level="Host"} 7.0
+"""
+    assert parse_counters(page) == {"ts_inference_requests_total": 7.0, "ts_queue_latency_microseconds": 12.5}
+
+
+def test_java_versions_old_and_new() -> None:
+    assert parse_version('openjdk version "17.0.15" 2025-04-15') == 17
+    assert parse_version('java version "1.8.0_392"') == 8
+    assert parse_version('openjdk version "25" 2025-09-16 LTS') == 25
+    assert parse_version("command not found") is None
