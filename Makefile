@@ -6,7 +6,8 @@ PYTHON ?= python3
 PY := $(VENV)/bin/python
 # Extra arguments for pip, e.g. PIP_ARGS='--extra-index-url https://download.pytorch.org/whl/cpu'
 PIP_ARGS ?=
-# Checkpoints to archive: a folder or a hub id. Empty: full-size architectures with random weights.
+# Checkpoints to archive: a folder or a hub id. Empty: what the archive was built from before, and
+# full-size architectures with random weights the first time or for 'random'.
 BERT ?=
 RESNET50 ?=
 # Options for the sweep, e.g. ARGS='--model resnet50 --workers 1'
@@ -32,7 +33,7 @@ $(VENV)/.ready: requirements.lock scripts/torchserve.py
 	@touch $@
 	@echo "setup: ready"
 
-mar: setup ## Build model_store/bert.mar and resnet50.mar (BERT=, RESNET50=: folder or hub id)
+mar: setup ## Build model_store/*.mar (BERT=, RESNET50=: folder, hub id or 'random')
 	@$(PY) -m handlers.archives $(if $(BERT),--bert '$(BERT)') $(if $(RESNET50),--resnet50 '$(RESNET50)')
 
 run: mar ## The main job: sweep BERT over workers x batch size (ARGS=: options of mps.run)

@@ -44,7 +44,8 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One measurement of one cell. `run` counts from 1, `position` is its place in the order from 0."""
+    """One measurement of one cell. `run` counts from 1, `position` is its place in the order from 0,
+    `seed` that of the order of inputs."""
 
     cell: Cell
     load: Load
@@ -104,7 +105,8 @@ class Plan:
         Cells come in seeded random order, those with the same number of workers together (on a CPU a
         change of it restarts the server). By default a cell's runs follow each other, so that its
         model is loaded once; `interleave` goes through all cells once per run, so that drift of the
-        machine falls on all cells alike, at the price of loading the model for every trial.
+        machine falls on all cells alike, at the price of loading the model for every trial. All trials
+        send the same inputs in the same order (the plan's seed): what differs is cell and machine.
         """
         order = random.Random(self.seed)
         if self.interleave:
@@ -112,7 +114,7 @@ class Plan:
         else:
             visits = [(cell, run) for cell in self._shuffled(order) for run in self._runs()]
         return [
-            Trial(cell, self.load_of(cell), run, position, order.randrange(2**31))
+            Trial(cell, self.load_of(cell), run, position, self.seed)
             for position, (cell, run) in enumerate(visits)
         ]
 

@@ -203,7 +203,10 @@ def main(
     resnet50: Annotated[str, typer.Option(help="A ResNet image classifier: folder or model hub id.")] = "",
     out: Annotated[Path, typer.Option(help="The folder for the archives.")] = Path("model_store"),
 ) -> None:
-    """Build bert.mar and resnet50.mar. Without a checkpoint the weights are random.
+    """Build bert.mar and resnet50.mar from checkpoints.
+
+    Where none is given, an archive keeps the one it was built from; a new one gets the full-size architecture
+    with random weights, as does one for which `random` is given.
 
     Examples:
 
@@ -213,17 +216,21 @@ def main(
 
         python -m handlers.archives --resnet50 ~/models/resnet50 --out /tmp/store
     """
-    sources: dict[Kind, str | None] = {"text": bert or None, "image": resnet50 or None}
+    given: dict[Kind, str] = {"text": bert, "image": resnet50}
     try:
-        for kind, source in sources.items():
+        for kind, source in given.items():
             _build_and_tell(kind, source, out)
     except (ArchiveError, CheckpointError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
 
 
-def _build_and_tell(kind: Kind, source: str | None, out: Path) -> None:
+def _build_and_tell(kind: Kind, given: str, out: Path) -> None:
     archive = out / f"{NAMES[kind]}.mar"
+    source = None if given == "random" else given or _earlier_source(archive)
+    if not given and source and not _is_there(source):
+        typer.echo(f"{archive} is kept as it is: its checkpoint {source} is not there any more")
+        return
     if is_current(kind, source, archive):
         typer.echo(f"{archive} is up to date")
         return
@@ -232,6 +239,23 @@ def _build_and_tell(kind: Kind, source: str | None, out: Path) -> None:
     provenance = read_provenance(archive)
     note = f"; {provenance.note}" if provenance.note else ""
     typer.echo(f"{archive}: {provenance.architecture}, {archive.stat().st_size / 1e6:.0f} MB{note}")
+
+
+def _earlier_source(archive: Path) -> str | None:
+    """The checkpoint an archive was built from; None where there is no archive or its weights are random."""
+    try:
+        earlier = read_provenance(archive)
+    except ArchiveError:
+        return None
+    return None if earlier.random_weights else earlier.source
+
+
+def _is_there(source: str) -> bool:
+    try:
+        locate(source)
+    except CheckpointError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

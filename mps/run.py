@@ -24,6 +24,7 @@ from experiments import environment, results
 from experiments.campaign import carry_out, missing_results
 from experiments.errors import ExperimentError, UsageError
 from experiments.inputs import pool_for
+from experiments.picture import draw_throughput
 from experiments.plan import Plan, plan_from
 from experiments.progress import ConsoleProgress
 from handlers.archives import ArchiveError, Provenance, read_provenance
@@ -183,6 +184,7 @@ def _sweep(plan: Plan, folder: Path, *, resuming: bool) -> None:
         raise
     summary = results.summarise(plan, measured)
     results.write_summary(folder, summary)
+    draw_throughput(plan, measured, folder / "throughput.png", provenance.note)
     _print(console, plan, provenance, folder, measured)
     if problems := list(missing_results(plan, measured)):
         raise ExperimentError(
@@ -234,17 +236,7 @@ def _print(
     table = Table(
         title=f"{Path(plan.model).stem}: median of {plan.runs} runs", title_justify="left", box=box.SIMPLE
     )
-    for heading in (
-        "workers",
-        "batch",
-        "in flight",
-        "requests/s",
-        "min - max",
-        "p50",
-        "p95",
-        "p99 ms",
-        "runs",
-    ):
+    for heading in ("workers", "batch", "requests/s", "min - max", "p50", "p95", "p99 ms", "runs"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in results.summarise(plan, measured).to_dict("records"):
         table.add_row(
@@ -258,7 +250,7 @@ def _print(
     console.print(table)
     if provenance.random_weights:
         console.print(f"{provenance.note}.", style="yellow")
-    console.print(f"summary.csv, trials.jsonl and the rest: {folder}", highlight=False)
+    console.print(f"summary.csv, throughput.png, trials.jsonl and the rest: {folder}", highlight=False)
 
 
 def _figure(value: float) -> str:

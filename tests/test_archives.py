@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -224,6 +225,21 @@ class TestProgram:
             f"{store / 'bert.mar'} is up to date",
             f"{store / 'resnet50.mar'} is up to date",
         ]
+
+    def test_keeps_the_checkpoint_an_archive_was_built_from(self, store: Path) -> None:
+        done = run("--out", store)
+        assert done.stdout.splitlines() == [
+            f"{store / 'bert.mar'} is up to date",
+            f"{store / 'resnet50.mar'} is up to date",
+        ]
+
+    def test_keeps_the_archive_where_its_checkpoint_is_gone(self, tmp_path: Path, resnet: Path) -> None:
+        folder = tiny_bert(tmp_path / "bert")
+        run("--bert", folder, "--resnet50", resnet, "--out", tmp_path / "store")
+        shutil.rmtree(folder)
+        done = run("--out", tmp_path / "store")
+        assert f"bert.mar is kept as it is: its checkpoint {folder} is not there any more" in done.stdout
+        assert read_provenance(tmp_path / "store" / "bert.mar").source == str(folder)
 
     def test_ends_with_one_line_on_a_bad_checkpoint(self, store: Path, resnet: Path) -> None:
         done = run("--bert", resnet, "--out", store)

@@ -1,0 +1,180 @@
+"""The real archives behind a real TorchServe: what clients send, and that the answers are the model's."""
+
+import base64
+import json
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import torch
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    BertForSequenceClassification,
+    ResNetForImageClassification,
+)
+
+from experiments.inputs import photographs, texts
+from experiments.server import Registration, TorchServe, torchserve
+from handlers.archives import build
+from tests.checkpoints import tiny_bert, tiny_resnet
+
+pytestmark = pytest.mark.integration
+
+BATCH = 8
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("serving")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[TorchServe]:
+    with torchserve() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def bert(server: TorchServe, folder: Path) -> Iterator[Path]:
+    checkpoint = tiny_bert(folder / "bert")
+    server.register(Registration(build("text", checkpoint, folder), 1, BATCH, batch_delay_ms=50))
+    yield checkpoint
+    server.unregister()
+
+
+@pytest.fixture(scope="module")
+def resnet(server: TorchServe, folder: Path) -> Iterator[Path]:
+    checkpoint = tiny_resnet(folder / "resnet")
+    server.register(Registration(build("image", checkpoint, folder), 1, BATCH, batch_delay_ms=50))
+    yield checkpoint
+    server.unregister()
+
+
+def post(server: TorchServe, body: bytes, content_type: str) -> requests.Response:
+    headers = server.headers | {"Content-Type": content_type}
+    return requests.post(server.predict_url, data=body, headers=headers, timeout=30)
+
+
+def post_all(server: TorchServe, bodies: list[tuple[bytes, str]]) -> list[requests.Response]:
+    """All at the same time, so that TorchServe makes batches of them."""
+    with ThreadPoolExecutor(len(bodies)) as threads:
+        return list(threads.map(lambda body: post(server, *body), bodies))
+
+
+def curl(server: TorchServe, *options: str) -> Any:
+    """What curl prints, as a user would call it."""
+    header = f"Authorization: {server.headers['Authorization']}"
+    command = ["curl", "-s", "-H", header, server.predict_url, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    return json.loads(done.stdout)
+
+
+class TestBert:
+    def test_served_probabilities_are_those_of_a_direct_forward_pass(
+        self, server: TorchServe, bert: Path
+    ) -> None:
+        sent = texts()[: 2 * BATCH]
+        answers = post_all(server, [(text.encode(), "text/plain; charset=utf-8") for text in sent])
+        assert {answer.status_code for answer in answers} == {200}
+        for text, answer in zip(sent, answers, strict=True):
+            expected = direct_text(bert, text)
+            served = {entry["label"]: entry["probability"] for entry in answer.json()}
+            assert served == pytest.approx(expected, abs=1e-5)
+            assert list(served.values()) == sorted(served.values(), reverse=True)
+
+    def test_every_way_to_send_a_text_gives_the_same_answer(
+        self, server: TorchServe, bert: Path, tmp_path: Path
+    ) -> None:
+        text = "The kettle is quiet and pours well."
+        file = tmp_path / "text.txt"
+        file.write_text(text)
+        expected = curl(server, "-H", "Content-Type: text/plain", "-d", text)
+        assert curl(server, "-T", str(file)) == expected
+        assert curl(server, "-d", f"data={text}") == expected
+        assert curl(server, "--data-urlencode", f"data={text}") == expected
+        assert curl(server, "-F", f"data=@{file}") == expected
+        as_json = ("-H", "Content-Type: application/json", "-d")
+        assert curl(server, *as_json, json.dumps({"data": text})) == expected
+        assert curl(server, *as_json, json.dumps({"data": [text, text]})) == [expected, expected]
+        assert curl(server, *as_json, json.dumps({"instances": [text]})) == {"predictions": [expected]}
+
+    def test_bad_requests_get_their_reason_and_the_others_their_predictions(
+        self, server: TorchServe, bert: Path
+    ) -> None:
+        good = (b"A pleasant surprise.", "text/plain")
+        bad = [
+            (b"", "text/plain"),
+            (b"\xff\xfe\x00", "text/plain"),
+            (b"x" * 100_000, "text/plain"),
+            (b'{"data": 5}', "application/json"),
+        ]
+        answers = post_all(server, [good, *bad, good, good, good])
+        statuses = [answer.status_code for answer in answers]
+        assert statuses == [200, 400, 415, 413, 400, 200, 200, 200]
+        for answer in answers[1:5]:
+            assert answer.json()["message"]
+        assert answers[0].json() == answers[-1].json()
+
+
+class TestResNet50:
+    def test_served_probabilities_are_those_of_a_direct_forward_pass(
+        self, server: TorchServe, resnet: Path
+    ) -> None:
+        sent = photographs() * 2
+        answers = post_all(server, [(photo, "image/jpeg") for photo in sent])
+        assert {answer.status_code for answer in answers} == {200}
+        for photo, answer in zip(sent, answers, strict=True):
+            expected = direct_image(resnet, photo)
+            for entry in answer.json():
+                assert entry["probability"] == pytest.approx(expected[entry["label"]], abs=1e-5)
+            assert len(answer.json()) == 5
+
+    def test_every_way_to_send_an_image_gives_the_same_answer(
+        self, server: TorchServe, resnet: Path, tmp_path: Path
+    ) -> None:
+        photo = photographs()[0]
+        file = tmp_path / "photo.jpg"
+        file.write_bytes(photo)
+        expected = curl(server, "-T", str(file))
+        assert curl(server, "-F", f"data=@{file}") == expected
+        assert curl(server, "-H", "Content-Type: image/jpeg", "--data-binary", f"@{file}") == expected
+        body = tmp_path / "body.json"
+        body.write_text(json.dumps({"data": base64.b64encode(photo).decode()}))
+        assert curl(server, "-H", "Content-Type: application/json", "--data-binary", f"@{body}") == expected
+
+    def test_bad_requests_get_their_reason_and_the_others_their_predictions(
+        self, server: TorchServe, resnet: Path
+    ) -> None:
+        photo = photographs()[0]
+        bad = [b"", b"no image at all", photo[:5000]]
+        answers = post_all(server, [(body, "image/jpeg") for body in [photo, *bad, photo]])
+        assert [answer.status_code for answer in answers] == [200, 400, 415, 415, 200]
+
+
+def direct_text(checkpoint: Path, text: str) -> dict[str, float]:
+    """Label -> probability from transformers alone."""
+    model = BertForSequenceClassification.from_pretrained(checkpoint).eval()
+    tokens = AutoTokenizer.from_pretrained(checkpoint)(text, truncation=True, return_tensors="pt")
+    return _probabilities(model, tokens)
+
+
+def direct_image(checkpoint: Path, photo: bytes) -> dict[str, float]:
+    """Label -> probability from transformers alone, its slow image processor included."""
+    import io
+
+    from PIL import Image
+
+    model = ResNetForImageClassification.from_pretrained(checkpoint).eval()
+    processor = AutoImageProcessor.from_pretrained(checkpoint, use_fast=False)
+    return _probabilities(model, processor(Image.open(io.BytesIO(photo)), return_tensors="pt"))
+
+
+def _probabilities(model: Any, inputs: Any) -> dict[str, float]:
+    with torch.inference_mode():
+        row = torch.softmax(model(**inputs).logits, dim=-1)[0].tolist()
+    return {model.config.id2label[i]: probability for i, probability in enumerate(row)}
