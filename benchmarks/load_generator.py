@@ -22,6 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.nginx import ToolMissingError, serving_nginx, tool
+from benchmarks.noop import serving_noop
+from experiments.errors import ExperimentError
 from experiments.load import Body
 
 _SCRIPT = Path(__file__).with_name("wrk.lua")
@@ -202,16 +204,27 @@ def main(
     duration: Annotated[int, typer.Option(min=1, help="Whole seconds of each run.")] = 5,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each generator.")] = 5,
 ) -> None:
-    """Compare our load generator with `wrk -t1` against nginx on loopback: throughput and CPU a request."""
+    """Compare our load generator with `wrk -t1`, against nginx and against a no-op model under TorchServe."""
     try:
         tool("wrk")
         with serving_nginx() as nginx:
-            comparison = compare(nginx.url, connections=connections, duration_s=duration, rounds=rounds)
-    except (ToolMissingError, BenchmarkError, RuntimeError) as error:
+            on_nginx = compare(nginx.url, connections=connections, duration_s=duration, rounds=rounds)
+        print_comparison("nginx", on_nginx)
+        with serving_noop() as server:
+            body = Body(b"hello", "text/plain")
+            on_torchserve = compare(
+                server.predict_url,
+                headers=server.headers,
+                body=body,
+                connections=connections,
+                duration_s=duration,
+                rounds=rounds,
+            )
+        print_comparison("a no-op model under TorchServe", on_torchserve)
+    except (ToolMissingError, BenchmarkError, RuntimeError, ExperimentError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
-    print_comparison("nginx", comparison)
-    typer.echo(json.dumps({"nginx": as_json(comparison)}))
+    typer.echo(json.dumps({"nginx": as_json(on_nginx), "torchserve_noop": as_json(on_torchserve)}))
 
 
 if __name__ == "__main__":

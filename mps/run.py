@@ -165,7 +165,7 @@ def _sweep(plan: Plan, folder: Path, *, resuming: bool) -> None:
         raise UsageError(str(error)) from error
     pool = pool_for(provenance.kind, plan.input)
     here = environment.describe(environment.python_command("mps.run", sys.argv[1:]), plan.seed)
-    here["archive"] = {"path": str(archive), "sha256": _sha256(archive), **dataclasses.asdict(provenance)}
+    here["archive"] = {"name": archive.name, "sha256": _sha256(archive), **dataclasses.asdict(provenance)}
     console = Console(soft_wrap=True)
     if resuming:
         _note_resumption(folder, here)

@@ -1,0 +1,22 @@
+"""A model that does nothing: what remains is TorchServe itself, and whatever measures it."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from experiments.server import Registration, TorchServe, torchserve
+from tests.small_archives import NOOP, archive
+
+
+def noop_archive(folder: Path) -> Path:
+    """Builds `<folder>/noop.mar`."""
+    return archive(folder, "noop", NOOP)
+
+
+@contextmanager
+def serving_noop(workers: int = 1, batch_size: int = 32) -> Iterator[TorchServe]:
+    """A TorchServe of our own that serves the model that does nothing."""
+    with tempfile.TemporaryDirectory() as folder, torchserve() as server:
+        server.register(Registration(noop_archive(Path(folder)), workers, batch_size))
+        yield server

@@ -1,0 +1,64 @@
+"""What a sweep spends besides warm-up and measurement: the seconds of each cell, with a no-op model.
+
+`python -m benchmarks.sweep_overhead`. A cell's time runs from the begin of its registration to the end of its
+last trial; the server's start is not in it. The last line is one JSON object.
+"""
+
+import json
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.noop import noop_archive
+from experiments import results
+from experiments.campaign import carry_out
+from experiments.load import Body
+from experiments.plan import Cell, Plan, Trial
+
+
+class _Clock:
+    """A campaign's progress, as times: when each cell began to load, when its last trial ended."""
+
+    def __init__(self) -> None:
+        self.began_s: dict[Cell, float] = {}
+        self.ended_s: dict[Cell, float] = {}
+        self.measured_s: defaultdict[Cell, float] = defaultdict(float)
+
+    def planned(self, todo: Sequence[Trial], done: int) -> None: ...
+    def measuring(self, trial: Trial) -> None: ...
+
+    def loading(self, trial: Trial) -> None:
+        self.began_s[trial.cell] = time.monotonic()
+
+    def finished(self, result: results.TrialResult) -> None:
+        load = result.trial.load
+        self.ended_s[result.trial.cell] = time.monotonic()
+        self.measured_s[result.trial.cell] += load.warm_up_s + (load.duration_s or 0)
+
+    def overhead_s(self) -> dict[str, float]:
+        """Seconds outside warm-up and measurement, by cell."""
+        return {
+            str(cell): self.ended_s[cell] - began_s - self.measured_s[cell]
+            for cell, began_s in self.began_s.items()
+        }
+
+
+def main() -> None:
+    plan = Plan(model="noop.mar", workers=(1, 2), batch_size=(1, 4, 8), duration_s=1.0, warm_up_s=0.5)
+    clock = _Clock()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "results"
+        results.create(folder, plan, {})
+        carry_out(plan, noop_archive(Path(name)), [Body(b"hello", "text/plain")], folder, clock)
+    overhead_s = clock.overhead_s()
+    for cell, seconds in overhead_s.items():
+        print(f"{cell}: {seconds:.2f} s for {plan.runs} runs")
+    worst = max(overhead_s.values())
+    print(json.dumps({"median_s": statistics.median(overhead_s.values()), "max_s": worst}))
+
+
+if __name__ == "__main__":
+    main()
