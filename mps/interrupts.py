@@ -1,0 +1,32 @@
+"""Ctrl-C and SIGTERM held back while something must not stop halfway. Signals only, nothing of MPS."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """SIGINT and SIGTERM that arrive inside take effect at the end. Keep what is inside bounded in time.
+
+    Python runs signal handlers in the main thread alone: in another one there is nothing to hold back.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        arrived.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # None: set by something other than Python, which signal.signal cannot put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for late in arrived:
+            signal.raise_signal(late)

@@ -1,0 +1,55 @@
+"""Stand-ins for what a machine without a GPU lacks: NVML, and an nvidia-smi that sets the compute mode.
+
+Both keep the card in one folder, named by the environment variable STAND_IN_GPU: `card.json` is what NVML
+says, `transcript` has a line for every change that was asked for. They fail as the real ones do.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+NVIDIA_SMI = FOLDER / "nvidia-smi"
+VARIABLE = "STAND_IN_GPU"
+UUID = "GPU-5d1f0c4e-0000-4a3b-8c2d-0123456789ab"
+
+
+def a_card(folder: Path, **facts: Any) -> Path:
+    """Puts a card into `folder`: an H200, idle, in DEFAULT mode, but for the `facts` given."""
+    card = {
+        "init_error": None,  # an NVML error code that nvmlInit fails with
+        "name": "NVIDIA H200",
+        "uuid": UUID,
+        "driver": "575.57.08",
+        "memory_bytes": 150_754_820_096,
+        "memory_used_bytes": 625_344_512,
+        "cores": 16_896,
+        "compute_capability": [9, 0],
+        "compute_mode": 0,
+        "mig": [0, 0],  # None: not supported by the card
+        "throttle_reasons": 1,
+        "processes": [],  # [pid, bytes or None]
+        "mps_processes": [],
+        "smi": "allowed",  # or refused, not supported, no driver
+    }
+    assert facts.keys() <= card.keys()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "card.json").write_text(json.dumps(card | facts))
+    (folder / "transcript").touch()
+    return folder
+
+
+def change(folder: Path, **facts: Any) -> None:
+    """Changes what NVML says of the card in `folder`."""
+    a_card(folder, **(json.loads((folder / "card.json").read_text()) | facts))
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    """The card as it is now."""
+    card: dict[str, Any] = json.loads((folder / "card.json").read_text())
+    return card
+
+
+def transcript(folder: Path) -> list[str]:
+    """What was asked for, in order."""
+    return (folder / "transcript").read_text().splitlines()

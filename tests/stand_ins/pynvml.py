@@ -1,0 +1,146 @@
+"""pynvml with one made-up card: the constants and errors of the real module, the answers of card.json.
+
+In a test's own process it takes the place of `mps.gpu.pynvml`; in a program under test it is found first
+when this folder leads PYTHONPATH. Functions that the card does not have fail as on the real one.
+"""
+
+# ruff: noqa: N802
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+_HERE = Path(__file__).resolve()
+
+
+def _real_pynvml() -> dict[str, Any]:
+    candidates = (Path(folder or ".").resolve() / "pynvml.py" for folder in sys.path)
+    path = next(path for path in candidates if path.is_file() and path != _HERE)
+    spec = importlib.util.spec_from_file_location("real_pynvml", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["real_pynvml"] = module  # its error classes look themselves up there
+    spec.loader.exec_module(module)
+    return {name: value for name, value in vars(module).items() if not name.startswith("__")}
+
+
+globals().update(_real_pynvml())
+_Error: Any = globals()["NVMLError"]
+_NOT_SUPPORTED: int = globals()["NVML_ERROR_NOT_SUPPORTED"]
+_INVALID: int = globals()["NVML_ERROR_INVALID_ARGUMENT"]
+
+
+def _card() -> Any:
+    return SimpleNamespace(**json.loads((Path(os.environ["STAND_IN_GPU"]) / "card.json").read_text()))
+
+
+def _supported(value: Any) -> Any:
+    if value is None:
+        raise _Error(_NOT_SUPPORTED)
+    return value
+
+
+def _processes(listed: list[tuple[int, int | None]]) -> list[Any]:
+    return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in listed]
+
+
+def nvmlInit() -> None:
+    if error := _card().init_error:
+        raise _Error(error)
+
+
+def nvmlShutdown() -> None:
+    pass
+
+
+def nvmlSystemGetDriverVersion() -> str:
+    return str(_card().driver)
+
+
+def nvmlDeviceGetCount() -> int:
+    return 1
+
+
+def nvmlDeviceGetHandleByIndex(index: int) -> Any:
+    if index != 0:
+        raise _Error(_INVALID)
+    return _card()
+
+
+def nvmlDeviceGetHandleByUUID(uuid: str) -> Any:
+    if uuid != _card().uuid:
+        raise _Error(_INVALID)
+    return _card()
+
+
+def nvmlDeviceGetName(card: Any) -> str:
+    return str(card.name)
+
+
+def nvmlDeviceGetUUID(card: Any) -> str:
+    return str(card.uuid)
+
+
+def nvmlDeviceGetCudaComputeCapability(card: Any) -> tuple[int, ...]:
+    return tuple(card.compute_capability)
+
+
+def nvmlDeviceGetNumGpuCores(card: Any) -> Any:
+    return _supported(card.cores)
+
+
+def nvmlDeviceGetMigMode(card: Any) -> Any:
+    return _supported(card.mig)
+
+
+def nvmlDeviceGetMemoryInfo(card: Any) -> Any:
+    return SimpleNamespace(total=card.memory_bytes, used=card.memory_used_bytes)
+
+
+def nvmlDeviceGetComputeMode(card: Any) -> int:
+    return int(card.compute_mode)
+
+
+def nvmlDeviceGetUtilizationRates(card: Any) -> Any:
+    return SimpleNamespace(gpu=37, memory=12)
+
+
+def nvmlDeviceGetClockInfo(card: Any, kind: int) -> int:
+    return {1: 1980, 2: 3201}[kind]
+
+
+def nvmlDeviceGetMaxClockInfo(card: Any, kind: int) -> int:
+    return {1: 1980, 2: 3201}[kind]
+
+
+def nvmlDeviceGetPowerUsage(card: Any) -> int:
+    return 76_250
+
+
+def nvmlDeviceGetEnforcedPowerLimit(card: Any) -> int:
+    return 700_000
+
+
+def nvmlDeviceGetTotalEnergyConsumption(card: Any) -> int:
+    return 123_456_000
+
+
+def nvmlDeviceGetTemperature(card: Any, sensor: int) -> int:
+    return 31
+
+
+def nvmlDeviceGetCurrentClocksThrottleReasons(card: Any) -> Any:
+    return _supported(card.throttle_reasons)
+
+
+def nvmlDeviceGetComputeRunningProcesses(card: Any) -> list[Any]:
+    return _processes(card.processes)
+
+
+def nvmlDeviceGetMPSComputeRunningProcesses(card: Any) -> list[Any]:
+    return _processes(card.mps_processes)
