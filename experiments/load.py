@@ -219,7 +219,7 @@ _HELP = (
     "Any answer that is not 2xx and any lost connection make the measurement invalid: "
     "it is printed, its reasons follow on stderr, and the exit code is 1. Wrong usage exits with 2."
     "\n\nExamples:"
-    "\n\n  python -m experiments.load http://127.0.0.1:8080/ping"
+    "\n\n  python -m experiments.load http://127.0.0.1:8000/"
     "\n\n  python -m experiments.load http://127.0.0.1:8080/predictions/bert \\"
     "\n      --connections 8 --duration 10 --warm-up 2 --json \\"
     "\n      --body text.json --content-type application/json \\"

@@ -6,8 +6,10 @@ and leaves every other use as it is. `make setup` installs it:  python scripts/t
 """
 
 import os
+import socket
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = """#!{python}
@@ -34,8 +36,27 @@ def main() -> None:
         chosen = {"--ts-config", "--model-store"} & set(arguments) or "TS_CONFIG_FILE" in os.environ
         if not chosen and Path("config.properties").is_file():
             sys.argv += ["--ts-config", "config.properties"]
+            _refuse_taken_ports(Path("config.properties"))
         os.environ["JAVA_HOME"] = str(_java_home())
     start()
+
+
+def _refuse_taken_ports(config: Path) -> None:
+    """Ends with one line where TorchServe would print a Java stack trace and exit code 0."""
+    from ts.model_server import load_properties
+
+    for key, value in load_properties(str(config)).items():
+        if key in ("inference_address", "management_address", "metrics_address"):
+            address = urlsplit(value)
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((address.hostname, address.port))
+                except OSError as error:
+                    sys.exit(
+                        f"error: {key} {value} in {config}: {error.strerror}; stop what listens there "
+                        f"(a running TorchServe: torchserve --stop) or give another port"
+                    )
 
 
 def _java_home() -> Path:
