@@ -8,6 +8,7 @@ what the GPU is like lives elsewhere.
 import os
 import pwd
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -23,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from experiments.errors import ExperimentError, UsageError
-from mps.interrupts import interrupts_held_back
+from mps.interrupts import carry_through, interrupts_held_back
 
 CONTROL = "nvidia-cuda-mps-control"
 PIPE_VARIABLE = "CUDA_MPS_PIPE_DIRECTORY"
@@ -285,21 +286,19 @@ def mps_daemon(
             f"it: echo quit | {PIPE_VARIABLE}={there.pipe_folder} {CONTROL}"
         )
     remove_leftovers()
-    folder = _new_folder()
+    folder = _folder_of_ours()
     env = _client_environment(folder / "pipe", folder / "log", device)
     process = None
     try:
-        _refuse_long_path(folder / "pipe")
         with interrupts_held_back():
+            for new in (folder, folder / "pipe", folder / "log"):
+                new.mkdir(mode=0o700)
             process = _spawn(control, env)
         daemon = MpsDaemon(control, env, process.pid, process)
         _wait_until_it_answers(daemon, process)
         yield daemon
     finally:
-        with interrupts_held_back():
-            if process is not None:
-                _stop(control, folder / "pipe", process)
-            shutil.rmtree(folder, ignore_errors=True)
+        carry_through(lambda: _clear_up(control, folder, process))
 
 
 def find_control(binary: Path | None = None) -> Path:
@@ -376,22 +375,19 @@ def _client_environment(pipe_folder: Path, log_folder: Path, device: str | None)
     return env | ({"CUDA_VISIBLE_DEVICES": device} if device else {})
 
 
-def _new_folder() -> Path:
+def _folder_of_ours() -> Path:
+    """The name of a new folder; nothing is made yet. Too long for a socket, it is refused here: the program
+    itself ends with code 1 then, and not a word."""
     owner = os.getpid()
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{owner}-{_start_ticks(owner)}-"))  # makes it 0700
-    for name in ("pipe", "log"):
-        (folder / name).mkdir(mode=0o700)
-    return folder
-
-
-def _refuse_long_path(pipe_folder: Path) -> None:
-    """The program itself ends with code 1 here, and not a word."""
-    length = len(os.fsencode(pipe_folder / "control_privileged"))
+    name = f"{PREFIX}{owner}-{_start_ticks(owner)}-{secrets.token_hex(4)}"
+    folder = Path(tempfile.gettempdir()) / name
+    length = len(os.fsencode(folder / "pipe" / "control_privileged"))
     if length > LONGEST_SOCKET_PATH:
         raise UsageError(
             f"the temporary folder's path is too long for the sockets of MPS ({length} bytes with theirs, "
             f"{LONGEST_SOCKET_PATH} are allowed): set TMPDIR to a shorter one, e.g. TMPDIR=/tmp"
         )
+    return folder
 
 
 def _spawn(control: Path, client_env: dict[str, str]) -> "subprocess.Popen[bytes]":
@@ -430,6 +426,12 @@ def _wait_until_it_answers(daemon: MpsDaemon, process: "subprocess.Popen[bytes]"
                 return
         time.sleep(0.002)
     raise MpsError(f"the MPS control daemon is not up after {START_TIMEOUT_S:.0f} s", daemon.log_tail())
+
+
+def _clear_up(control: Path, folder: Path, process: "subprocess.Popen[bytes] | None") -> None:
+    if process is not None:
+        _stop(control, folder / "pipe", process)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _stop(control: Path, pipe_folder: Path, process: "subprocess.Popen[bytes]") -> None:

@@ -17,7 +17,7 @@ import psutil
 import pynvml
 
 from experiments.errors import ExperimentError, UsageError
-from mps.interrupts import interrupts_held_back
+from mps.interrupts import carry_through, interrupts_held_back
 
 log = logging.getLogger(__name__)
 
@@ -253,8 +253,7 @@ def exclusive_process(
             )
         yield before if refusal else EXCLUSIVE_PROCESS
     finally:
-        with interrupts_held_back():
-            _put_back(card, before, smi)
+        carry_through(lambda: _put_back(card, before, smi))
 
 
 def max_mps_clients(compute_capability: tuple[int, int], driver: str) -> int:

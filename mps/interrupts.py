@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -30,3 +30,17 @@ def interrupts_held_back() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         for late in arrived:
             signal.raise_signal(late)
+
+
+def carry_through(clean_up: Callable[[], None]) -> None:
+    """Runs a clean-up to its end though signals arrive; it must bear being run twice.
+
+    A second Ctrl-C can hit between the first and the moment from which signals wait: it then runs anew.
+    """
+    try:
+        with interrupts_held_back():
+            clean_up()
+    except KeyboardInterrupt:
+        with interrupts_held_back():
+            clean_up()
+        raise
