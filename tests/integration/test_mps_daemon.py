@@ -47,6 +47,7 @@ def programs() -> NvidiaPrograms:
 def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A temporary folder of this test's own, in which and of which nothing may be left."""
     monkeypatch.delenv(PIPE_VARIABLE, raising=False)
+    tmp_path_factory.getbasetemp()  # made at its first use, and not in here
     with tempfile.TemporaryDirectory(prefix="t") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
         yield Path(folder)
