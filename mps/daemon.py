@@ -468,8 +468,7 @@ def _kill_all(pipe_folder: Path) -> None:
         with suppress(psutil.Error):
             process.kill()
     deadline = time.monotonic() + KILL_TIMEOUT_S
-    # One that is not our child stays a zombie until its parent, or a container's first process, looks.
-    while any(_start_ticks(process.pid) for process in family) and time.monotonic() < deadline:
+    while not all(_gone(process.pid) for process in family) and time.monotonic() < deadline:
         time.sleep(0.002)
 
 
@@ -478,6 +477,15 @@ def _belongs_to(process: psutil.Process, pipe_folder: Path) -> bool:
         if process.name().startswith("nvidia-cuda-mps"):
             return process.environ().get(PIPE_VARIABLE) == str(pipe_folder)
     return False
+
+
+def _gone(pid: int) -> bool:
+    """Whether a killed process has let go of its sockets. One that is not our child can stay a zombie, and
+    its first thread is one while others of it still end."""
+    with suppress(OSError):
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "Z" and len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
+    return True
 
 
 def _start_ticks(pid: int) -> int | None:
