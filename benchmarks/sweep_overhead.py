@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.noop import noop_archive
 from experiments import results
-from experiments.campaign import carry_out
+from experiments.campaign import Bench, carry_out
 from experiments.load import Body
 from experiments.plan import Cell, Plan, Trial
 
@@ -29,6 +29,7 @@ class _Clock:
 
     def planned(self, todo: Sequence[Trial], done: int) -> None: ...
     def measuring(self, trial: Trial) -> None: ...
+    def warn(self, message: str) -> None: ...
 
     def loading(self, trial: Trial) -> None:
         self.began_s[trial.cell] = time.monotonic()
@@ -52,7 +53,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "results"
         results.create(folder, plan, {})
-        carry_out(plan, noop_archive(Path(name)), [Body(b"hello", "text/plain")], folder, clock)
+        bench = Bench(noop_archive(Path(name)), [Body(b"hello", "text/plain")])
+        carry_out(plan, bench, folder, clock)
     overhead_s = clock.overhead_s()
     for cell, seconds in overhead_s.items():
         print(f"{cell}: {seconds:.2f} s for {plan.runs} runs")

@@ -5,18 +5,23 @@ changes. What a trial measures, and what the files look like, lives elsewhere.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
+from experiments.arms import Arm, MpsOptions, arm, share_env
 from experiments.environment import usable_cores
 from experiments.errors import ExperimentError
 from experiments.load import Body, LoadResult
 from experiments.plan import Plan, Trial
 from experiments.results import TrialResult, append, open_for_append, read_trials
 from experiments.server import Registration, ServerError, TorchServe, torchserve
-from experiments.trial import failed, measure
+from experiments.trial import Serving, failed, measure
+from mps.daemon import MpsError
+from mps.gpu import Gpu
 
+PRECISION_VARIABLE = "HANDLER_PRECISION"  # heeded by handlers/runtime.py
 FAILED_CELLS_IN_A_ROW = 2  # then the cause is not the cell
 
 
@@ -27,11 +32,20 @@ class Progress(Protocol):
     def loading(self, trial: Trial) -> None: ...
     def measuring(self, trial: Trial) -> None: ...
     def finished(self, result: TrialResult) -> None: ...
+    def warn(self, message: str) -> None: ...
 
 
-def carry_out(
-    plan: Plan, archive: Path, pool: Sequence[Body], folder: Path, progress: Progress
-) -> list[TrialResult]:
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a campaign measures on and with. `card` is None on a machine without a GPU."""
+
+    archive: Path
+    pool: Sequence[Body]
+    card: Gpu | None = None
+    mps: MpsOptions = field(default_factory=MpsOptions)
+
+
+def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> list[TrialResult]:
     """Measures every trial of `plan` that `folder` doesn't hold yet; returns all results.
 
     A cell that cannot be loaded, or whose server dies, is recorded as invalid and the rest goes on.
@@ -42,7 +56,7 @@ def carry_out(
         done = {(result.trial.cell, result.trial.run) for result in results}
         todo = [trial for trial in plan.trials() if (trial.cell, trial.run) not in done]
         progress.planned(todo, done=len(done))
-        campaign = _Campaign(archive, pool, folder, file, progress, results)
+        campaign = _Campaign(bench, folder, file, progress, results)
         while todo:
             todo = campaign.measure_on_one_server(todo)
     return results
@@ -53,47 +67,56 @@ def torch_threads(workers: int) -> int:
     return max(1, usable_cores() // workers)
 
 
+def _same_server(trial: Trial) -> tuple[Any, ...]:
+    """What must be equal for two trials to share a server: everything that its environment carries."""
+    cell = trial.cell
+    return cell.mps, torch_threads(cell.workers), cell.precision, cell.thread_percentage
+
+
 class _Campaign:
     """The trials of one carry_out: what they need in common, and the results so far."""
 
     def __init__(
-        self,
-        archive: Path,
-        pool: Sequence[Body],
-        folder: Path,
-        file: IO[bytes],
-        progress: Progress,
-        results: list[TrialResult],
+        self, bench: Bench, folder: Path, file: IO[bytes], progress: Progress, results: list[TrialResult]
     ) -> None:
-        self.archive, self.pool, self.folder, self.file = archive, pool, folder, file
+        self.bench, self.folder, self.file = bench, folder, file
         self.progress, self.results = progress, results
         self.failed_cells = 0
 
     def measure_on_one_server(self, todo: Sequence[Trial]) -> list[Trial]:
         """Measures the leading trials that can share a server; returns those that are left."""
-        threads = torch_threads(todo[0].cell.workers)
-        block = next(list(g) for _, g in groupby(todo, key=lambda t: torch_threads(t.cell.workers)))
+        block = list(next(trials for _, trials in groupby(todo, key=_same_server)))
+        cell = block[0].cell
+        threads = torch_threads(cell.workers)
         before = len(self.results)
-        with torchserve(env={"OMP_NUM_THREADS": str(threads)}) as server:
-            for _, group in groupby(block, key=lambda trial: trial.cell):
-                trials = list(group)
-                try:
-                    self._measure_cell(server, trials, threads)
-                    self.failed_cells = 0
-                except ServerError as error:
-                    self._record_failure(trials, threads, error)
-                    break  # the server may be gone: the rest gets a new one
+        with arm(cell.mps, self.bench.card, self.bench.mps, self.progress.warn) as current:
+            env = {"OMP_NUM_THREADS": str(threads), **current.env, **share_env(cell.thread_percentage)}
+            if cell.precision:
+                env[PRECISION_VARIABLE] = cell.precision
+            # A worker gets the next of so many GPUs: of all that nvidia-smi lists, unless told.
+            settings = {"number_of_gpu": "1"} if self.bench.card else {}
+            with torchserve(env=env, settings=settings) as server:
+                self._measure_block(server, current, block, threads)
         return list(todo[len(self.results) - before :])
 
-    def _measure_cell(self, server: TorchServe, trials: Sequence[Trial], threads: int) -> None:
+    def _measure_block(self, server: TorchServe, current: Arm, block: Sequence[Trial], threads: int) -> None:
+        for _, group in groupby(block, key=lambda trial: trial.cell):
+            trials = list(group)
+            try:
+                self._measure_cell(server, current, trials, threads)
+                self.failed_cells = 0
+            except (ServerError, MpsError) as error:
+                self._record_failure(trials, threads, error)
+                return  # the server or the daemon may be gone: the rest gets new ones
+
+    def _measure_cell(self, server: TorchServe, current: Arm, trials: Sequence[Trial], threads: int) -> None:
         cell = trials[0].cell
         self.progress.loading(trials[0])
-        workers = server.register(
-            Registration(self.archive, cell.workers, cell.batch_size, cell.batch_delay_ms)
-        )
+        registration = Registration(self.bench.archive, cell.workers, cell.batch_size, cell.batch_delay_ms)
+        workers = server.register(registration)
         for trial in trials:
             self.progress.measuring(trial)
-            result, load = measure(trial, server, workers, self.pool, threads)
+            result, load = measure(trial, Serving(server, workers, current, threads), self.bench.pool)
             self._keep(result, load)
             self._stop_if_hopeless(result, server)
             if not result.valid:  # a worker that died was replaced
@@ -105,7 +128,7 @@ class _Campaign:
         self.results.append(result)
         self.progress.finished(result)
 
-    def _record_failure(self, trials: Sequence[Trial], threads: int, error: ServerError) -> None:
+    def _record_failure(self, trials: Sequence[Trial], threads: int, error: ExperimentError) -> None:
         """Notes the cell's outstanding trials as invalid; raises `error` when nothing has worked yet."""
         measured = {result.trial.position for result in self.results}
         if not any(result.valid for result in self.results):
@@ -122,7 +145,7 @@ class _Campaign:
         if served or any(earlier.valid for earlier in self.results):
             return
         raise ExperimentError(
-            f"{self.archive.name} answered no request: {'; '.join(result.problems)}",
+            f"{self.bench.archive.name} answered no request: {'; '.join(result.problems)}",
             details=server.log_since(0),
         )
 

@@ -5,7 +5,9 @@ What a model is fed decides what it costs, so the pool is deterministic, and res
 
 import io
 import mimetypes
+import zipfile
 from pathlib import Path
+from typing import Any
 
 from experiments.errors import UsageError
 from experiments.load import Body
@@ -17,13 +19,21 @@ TEXTS_PER_LENGTH = 8
 PHOTO_SHARES = (1.0, 0.9, 0.8, 0.7)
 
 
-def pool_for(kind: str, given: str | None) -> list[Body]:
+def pool_for(
+    kind: str, given: str | None, tokens: int | None = None, archive: Path | None = None
+) -> list[Body]:
     """The request bodies for a model of `kind` ("text" or "image"), or those in `given`, a file or folder.
 
-    Raises UsageError when the kind is unknown and no input was given, or the input can't be read.
+    With `tokens`, texts that `archive`'s tokenizer turns into so many tokens each. Raises UsageError when
+    the kind is unknown and no input was given, the input can't be read, or a text can't have that length.
     """
     if given is not None:
         return _bodies_from(Path(given))
+    if tokens is not None:
+        if kind != "text" or archive is None:
+            raise UsageError("--tokens is for models that take texts: drop it")
+        texts_of_length = texts_of_tokens(archive, tokens)
+        return [Body(text.encode(), "text/plain; charset=utf-8") for text in texts_of_length]
     if kind == "text":
         return [Body(text.encode(), "text/plain; charset=utf-8") for text in texts()]
     if kind == "image":
@@ -41,6 +51,37 @@ def texts() -> list[str]:
             pool.append(" ".join(words[start : start + length]))
             start = (start + length) % (len(words) - max(TEXT_WORDS))
     return pool
+
+
+def texts_of_tokens(archive: Path, tokens: int) -> list[str]:
+    """Texts of exactly `tokens` tokens, [CLS] and [SEP] included, by the tokenizer in the archive."""
+    from tokenizers import Tokenizer
+
+    with zipfile.ZipFile(archive) as mar:
+        tokenizer = Tokenizer.from_buffer(mar.read("tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    words = CORPUS.read_text().split()
+    start = 0
+    pool: list[str] = []
+    while len(pool) < len(TEXT_WORDS) * TEXTS_PER_LENGTH and start < len(words):
+        if text := _text_of_tokens(words[start:] + words[:start], tokens, tokenizer):
+            pool.append(text)
+        start += max(1, tokens // 2)
+    if not pool:
+        raise UsageError(
+            f"no text of exactly {tokens} tokens can be made with this tokenizer: try another --tokens"
+        )
+    return pool
+
+
+def _text_of_tokens(words: list[str], tokens: int, tokenizer: Any) -> str | None:
+    """The shortest text of the leading words that has `tokens` tokens, None where a word leaps over it."""
+    for count in range(1, tokens + 1):
+        length = len(tokenizer.encode(" ".join(words[:count])).ids)
+        if length >= tokens:
+            return " ".join(words[:count]) if length == tokens else None
+    return None
 
 
 def photographs() -> list[bytes]:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from mps.interrupts import carry_through
+
 PREFIX = "tsmps-"  # short: a Unix socket's path, which lies in the folder, must fit 107 bytes
 
 
@@ -27,7 +29,7 @@ def instance_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        carry_through(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def record_server(folder: Path, pid: int) -> None:

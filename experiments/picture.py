@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.plan import Plan
+from experiments.plan import Cell, Plan
 from experiments.results import TrialResult
 
 
@@ -15,7 +15,7 @@ def draw_throughput(plan: Plan, results: Sequence[TrialResult], path: Path, note
         [
             {
                 "batch size": result.trial.cell.batch_size,
-                "workers": result.trial.cell.workers,
+                "workers": _label(result.trial.cell),
                 "throughput in requests/s": result.throughput_rps,
             }
             for result in results
@@ -24,6 +24,7 @@ def draw_throughput(plan: Plan, results: Sequence[TrialResult], path: Path, note
     )
     if runs.empty:
         return
+    runs = runs.sort_values(["batch size", "workers"])
     import matplotlib as mpl
 
     mpl.use("Agg")  # no screen is needed
@@ -44,3 +45,9 @@ def draw_throughput(plan: Plan, results: Sequence[TrialResult], path: Path, note
     figure.supxlabel(note, fontsize="small")
     figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def _label(cell: Cell) -> str:
+    """What tells the lines of the picture apart."""
+    share = f" at {cell.thread_percentage} %" if cell.thread_percentage else ""
+    return f"{cell.workers}{', MPS' if cell.mps else ''}{share}"

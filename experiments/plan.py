@@ -7,7 +7,7 @@ a pure and seeded function. Nothing here touches a server, a clock or a disk.
 import dataclasses
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -17,19 +17,25 @@ from experiments.errors import UsageError
 # while every worker has a batch in flight, without the needless waiting that more would add.
 REQUESTS_IN_FLIGHT_PER_SLOT = 2
 
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16")  # what handlers/runtime.py knows
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cell:
     """One configuration that is compared with the others."""
 
     model: str
+    mps: bool
+    precision: str | None
+    thread_percentage: int | None
     workers: int
     batch_size: int
     batch_delay_ms: int
 
     def __str__(self) -> str:
         workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
-        return f"{self.model}, {workers}, batch size {self.batch_size}"
+        share = f" at {self.thread_percentage} %" if self.thread_percentage else ""
+        return f"{self.model}, {workers}, batch size {self.batch_size}{', MPS' if self.mps else ''}{share}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +65,10 @@ class Plan:
     """A sweep over workers x batch sizes. Raises UsageError where it makes no sense.
 
     `model` is bert, resnet50 or the path of an archive, whose name then stands for it in the cells.
+    `with_mps` measures every cell without and with MPS, the latter at each `thread_percentage` if any is
+    given (the share of the GPU's multiprocessors that a worker may use). `precision` None is the archive's.
     `concurrency` None means two requests in flight for every slot of every worker's batch.
-    `requests` takes the place of `duration_s` when it is given.
+    `requests` takes the place of `duration_s` when it is given. `tokens` makes texts of that many tokens.
     """
 
     model: str = "bert"
@@ -74,7 +82,11 @@ class Plan:
     runs: int = 5
     seed: int = 0
     interleave: bool = False
-    input: str | None = field(default=None)
+    with_mps: bool = False
+    thread_percentage: tuple[int, ...] = ()
+    precision: str | None = None
+    tokens: int | None = None
+    input: str | None = None
 
     def __post_init__(self) -> None:
         _check_at_least(1, "workers", *self.workers)
@@ -82,10 +94,18 @@ class Plan:
         # TorchServe 0.12.0 caps batches at 2 when max_batch_delay is 0 or negative.
         _check_at_least(1, "batch-delay", self.batch_delay_ms)
         _check_at_least(1, "runs", self.runs)
-        if self.concurrency is not None:
-            _check_at_least(1, "concurrency", self.concurrency)
-        if self.requests is not None:
-            _check_at_least(1, "requests", self.requests)
+        for option in ("concurrency", "requests", "tokens"):
+            if (value := getattr(self, option)) is not None:
+                _check_at_least(1, option, value)
+        if self.thread_percentage and not self.with_mps:
+            raise UsageError("--thread-percentage is a setting of MPS: give --with-mps too")
+        for percentage in self.thread_percentage:
+            if not 1 <= percentage <= 100:
+                raise UsageError(f"--thread-percentage must be from 1 to 100, not {percentage}")
+        if self.precision not in (None, *PRECISIONS):
+            raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
+        if self.tokens is not None and self.input is not None:
+            raise UsageError("--tokens makes our own texts, --input takes yours: give one of them")
         if (self.requests is None) == (self.duration_s is None):
             raise UsageError("give either --requests or --duration, not both and not neither")
         if self.duration_s is not None and not 0 < self.duration_s < float("inf"):
@@ -95,24 +115,27 @@ class Plan:
 
     def cells(self) -> list[Cell]:
         """Every configuration once, in the order in which tables show them."""
-        grid = product(dict.fromkeys(self.workers), dict.fromkeys(self.batch_size))
+        grid = product(dict.fromkeys(self.workers), dict.fromkeys(self.batch_size), self._arms())
         name = self.model.removesuffix(".mar").rsplit("/", 1)[-1]
-        return [Cell(name, workers, batch, self.batch_delay_ms) for workers, batch in grid]
+        return [
+            Cell(name, mps, self.precision, share, workers, batch, self.batch_delay_ms)
+            for workers, batch, (mps, share) in grid
+        ]
 
     def trials(self) -> list[Trial]:
         """Every run of every cell, in the order in which they are measured.
 
-        Cells come in seeded random order, those with the same number of workers together (on a CPU a
-        change of it restarts the server). By default a cell's runs follow each other, so that its
-        model is loaded once; `interleave` goes through all cells once per run, so that drift of the
-        machine falls on all cells alike, at the price of loading the model for every trial. All trials
-        send the same inputs in the same order (the plan's seed): what differs is cell and machine.
+        Cells come in seeded random order, those that can share a server together. All trials send the
+        same inputs in the same order (the plan's seed): what differs is cell and machine.
         """
         order = random.Random(self.seed)
-        if self.interleave:
-            visits = [(cell, run) for run in self._runs() for cell in self._shuffled(order)]
-        else:
-            visits = [(cell, run) for cell in self._shuffled(order) for run in self._runs()]
+        visits = [
+            (cell, run)
+            for mps, runs in self._blocks()
+            for cell in self._shuffled(order)
+            if cell.mps == mps
+            for run in runs
+        ]
         return [
             Trial(cell, self.load_of(cell), run, position, self.seed)
             for position, (cell, run) in enumerate(visits)
@@ -123,18 +146,34 @@ class Plan:
         connections = self.concurrency or REQUESTS_IN_FLIGHT_PER_SLOT * cell.workers * cell.batch_size
         return Load(connections, self.duration_s, self.requests, self.warm_up_s)
 
-    def _runs(self) -> range:
-        return range(1, self.runs + 1)
+    def _blocks(self) -> list[tuple[bool, range]]:
+        """The arm and the runs of each pass through the cells.
+
+        By default a cell's runs follow each other, so that its model is loaded once. With MPS they are
+        split: off, on, off, so that drift of the machine falls on both arms alike. `interleave` makes a
+        pass of every run (off, on, on, off, off, on, …), at the price of a load for every trial.
+        """
+        arms = (False, True) if self.with_mps else (False,)
+        all_runs = range(1, self.runs + 1)
+        if self.interleave:
+            return [(mps, range(n, n + 1)) for n in all_runs for mps in (arms if n % 2 else arms[::-1])]
+        if not self.with_mps or self.runs == 1:
+            return [(mps, all_runs) for mps in arms]
+        half = (self.runs + 1) // 2
+        return [(False, all_runs[:half]), (True, all_runs), (False, all_runs[half:])]
+
+    def _arms(self) -> list[tuple[bool, int | None]]:
+        """(MPS or not, thread percentage) of the cells of one number of workers and batch size."""
+        if not self.with_mps:
+            return [(False, None)]
+        return [(False, None), *((True, share) for share in self.thread_percentage or (None,))]
 
     def _shuffled(self, order: random.Random) -> list[Cell]:
-        groups = list(dict.fromkeys(self.workers))
-        order.shuffle(groups)
-        shuffled = []
-        for workers in groups:
-            group = [cell for cell in self.cells() if cell.workers == workers]
-            order.shuffle(group)
-            shuffled += group
-        return shuffled
+        """The cells in random order, but those of one server (workers, share) next to each other."""
+        cells = self.cells()
+        order.shuffle(cells)
+        servers = {(cell.workers, cell.thread_percentage): index for index, cell in enumerate(cells)}
+        return sorted(cells, key=lambda cell: servers[cell.workers, cell.thread_percentage])
 
 
 def plan_from(values: Mapping[str, Any]) -> Plan:
@@ -146,20 +185,21 @@ def plan_from(values: Mapping[str, Any]) -> Plan:
     if unknown := sorted(set(values) - known):
         raise UsageError(f"unknown plan key {unknown[0]!r}; known are {', '.join(sorted(known))}")
     arguments = dict(values)
-    for key in ("workers", "batch_size"):
+    for key in ("workers", "batch_size", "thread_percentage"):
         if key in arguments:
             arguments[key] = _whole_numbers(key, arguments[key])
-    for key in ("batch_delay_ms", "concurrency", "requests", "runs", "seed"):
+    for key in ("batch_delay_ms", "concurrency", "requests", "runs", "seed", "tokens"):
         if arguments.get(key) is not None:
             (arguments[key],) = _whole_numbers(key, [arguments[key]])
     for key in ("duration_s", "warm_up_s"):
         if arguments.get(key) is not None and not _is_number(arguments[key]):
             raise UsageError(f"plan key {key!r} must be a number of seconds, not {arguments[key]!r}")
-    for key in ("model", "input"):
+    for key in ("model", "input", "precision"):
         if arguments.get(key) is not None and not isinstance(arguments[key], str):
             raise UsageError(f"plan key {key!r} must be text, not {arguments[key]!r}")
-    if not isinstance(arguments.get("interleave", False), bool):
-        raise UsageError(f"plan key 'interleave' must be true or false, not {arguments['interleave']!r}")
+    for key in ("interleave", "with_mps"):
+        if not isinstance(arguments.get(key, False), bool):
+            raise UsageError(f"plan key {key!r} must be true or false, not {arguments[key]!r}")
     if arguments.get("requests") is not None and "duration_s" not in arguments:
         arguments["duration_s"] = None
     return Plan(**arguments)
@@ -167,7 +207,7 @@ def plan_from(values: Mapping[str, Any]) -> Plan:
 
 def _whole_numbers(key: str, value: Any) -> tuple[int, ...]:
     numbers = value if isinstance(value, list | tuple) else [value]
-    if not numbers or any(isinstance(n, bool) or not isinstance(n, int) for n in numbers):
+    if any(isinstance(n, bool) or not isinstance(n, int) for n in numbers):
         raise UsageError(f"plan key {key!r} must hold whole numbers, not {value!r}")
     return tuple(numbers)
 

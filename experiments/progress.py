@@ -58,6 +58,9 @@ class ConsoleProgress:
         counter = f"[{self._finished:>{len(str(self._todo))}}/{self._todo}]"
         self._console.print(f"{counter} {trial.cell}, run {trial.run}: {said}", markup=False, highlight=False)
 
+    def warn(self, message: str) -> None:
+        self._console.print(f"warning: {message}", style="yellow", markup=False, highlight=False)
+
     def _show(self, doing: str) -> None:
         if self._status:
             left = f"{self._finished + 1} of {self._todo}, {_clock(self._left_s())} left"

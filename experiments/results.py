@@ -38,7 +38,8 @@ class TrialResult:
 
     `latency_ms` maps "p50", "p95", "p99" to milliseconds; it is empty when nothing was answered.
     `answers` came inside the measured window; `statuses` counts every answer, those of warm-up and drain
-    included. `torch_threads` is each worker's share of the cores.
+    included. `torch_threads` is each worker's share of the cores; `mps_clients` are those of `worker_pids`
+    that were clients of an MPS daemon: all of them in the arm with MPS, none in the other.
     """
 
     trial: Trial
@@ -52,6 +53,7 @@ class TrialResult:
     client_cpu_us_per_request: float | None
     torch_threads: int
     worker_pids: Sequence[int]
+    mps_clients: Sequence[int]
     problems: Sequence[str] = field(default_factory=tuple)
 
     @property
@@ -170,8 +172,11 @@ def summarise(plan: Plan, results: Sequence[TrialResult]) -> pd.DataFrame:
 
     Latency columns hold the median over the runs of each run's percentile. `errors` counts answers
     that were not 2xx and lost connections, over all runs. A cell without a valid run has NaN figures.
+    `mps_over_off` is the ratio of a cell's median with MPS to that of the same cell without it.
     """
-    return pd.DataFrame([_summary_row(plan, cell, results) for cell in plan.cells()])
+    summary = pd.DataFrame([_summary_row(plan, cell, results) for cell in plan.cells()])
+    summary["mps_over_off"] = _mps_over_off(summary)
+    return summary
 
 
 def write_summary(folder: Path, summary: pd.DataFrame) -> None:
@@ -215,6 +220,17 @@ def _summary_row(plan: Plan, cell: Cell, results: Sequence[TrialResult]) -> dict
         row[f"latency_ms_p{percentile}"] = float(np.median(values))
     row["errors"] = sum(_errors(result) for result in of_cell)
     return row
+
+
+def _mps_over_off(summary: pd.DataFrame) -> pd.Series:
+    """NaN in the rows without MPS, and where there is no such row to compare with."""
+    grid = ["workers", "batch_size"]
+    off = summary[~summary["mps"]].set_index(grid)["throughput_rps_median"]
+    ratios = [
+        row.throughput_rps_median / off.get((row.workers, row.batch_size), np.nan) if row.mps else np.nan
+        for row in summary.itertuples()
+    ]
+    return pd.Series(ratios, index=summary.index, dtype=float)
 
 
 def _errors(result: TrialResult) -> int:

@@ -27,6 +27,7 @@ import yaml
 from experiments.errors import ExperimentError, UsageError
 from experiments.instances import instance_folder, record_server
 from experiments.java import find_java
+from mps.interrupts import carry_through
 
 LOG4J2 = Path(__file__).resolve().parent.parent / "log4j2.xml"
 MODEL = "model"  # the name under which the one registered model is served
@@ -244,7 +245,7 @@ def torchserve(
         try:
             yield server
         finally:
-            _stop(server.process)
+            carry_through(lambda: _stop(server.process))
 
 
 def _start(folder: Path, env: dict[str, str], settings: dict[str, str]) -> TorchServe:

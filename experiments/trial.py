@@ -4,20 +4,38 @@ The server is started and the model registered elsewhere; where results go is no
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import psutil
+
+from experiments.arms import Arm
 from experiments.load import Body, ClosedLoop, LoadError, LoadResult, run
 from experiments.plan import Trial
 from experiments.results import PERCENTILES, TrialResult
 from experiments.server import ServerError, TorchServe, Worker
 
 
-def measure(
-    trial: Trial, server: TorchServe, workers: Sequence[Worker], pool: Sequence[Body], torch_threads: int
-) -> tuple[TrialResult, LoadResult]:
-    """Warms up, measures, and checks that every answer was good and every worker lived through it.
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A registered model: its server, the workers as they were when it was ready, and the arm they are in."""
 
-    `workers` are those that the registration returned. Raises ServerError when the server is gone.
+    server: TorchServe
+    workers: Sequence[Worker]
+    arm: Arm
+    torch_threads: int
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """The processes that answer."""
+        return [worker.pid for worker in self.workers]
+
+
+def measure(trial: Trial, serving: Serving, pool: Sequence[Body]) -> tuple[TrialResult, LoadResult]:
+    """Warms up, measures, and checks that every answer was good, that every worker lived through it and
+    that it was in its arm.
+
+    Raises ServerError when the server is gone, ExperimentError when what carries the arm has failed.
     """
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     load = trial.load
@@ -27,11 +45,13 @@ def measure(
         requests=load.requests,
         warm_up_s=load.warm_up_s,
     )
+    server, pids = serving.server, serving.worker_pids
     try:
         measured = run(server.predict_url, pool, traffic, headers=server.headers, seed=trial.seed)
     except LoadError as error:
         raise ServerError(str(error), details=server.log_since(0)) from error
-    problems = [*measured.problems(), *_worker_problems(workers, server.workers())]
+    serving.arm.check()
+    problems = [*measured.problems(), *_deaths(pids), *serving.arm.problems(pids)]
     result = TrialResult(
         trial=trial,
         started_at=started_at,
@@ -42,8 +62,9 @@ def measure(
         statuses={str(status): count for status, count in sorted(measured.statuses.items())},
         lost_connections=measured.lost_connections,
         client_cpu_us_per_request=measured.cpu_us_per_request if measured.requests else None,
-        torch_threads=torch_threads,
-        worker_pids=[worker.pid for worker in workers],
+        torch_threads=serving.torch_threads,
+        worker_pids=pids,
+        mps_clients=serving.arm.clients(pids),
         problems=problems,
     )
     return result, measured
@@ -63,11 +84,12 @@ def failed(trial: Trial, reason: str, torch_threads: int) -> TrialResult:
         client_cpu_us_per_request=None,
         torch_threads=torch_threads,
         worker_pids=[],
+        mps_clients=[],
         problems=[reason],
     )
 
 
-def _worker_problems(before: Sequence[Worker], after: Sequence[Worker]) -> list[str]:
-    alive = {worker.pid for worker in after if worker.status == "READY"}
-    dead = [worker.pid for worker in before if worker.pid not in alive]
-    return [f"{len(dead)} of {len(before)} workers died during the trial"] if dead else []
+def _deaths(pids: Sequence[int]) -> list[str]:
+    """Workers that are gone. Asking TorchServe instead would run nvidia-smi once for each of them."""
+    dead = [pid for pid in pids if not psutil.pid_exists(pid)]
+    return [f"{len(dead)} of {len(pids)} workers died during the trial"] if dead else []

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
+import pandas as pd
 import typer
 import yaml
 from rich import box
@@ -21,13 +22,16 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import environment, results
-from experiments.campaign import carry_out, missing_results
+from experiments.arms import MpsOptions, obstacles
+from experiments.campaign import Bench, carry_out, missing_results
 from experiments.errors import ExperimentError, UsageError
 from experiments.inputs import pool_for
 from experiments.picture import draw_throughput
 from experiments.plan import Plan, plan_from
 from experiments.progress import ConsoleProgress
 from handlers.archives import ArchiveError, Provenance, read_provenance
+from mps.gpu import Gpu, NoGpuError
+from mps.gpu import gpu as find_gpu
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = Plan()
@@ -41,6 +45,8 @@ once; --resume goes on where a run was stopped.
 Examples:
 
   python -m mps.run                                       # BERT, 1 and 2 workers, batch 1, 4, 8
+
+  python -m mps.run --with-mps --workers 2,4 --precision fp16   # does MPS help? needs an NVIDIA GPU
 
   python -m mps.run --model resnet50 --workers 1,2,4 --batch-size 1,8,32
 
@@ -99,18 +105,35 @@ def main(
     resume: Annotated[
         Path | None, typer.Option(help="Go on in this results folder; nothing is measured twice.")
     ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, tf32, fp16 or bf16, for our handlers. [the archive's]")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="Texts of so many tokens each. [texts of several lengths]")
+    ] = None,
     with_mps: Annotated[
-        bool, typer.Option("--with-mps", help="Every cell without and with NVIDIA MPS: not there yet.")
+        bool | None, typer.Option("--with-mps", help="Measure every cell without and with NVIDIA MPS.")
+    ] = None,
+    thread_percentage: Annotated[
+        str | None,
+        typer.Option(help="With MPS: each worker's share of the GPU in percent, e.g. 25,50,100. [no limit]"),
+    ] = None,
+    keep_compute_mode: Annotated[
+        bool,
+        typer.Option("--keep-compute-mode", help="With MPS: leave the GPU's compute mode as it is."),
     ] = False,
+    use_running_daemon: Annotated[
+        bool,
+        typer.Option("--use-running-daemon", help="With MPS: use the control daemon that runs; leave it."),
+    ] = False,
+    gpu: Annotated[
+        str | None, typer.Option(help="Index or UUID of the GPU. [the first that CUDA would use]")
+    ] = None,
 ) -> None:
     """See HELP."""
     with suppress(ValueError):  # not the main thread: a caller that embeds this keeps its own handling
         signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if with_mps:
-            raise UsageError(
-                "--with-mps is not implemented yet: drop it to measure without MPS (see README, Limits)"
-            )
         options = {
             "model": model,
             "workers": _numbers("workers", workers),
@@ -123,6 +146,10 @@ def main(
             "runs": runs,
             "seed": seed,
             "interleave": interleave,
+            "precision": precision,
+            "tokens": tokens,
+            "with_mps": with_mps,
+            "thread_percentage": _numbers("thread-percentage", thread_percentage),
             "input": str(Path(input_).resolve()) if input_ else None,
         }
         given = {key: value for key, value in options.items() if value is not None}
@@ -133,7 +160,9 @@ def main(
         else:
             plan = _plan(plan_file, given)
             folder = out or _new_folder(plan)
-        _sweep(plan, folder, resuming=resume is not None)
+        options_of_mps = MpsOptions(keep_compute_mode, use_running_daemon)
+        card = _card(plan, gpu, options_of_mps)
+        _sweep(plan, folder, card, options_of_mps, resuming=resume is not None)
     except ExperimentError as error:
         _fail(error)
 
@@ -157,13 +186,26 @@ def _plan(plan_file: Path | None, given: dict[str, Any]) -> Plan:
     return plan_from(settings | given)
 
 
-def _sweep(plan: Plan, folder: Path, *, resuming: bool) -> None:
+def _card(plan: Plan, which: str | None, options: MpsOptions) -> Gpu | None:
+    """The GPU to measure on. Without MPS a machine may have none; with it everything must be in place."""
+    try:
+        card = find_gpu(which)
+    except NoGpuError as error:
+        if which is None and not plan.with_mps:
+            return None
+        raise NoGpuError(f"{error} (`python -m mps.doctor` tells more)") from error
+    if plan.with_mps and (problems := obstacles(card, max(plan.workers), options)):
+        raise UsageError(f"{problems[0]} (`python -m mps.doctor` tells more)")
+    return card
+
+
+def _sweep(plan: Plan, folder: Path, card: Gpu | None, options: MpsOptions, *, resuming: bool) -> None:
     archive = _archive(plan.model)
     try:
         provenance = read_provenance(archive)
     except ArchiveError as error:
         raise UsageError(str(error)) from error
-    pool = pool_for(provenance.kind, plan.input)
+    pool = pool_for(provenance.kind, plan.input, plan.tokens, archive)
     here = environment.describe(environment.python_command("mps.run", sys.argv[1:]), plan.seed)
     here["archive"] = {"name": archive.name, "sha256": _sha256(archive), **dataclasses.asdict(provenance)}
     console = Console(soft_wrap=True)
@@ -174,7 +216,7 @@ def _sweep(plan: Plan, folder: Path, *, resuming: bool) -> None:
     console.print(f"Results go to {folder}", highlight=False)
     try:
         with ConsoleProgress(console) as progress:
-            measured = carry_out(plan, archive, pool, folder, progress)
+            measured = carry_out(plan, Bench(archive, pool, card, options), folder, progress)
     except KeyboardInterrupt:
         _stop_interrupted(folder, plan)
     except ExperimentError as error:
@@ -236,16 +278,23 @@ def _print(
     table = Table(
         title=f"{Path(plan.model).stem}: median of {plan.runs} runs", title_justify="left", box=box.SIMPLE
     )
-    for heading in ("workers", "batch", "requests/s", "min - max", "p50", "p95", "p99 ms", "runs"):
+    headings = ["workers", "batch", "requests/s", "min - max", "p50", "p95", "p99 ms", "runs"]
+    if plan.with_mps:
+        headings[2:2] = ["MPS"]
+        headings.append("on/off")
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in results.summarise(plan, measured).to_dict("records"):
+        share = "" if pd.isna(row["thread_percentage"]) else f" {row['thread_percentage']:.0f} %"
         table.add_row(
             f"{row['workers']}",
             f"{row['batch_size']}",
+            *([f"{'on' if row['mps'] else 'off'}{share}"] if plan.with_mps else []),
             _figure(row["throughput_rps_median"]),
             f"{_figure(row['throughput_rps_min'])} - {_figure(row['throughput_rps_max'])}",
             *(_figure(row[f"latency_ms_p{p}"]) for p in results.PERCENTILES),
             f"{row['runs']}/{row['runs'] + row['invalid_runs']}",
+            *([_figure(row["mps_over_off"])] if plan.with_mps else []),
         )
     console.print(table)
     if provenance.random_weights:

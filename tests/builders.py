@@ -29,6 +29,7 @@ def a_result(
         client_cpu_us_per_request=15.0,
         torch_threads=1,
         worker_pids=[1, 2],
+        mps_clients=[1, 2] if trial.cell.mps else [],
         problems=list(problems),
     )
 

@@ -1,7 +1,7 @@
 """From what is asked to the ordered list of trials."""
 
 from collections import Counter
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import pytest
 from hypothesis import given
@@ -17,6 +17,7 @@ plans = st.builds(
     runs=st.integers(1, 5),
     seed=st.integers(0, 2**31),
     interleave=st.booleans(),
+    with_mps=st.booleans(),
 )
 
 
@@ -43,12 +44,40 @@ def test_without_interleaving_a_cell_is_loaded_once_and_a_worker_count_served_on
 
 @given(plans)
 def test_interleaved_each_round_holds_every_cell(plan: Plan) -> None:
-    plan = plan_from({"workers": list(plan.workers), "interleave": True, "runs": plan.runs})
+    plan = Plan(workers=plan.workers, interleave=True, runs=plan.runs)
     size = len(plan.cells())
     for run in range(plan.runs):
         round_ = plan.trials()[run * size : (run + 1) * size]
         assert {trial.cell for trial in round_} == set(plan.cells())
         assert {trial.run for trial in round_} == {run + 1}
+
+
+def test_with_mps_every_cell_is_measured_without_and_with_it_and_drift_falls_on_both() -> None:
+    plan = Plan(workers=(2,), batch_size=(1, 8), with_mps=True, runs=5)
+    assert [(cell.batch_size, cell.mps) for cell in plan.cells()] == [
+        (1, False),
+        (1, True),
+        (8, False),
+        (8, True),
+    ]
+    blocks = [
+        (mps, len(list(trials))) for mps, trials in groupby(plan.trials(), lambda trial: trial.cell.mps)
+    ]
+    assert blocks == [(False, 6), (True, 10), (False, 4)]  # runs 1-3, 1-5, 4-5 of two cells
+
+
+def test_interleaved_with_mps_the_arms_alternate_off_on_on_off() -> None:
+    plan = Plan(workers=(2,), batch_size=(8,), with_mps=True, interleave=True, runs=4)
+    assert [trial.cell.mps for trial in plan.trials()] == [False, True, True, False] * 2
+
+
+def test_thread_percentages_are_measured_with_mps_only() -> None:
+    plan = Plan(workers=(2,), batch_size=(8,), with_mps=True, thread_percentage=(50, 100))
+    assert [(cell.mps, cell.thread_percentage) for cell in plan.cells()] == [
+        (False, None),
+        (True, 50),
+        (True, 100),
+    ]
 
 
 def test_another_seed_gives_another_order() -> None:
@@ -77,6 +106,8 @@ def test_by_default_two_batches_are_in_flight_for_every_worker() -> None:
         ({"batchsize": 4}, "unknown plan key 'batchsize'"),
         ({"interleave": "yes"}, "true or false"),
         ({"model": 5}, "must be text"),
+        ({"with_mps": 1}, "true or false"),
+        ({"thread_percentage": [50]}, "give --with-mps too"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused_with_the_reason(values: dict[str, object], said: str) -> None:

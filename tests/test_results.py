@@ -109,6 +109,19 @@ def test_the_summary_holds_medians_over_the_valid_runs() -> None:
     assert (row.runs, row.invalid_runs, row.errors) == (4, 1, 15)
 
 
+def test_the_summary_compares_each_cell_with_mps_to_the_same_without_it() -> None:
+    plan = Plan(workers=(2,), batch_size=(1, 8), with_mps=True, thread_percentage=(50, 100))
+    speed = {(1, None): 100.0, (1, 50): 90.0, (1, 100): 120.0, (8, None): 200.0, (8, 50): 300.0}
+    measured = [
+        a_result(trial, speed[key])
+        for trial in plan.trials()
+        if (key := (trial.cell.batch_size, trial.cell.thread_percentage)) in speed
+    ]
+    summary = results.summarise(plan, measured)
+    assert summary.mps_over_off.dropna().tolist() == [0.9, 1.2, 1.5]
+    assert summary.mps_over_off.isna().tolist() == [True, False, False, True, False, True]
+
+
 def test_a_cell_without_a_valid_run_stays_in_the_summary_without_figures() -> None:
     summary = results.summarise(PLAN, [])
     assert len(summary) == len(PLAN.cells())

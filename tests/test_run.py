@@ -29,7 +29,10 @@ def refused(*options: str) -> str:
         (["--plan", "nowhere.yaml"], "--plan nowhere.yaml: No such file"),
         (["--resume", "nowhere"], "nowhere is not a results folder"),
         (["--resume", "nowhere", "--runs", "3"], "give no other option with it"),
-        (["--with-mps"], "--with-mps is not implemented yet: drop it"),
+        (["--thread-percentage", "50"], "give --with-mps too"),
+        (["--with-mps", "--thread-percentage", "0"], "must be from 1 to 100, not 0"),
+        (["--precision", "fp8"], "--precision must be one of fp32, tf32, fp16, bf16"),
+        (["--tokens", "16", "--input", "."], "give one of them"),
     ],
 )
 def test_wrong_usage_ends_with_one_line_that_names_the_remedy(options: list[str], said: str) -> None:

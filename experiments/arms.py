@@ -1,0 +1,159 @@
+"""The arms of an experiment, without and with MPS: the environment of each, and the proof that it holds.
+
+A worker joins MPS, or does not, when its CUDA context is created: by CUDA_MPS_PIPE_DIRECTORY in the
+environment that it inherits from TorchServe. So an arm lasts as long as a server. The daemon's life and
+the compute mode are the business of mps/; servers and trials know of arms only what stands in `Arm`.
+"""
+
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from mps.daemon import PIPE_VARIABLE, MpsDaemon, find_control, mps_daemon, running_daemon
+from mps.gpu import Gpu, exclusive_process, preflight, processes
+
+
+class Arm(Protocol):
+    """One side of the comparison, in force."""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """What the server's environment needs."""
+        ...
+
+    def clients(self, workers: Collection[int]) -> list[int]:
+        """Those of the workers' pids that are clients of an MPS daemon now."""
+        ...
+
+    def problems(self, workers: Collection[int]) -> list[str]:
+        """What speaks against every worker being in this arm; empty when it is proven."""
+        ...
+
+    def check(self) -> None:
+        """Raises ExperimentError when what carries the arm has failed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MpsOptions:
+    """How the arm with MPS is set up. `control` is nvidia-cuda-mps-control, by default the one on PATH."""
+
+    keep_compute_mode: bool = False
+    use_running_daemon: bool = False
+    control: Path | None = None
+
+
+@contextmanager
+def arm(mps: bool, card: Gpu | None, options: MpsOptions, warn: Callable[[str], None]) -> Iterator[Arm]:
+    """The arm without or with MPS on `card`; None is a machine without a GPU, which has the first one only.
+
+    Raises what `mps_daemon` and `exclusive_process` raise; whatever they changed is as before at the end.
+    """
+    if not mps or card is None:
+        with tempfile.TemporaryDirectory(prefix="no-mps-") as nowhere:
+            yield _Without(card, Path(nowhere))
+        return
+    keep = options.keep_compute_mode
+    with (
+        exclusive_process(card, keep=keep, warn=warn),
+        mps_daemon(
+            binary=options.control, use_running=options.use_running_daemon, device=card.uuid
+        ) as daemon,
+    ):
+        yield _With(card, daemon)
+
+
+def obstacles(card: Gpu, workers: int, options: MpsOptions) -> list[str]:
+    """What speaks against measuring both arms on `card`, a line each; empty when nothing does.
+
+    Raises NoMpsError without the control program.
+    """
+    find_control(options.control)
+    daemons = {process.pid for process in processes(card) if _is_mps_server(process.pid)}
+    return preflight(card, workers, ours=daemons if options.use_running_daemon else ())
+
+
+class _Without:
+    """Workers that can't find a daemon: their pipe folder is an empty one of ours."""
+
+    def __init__(self, card: Gpu | None, nowhere: Path) -> None:
+        self._card = card
+        self._nowhere = nowhere
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        if self._card is None:
+            return {}
+        return {PIPE_VARIABLE: str(self._nowhere), "CUDA_VISIBLE_DEVICES": self._card.uuid}
+
+    def clients(self, workers: Collection[int]) -> list[int]:
+        if self._card is None:
+            return []
+        through_mps = {process.pid for process in processes(self._card) if process.through_mps}
+        return sorted(through_mps.intersection(workers))
+
+    def problems(self, workers: Collection[int]) -> list[str]:
+        if self._card is None:
+            return []
+        found = [f"worker {pid} uses MPS in the arm without it" for pid in self.clients(workers)]
+        strayed = [pid for pid in workers if not _has_environment(pid, self.env)]
+        found += [f"worker {pid} does not have the environment of the arm without MPS" for pid in strayed]
+        if running_daemon(self._nowhere) is not None:
+            found.append(f"an MPS daemon listens at {self._nowhere}, in the arm without it")
+        return found
+
+    def check(self) -> None:
+        """Nothing carries this arm."""
+
+
+class _With:
+    """Workers that join the daemon."""
+
+    def __init__(self, card: Gpu, daemon: MpsDaemon) -> None:
+        self._card = card
+        self._daemon = daemon
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        return self._daemon.env
+
+    def clients(self, workers: Collection[int]) -> list[int]:
+        known = {client.pid for client in self._daemon.clients()}
+        # NVML knows them by the host's pids, which are ours outside of containers.
+        known |= {process.pid for process in processes(self._card) if process.through_mps}
+        return sorted(known.intersection(workers))
+
+    def problems(self, workers: Collection[int]) -> list[str]:
+        outside = set(workers).difference(self.clients(workers))
+        return [f"worker {pid} is no client of the MPS daemon in the arm with it" for pid in sorted(outside)]
+
+    def check(self) -> None:
+        self._daemon.check()
+
+
+def _has_environment(pid: int, env: Mapping[str, str]) -> bool:
+    try:
+        actual = psutil.Process(pid).environ()
+    except psutil.Error:
+        return False
+    return all(actual.get(key) == value for key, value in env.items())
+
+
+def _is_mps_server(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).name().startswith("nvidia-cuda-mps")
+    except psutil.Error:
+        return False
+
+
+def share_env(thread_percentage: int | None) -> dict[str, str]:
+    """The environment that limits each client to a share of the multiprocessors; MPS alone heeds it.
+
+    https://docs.nvidia.com/deploy/mps/ (CUDA_MPS_ACTIVE_THREAD_PERCENTAGE).
+    """
+    return {} if thread_percentage is None else {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": str(thread_percentage)}
