@@ -65,7 +65,9 @@ def arm(mps: bool, card: Gpu | None, options: MpsOptions, warn: Callable[[str], 
             binary=options.control, use_running=options.use_running_daemon, device=card.uuid
         ) as daemon,
     ):
-        yield _With(card, daemon)
+        # A daemon of ours shows its clients this card alone, as number 0.
+        select = _select(card) if options.use_running_daemon else {"CUDA_VISIBLE_DEVICES": "0"}
+        yield _With(card, daemon, {**daemon.env, **select})
 
 
 def obstacles(card: Gpu, workers: int, options: MpsOptions) -> list[str]:
@@ -89,7 +91,7 @@ class _Without:
     def env(self) -> Mapping[str, str]:
         if self._card is None:
             return {}
-        return {PIPE_VARIABLE: str(self._nowhere), "CUDA_VISIBLE_DEVICES": self._card.uuid}
+        return {PIPE_VARIABLE: str(self._nowhere), **_select(self._card)}
 
     def clients(self, workers: Collection[int]) -> list[int]:
         if self._card is None:
@@ -114,13 +116,14 @@ class _Without:
 class _With:
     """Workers that join the daemon."""
 
-    def __init__(self, card: Gpu, daemon: MpsDaemon) -> None:
+    def __init__(self, card: Gpu, daemon: MpsDaemon, env: Mapping[str, str]) -> None:
         self._card = card
         self._daemon = daemon
+        self._env = env
 
     @property
     def env(self) -> Mapping[str, str]:
-        return self._daemon.env
+        return self._env
 
     def clients(self, workers: Collection[int]) -> list[int]:
         known = {client.pid for client in self._daemon.clients()}
@@ -134,6 +137,12 @@ class _With:
 
     def check(self) -> None:
         self._daemon.check()
+
+
+def _select(card: Gpu) -> dict[str, str]:
+    """The card by its number, in NVML's order: TorchServe 0.12.0 does not start where CUDA_VISIBLE_DEVICES
+    holds a UUID."""
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(card.index)}
 
 
 def _has_environment(pid: int, env: Mapping[str, str]) -> bool:

@@ -6,7 +6,7 @@ changes. What a trial measures, and what the files look like, lives elsewhere.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -84,11 +84,22 @@ class _Campaign:
         self.failed_cells = 0
 
     def measure_on_one_server(self, todo: Sequence[Trial]) -> list[Trial]:
-        """Measures the leading trials that can share a server; returns those that are left."""
+        """Measures the leading trials that can share a server; returns those that are left.
+
+        Where the server or the daemon fails, the cell at hand is recorded and the rest gets new ones.
+        """
         block = list(next(trials for _, trials in groupby(todo, key=_same_server)))
+        before = len(self.results)
+        try:
+            self._measure_block(block)
+        except (ServerError, MpsError) as error:
+            left = block[len(self.results) - before :]
+            self._record_failure(left, error)
+        return list(todo[len(self.results) - before :])
+
+    def _measure_block(self, block: Sequence[Trial]) -> None:
         cell = block[0].cell
         threads = torch_threads(cell.workers)
-        before = len(self.results)
         with arm(cell.mps, self.bench.card, self.bench.mps, self.progress.warn) as current:
             env = {"OMP_NUM_THREADS": str(threads), **current.env, **share_env(cell.thread_percentage)}
             if cell.precision:
@@ -96,18 +107,9 @@ class _Campaign:
             # A worker gets the next of so many GPUs: of all that nvidia-smi lists, unless told.
             settings = {"number_of_gpu": "1"} if self.bench.card else {}
             with torchserve(env=env, settings=settings) as server:
-                self._measure_block(server, current, block, threads)
-        return list(todo[len(self.results) - before :])
-
-    def _measure_block(self, server: TorchServe, current: Arm, block: Sequence[Trial], threads: int) -> None:
-        for _, group in groupby(block, key=lambda trial: trial.cell):
-            trials = list(group)
-            try:
-                self._measure_cell(server, current, trials, threads)
-                self.failed_cells = 0
-            except (ServerError, MpsError) as error:
-                self._record_failure(trials, threads, error)
-                return  # the server or the daemon may be gone: the rest gets new ones
+                for _, trials in groupby(block, key=lambda trial: trial.cell):
+                    self._measure_cell(server, current, list(trials), threads)
+                    self.failed_cells = 0
 
     def _measure_cell(self, server: TorchServe, current: Arm, trials: Sequence[Trial], threads: int) -> None:
         cell = trials[0].cell
@@ -128,17 +130,15 @@ class _Campaign:
         self.results.append(result)
         self.progress.finished(result)
 
-    def _record_failure(self, trials: Sequence[Trial], threads: int, error: ExperimentError) -> None:
-        """Notes the cell's outstanding trials as invalid; raises `error` when nothing has worked yet."""
-        measured = {result.trial.position for result in self.results}
-        if not any(result.valid for result in self.results):
-            raise error
+    def _record_failure(self, left: Sequence[Trial], error: ExperimentError) -> None:
+        """Notes the outstanding trials of the leading cell as invalid; raises `error` where nothing has
+        worked yet, where all is measured, or where the cell before failed too."""
         self.failed_cells += 1
-        if self.failed_cells == FAILED_CELLS_IN_A_ROW:
+        worked = any(result.valid for result in self.results)
+        if not left or not worked or self.failed_cells == FAILED_CELLS_IN_A_ROW:
             raise error
-        for trial in trials:
-            if trial.position not in measured:
-                self._keep(failed(trial, str(error), threads), None)
+        for trial in takewhile(lambda trial: trial.cell == left[0].cell, left):
+            self._keep(failed(trial, str(error), torch_threads(trial.cell.workers)), None)
 
     def _stop_if_hopeless(self, result: TrialResult, server: TorchServe) -> None:
         served = sum(count for status, count in result.statuses.items() if status.startswith("2"))

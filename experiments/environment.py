@@ -1,9 +1,9 @@
 """Where a result was measured: machine, versions, commit, command. Read once, at the start of a run."""
 
+import dataclasses
 import os
 import platform
 import shlex
-import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from experiments.java import find_java
+from mps import gpu
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "transformers", "tokenizers", "torchserve", "numpy", "pillow", "uvloop", "httptools")
@@ -54,13 +55,12 @@ def cpu_model() -> str:
     return platform.processor() or "unknown"
 
 
-def gpus() -> list[dict[str, str]]:
-    """Name, driver and memory of each NVIDIA GPU, empty where there is none."""
-    if shutil.which("nvidia-smi") is None:
+def gpus() -> list[dict[str, Any]]:
+    """What NVML says of each GPU, empty where there is none."""
+    try:
+        return [dataclasses.asdict(card) for card in gpu.gpus()]
+    except gpu.NoGpuError:
         return []
-    printed = _run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"])
-    rows = [line.split(", ") for line in (printed or "").splitlines()]
-    return [dict(zip(("name", "driver", "memory"), row, strict=True)) for row in rows if len(row) == 3]
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -209,6 +209,8 @@ def _sweep(plan: Plan, folder: Path, card: Gpu | None, options: MpsOptions, *, r
     here = environment.describe(environment.python_command("mps.run", sys.argv[1:]), plan.seed)
     here["archive"] = {"name": archive.name, "sha256": _sha256(archive), **dataclasses.asdict(provenance)}
     console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 120  # a file or a pipe has no width of its own: nothing is cut
     if resuming:
         _note_resumption(folder, here)
     else:
@@ -276,7 +278,11 @@ def _print(
     console: Console, plan: Plan, provenance: Provenance, folder: Path, measured: list[results.TrialResult]
 ) -> None:
     table = Table(
-        title=f"{Path(plan.model).stem}: median of {plan.runs} runs", title_justify="left", box=box.SIMPLE
+        title=f"{Path(plan.model).stem}: median of {plan.runs} runs",
+        title_justify="left",
+        box=box.SIMPLE,
+        collapse_padding=True,
+        pad_edge=False,
     )
     headings = ["workers", "batch", "requests/s", "min - max", "p50", "p95", "p99 ms", "runs"]
     if plan.with_mps:

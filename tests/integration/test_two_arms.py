@@ -1,0 +1,181 @@
+"""`--with-mps` end to end: real TorchServe, NVIDIA's real control daemon, a stand-in card.
+
+Stood in for is only what needs a GPU: NVML, the compute mode, and that a worker with the daemon's
+environment is listed among its clients (a CUDA context would do that).
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+
+from scripts.fetch_mps import FetchError, fetch
+from tests.small_archives import NOOP, SLEEPS, archive
+from tests.stand_ins import FOLDER, UUID, VARIABLE, a_card, facts_of, transcript
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+# What CUDA does with a worker: the daemon in its environment lists it. `{strays}`: workers that it misses.
+PROGRAM = """
+import sys
+import psutil
+from mps import daemon
+
+def clients(self):
+    workers = [p for p in psutil.process_iter() if "model_service_worker" in " ".join(p.cmdline())]
+    mine = [p.pid for p in workers if p.environ().get(daemon.PIPE_VARIABLE) == str(self.pipe_folder)]
+    return [daemon.Client(pid, 1, "GPU-5d1f", "python") for pid in sorted(mine)[{strays}:]]
+
+daemon.MpsDaemon.clients = clients
+sys.argv = {arguments!r}
+from mps.run import app
+app()
+"""
+
+
+def command(folder: Path, handler: str, *options: str, strays: int = 0) -> tuple[list[str], dict[str, str]]:
+    """The sweep in both arms of an archive of `handler`, into `<folder>/out`; and its environment."""
+    try:
+        programs = fetch()
+    except FetchError as error:
+        pytest.skip(f"NOT TESTED against NVIDIA's control daemon, it can't be fetched: {error}")
+    card = a_card(folder / "card")
+    binaries = folder / "bin"
+    binaries.mkdir()
+    (binaries / "nvidia-smi").symlink_to(FOLDER / "nvidia-smi")
+    (binaries / "nvidia-cuda-mps-control").symlink_to(FOLDER / "recorded")
+    (folder / "input.txt").write_text("hello")
+    arguments = ["mps.run", "--with-mps", "--model", str(archive(folder, "small", handler))]
+    arguments += ["--input", str(folder / "input.txt"), "--out", str(folder / "out"), "--workers", "2"]
+    arguments += [*options] or ["--batch-size", "4", "--duration", "0.3", "--warm-up", "0.1", "--runs", "3"]
+    environment = os.environ | {
+        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": f"{FOLDER}{os.pathsep}{ROOT}",
+        "REAL_CONTROL": str(programs.control),
+        VARIABLE: str(card),
+    }
+    environment.pop("CUDA_VISIBLE_DEVICES", None)
+    return [sys.executable, "-c", PROGRAM.format(arguments=arguments, strays=strays)], environment
+
+
+def trials(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "out" / "trials.jsonl").read_text().splitlines()]
+
+
+def test_every_cell_is_measured_in_both_arms_and_all_is_as_before(tmp_path: Path) -> None:
+    run, environment = command(tmp_path, NOOP)
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+    measured = trials(tmp_path)
+    assert [trial["mps"] for trial in measured] == [False, False, True, True, True, False]
+    assert all(trial["valid"] for trial in measured)
+    for trial in measured:
+        assert trial["mps_clients"] == (sorted(trial["worker_pids"]) if trial["mps"] else [])
+
+    summary = pd.read_csv(tmp_path / "out" / "summary.csv")
+    assert summary.mps.tolist() == [False, True]
+    assert summary.mps_over_off.notna().tolist() == [False, True]
+    assert "on/off" in done.stdout
+
+    steps = transcript(tmp_path / "card")
+    changes = [step for step in steps if " -c " in step or step.startswith(("control -f", "control quit"))]
+    assert changes == [
+        f"nvidia-smi -i {UUID} -c EXCLUSIVE_PROCESS",
+        "control -f",
+        "control quit -t 4",
+        f"nvidia-smi -i {UUID} -c DEFAULT",
+    ]
+    assert facts_of(tmp_path / "card")["compute_mode"] == 0
+    assert nothing_runs()
+
+
+def test_a_worker_that_did_not_join_makes_the_trial_invalid(tmp_path: Path) -> None:
+    run, environment = command(tmp_path, NOOP, strays=1)
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 1
+    for trial in trials(tmp_path):
+        assert trial["valid"] is not trial["mps"]
+        if trial["mps"]:
+            assert "is no client of the MPS daemon in the arm with it" in trial["problems"][0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_arm_with_mps_puts_the_compute_mode_back(tmp_path: Path, number: int) -> None:
+    options = ["--batch-size", "4", "--duration", "2", "--warm-up", "0.1", "--runs", "3"]
+    run, environment = command(tmp_path, SLEEPS, *options)
+    process = subprocess.Popen(
+        run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    wait_for_mode(process, tmp_path / "card", 3)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume" in stderr
+    assert facts_of(tmp_path / "card")["compute_mode"] == 0
+    assert nothing_runs()
+
+
+def test_a_killed_torchserve_in_the_arm_with_mps_costs_its_trials_and_no_more(tmp_path: Path) -> None:
+    options = ["--batch-size", "4", "--duration", "1", "--warm-up", "0.1", "--runs", "3"]
+    run, environment = command(tmp_path, SLEEPS, *options)
+    process = subprocess.Popen(
+        run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    wait_for_mode(process, tmp_path / "card", 3)
+    frontend = wait_for_frontend(process.pid)
+    time.sleep(2.5)
+    frontend.kill()
+    _, stderr = process.communicate(timeout=90)
+    assert process.returncode == 1, stderr
+    assert len(trials(tmp_path)) == 6, stderr
+    assert all(trial["valid"] for trial in trials(tmp_path) if not trial["mps"])
+    assert facts_of(tmp_path / "card")["compute_mode"] == 0
+    assert nothing_runs()
+
+
+def test_another_process_on_the_gpu_is_said_before_anything_starts(tmp_path: Path) -> None:
+    run, environment = command(tmp_path, NOOP)
+    a_card(tmp_path / "card", processes=[[os.getpid(), 2**30]])
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 2
+    assert "uses NVIDIA H200 and would be measured too" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def wait_for_mode(process: "subprocess.Popen[str]", card: Path, mode: int) -> None:
+    deadline = time.monotonic() + 60
+    while facts_of(card)["compute_mode"] != mode:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def wait_for_frontend(pid: int) -> psutil.Process:
+    """The TorchServe that the sweep runs now."""
+    deadline = time.monotonic() + 60
+    while True:
+        for child in psutil.Process(pid).children():
+            with suppress(psutil.Error):  # it may end while we look
+                if "org.pytorch.serve.ModelServer" in child.cmdline():
+                    return child
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def nothing_runs() -> bool:
+    """No server and no daemon of ours."""
+    marks = ("org.pytorch.serve.ModelServer", "model_service_worker.py", "nvidia-cuda-mps-control -f")
+    lines = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    return not [line for line in lines if any(mark in line for mark in marks)]
