@@ -1,0 +1,384 @@
+"""What this machine can do: each thing that a run needs, looked at and judged, with a remedy.
+
+Nothing is changed, nothing of torch or CUDA is imported, and no finding is an exception: a strange machine is
+just what this is for. `python -m mps.doctor` prints it; mps.run asks for `first_obstacle` alone.
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from experiments.arms import MpsOptions, obstacles
+from experiments.environment import usable_cores
+from experiments.errors import ExperimentError
+from experiments.java import find_java, major_version
+from experiments.plan import Plan
+from mps.daemon import CONTROL, PIPE_VARIABLE, find_control, running_daemon
+from mps.gpu import (
+    EXCLUSIVE_PROCESS,
+    Gpu,
+    NoGpuError,
+    compute_mode,
+    gpu,
+    gpus,
+    max_mps_clients,
+    nvml,
+    preflight,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+OK, WARN, FAIL = "ok", "warn", "fail"
+TIMEOUT_S = 20.0  # a driver that has to wake up the GPU takes seconds; one that has lost it, for ever
+SERVER = "nvidia-cuda-mps-server"
+TORCHSERVE = "0.12.0"
+KERNEL_MODULE = Path("/proc/driver/nvidia/version")
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's
+LEAST_SHARED_BYTES = 64 * 2**20
+LEAST_MEMORY_BYTES = 4 * 2**30
+LEAST_DISK_BYTES = 2 * 2**30  # an archive is unpacked into each server's folder
+PORTS_OF_A_RUN = 5
+PORTS_OF_MAKE_SERVE = (8080, 8081, 8082)
+WITHOUT = "go on without --with-mps"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. `status` is ok, warn (it runs, with a loss) or fail (--with-mps can't run)."""
+
+    name: str
+    status: str
+    found: str
+    remedy: str = ""
+
+
+def examine() -> list[Check]:
+    """Every check, in the order of reading. Does not raise; what hangs is given up after TIMEOUT_S."""
+    deadline = time.monotonic() + TIMEOUT_S
+    findings: list[list[Check]] = [[] for _ in EXAMINATIONS]
+    threads = []
+    for (name, examination), found in zip(EXAMINATIONS, findings, strict=True):
+        # Threads of their own, as daemons: a call that hangs in the driver must not keep us.
+        thread = threading.Thread(target=_carry_out, args=(name, examination, found), daemon=True)
+        thread.start()
+        threads.append(thread)
+    checks = []
+    for (name, _), found, thread in zip(EXAMINATIONS, findings, threads, strict=True):
+        thread.join(max(0.0, deadline - time.monotonic()))
+        checks += list(found)
+        if thread.is_alive():
+            checks.append(
+                Check(name, FAIL, f"no answer in {TIMEOUT_S:.0f} s", "`dmesg` may say why it hangs")
+            )
+    return checks
+
+
+def first_obstacle(
+    workers: int | None = None, options: MpsOptions | None = None, which: str | None = None
+) -> str | None:
+    """Why `--with-mps` can't run with so many workers on that GPU, as one line; None: go ahead.
+
+    By default with those workers that mps.run has by default, on the first GPU that CUDA would use.
+    """
+    options = options or MpsOptions()
+    try:
+        with nvml():
+            problems = obstacles(gpu(which), workers or max(Plan().workers), options)
+    except ExperimentError as error:
+        return str(error)
+    there = [] if options.use_running_daemon else _running_daemon()
+    problems += [f"{c.found}: {c.remedy}" for c in (*there, *_shared_memory()) if c.status == FAIL]
+    return problems[0] if problems else None
+
+
+def _carry_out(name: str, examination: Callable[[], Iterator[Check]], found: list[Check]) -> None:
+    try:
+        for check in examination():
+            found.append(check)  # one by one: what comes before an error is kept
+    except ExperimentError as error:
+        found.append(_failed(name, str(error)))
+    except Exception as error:
+        found.append(Check(name, WARN, f"could not be looked at: {error!r}", "please report this"))
+
+
+def _failed(name: str, message: str) -> Check:
+    """Our messages name the cause, then the way on."""
+    cause, _, remedy = message.partition(": ")
+    return Check(name, FAIL, cause, remedy or WITHOUT)
+
+
+# The GPU.
+
+
+def _gpu() -> Iterator[Check]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(nvml())  # held open: starting it anew can take seconds
+            cards = gpus()
+        except NoGpuError as error:
+            yield _missing_driver()
+            yield _failed("NVML", str(error))
+            return
+        yield Check("driver", OK, cards[0].driver if cards else _kernel_module() or "version unknown")
+        yield Check("NVML", OK, f"answers, and knows {len(cards)} GPU{'' if len(cards) == 1 else 's'}")
+        for card in cards:
+            yield Check(f"GPU {card.index}", OK, _described(card))
+        try:
+            chosen = gpu()
+        except NoGpuError as error:
+            yield Check("MPS", FAIL, str(error), "set CUDA_VISIBLE_DEVICES to one that is there")
+            return
+        yield from _mps_on(chosen)
+        yield _compute_mode_permission(chosen)
+
+
+def _mps_on(card: Gpu) -> Iterator[Check]:
+    problems = preflight(card, max(Plan().workers))
+    yield from (_failed("MPS", problem) for problem in problems)
+    if not problems:
+        most = max_mps_clients(card.compute_capability, card.driver)
+        yield Check("MPS", OK, f"up to {most} workers on GPU {card.index}, which nobody else uses")
+
+
+def _missing_driver() -> Check:
+    remedy = f"install NVIDIA's driver where there is a GPU; where there is none, {WITHOUT}"
+    if module := _kernel_module():
+        return Check("driver", WARN, f"kernel module {module}, but NVML does not reach it", "see NVML")
+    said = _first_line(["nvidia-smi"])
+    return Check("driver", FAIL, f"nvidia-smi says: {said}" if said else "none, and no nvidia-smi", remedy)
+
+
+def _kernel_module() -> str | None:
+    with suppress(OSError):
+        if found := re.search(r"Module.*?\s(\d+\.[\d.]+)", KERNEL_MODULE.read_text()):
+            return found[1]
+    return None
+
+
+def _described(card: Gpu) -> str:
+    capability = "{}.{}".format(*card.compute_capability)
+    return (
+        f"{card.name}, {_gibibytes(card.memory_bytes)}, {card.multiprocessors or '?'} multiprocessors, "
+        f"compute capability {capability}, compute mode {compute_mode(card)}, "
+        f"MIG {'on' if card.mig else 'off'}"
+    )
+
+
+def _compute_mode_permission(card: Gpu) -> Check:
+    """Whether it would be granted is seen by trying alone, which would change the card for everybody."""
+    name, mode = "compute mode", compute_mode(card)
+    if mode == EXCLUSIVE_PROCESS:
+        return Check(name, OK, f"is {mode} already")
+    if shutil.which("nvidia-smi") is None:
+        return Check(
+            name, WARN, f"stays {mode}: no nvidia-smi to change it", "none needed: MPS works in it too"
+        )
+    if os.geteuid() != 0:
+        return Check(name, WARN, f"stays {mode}: only root may change it", "none needed: MPS works in it too")
+    return Check(name, OK, f"is {mode}, and root may change it; a container can refuse that")
+
+
+# The control daemon.
+
+
+def _control() -> Iterator[Check]:
+    control = find_control()
+    said = _first_line([str(control), "-v"], only_success=True)
+    yield Check("control daemon", OK, f"{control}, {said or 'which does not tell its version'}")
+    beside = [str(control.parent), str(control.parent.parent / "sbin")]
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *beside])
+    if shutil.which(SERVER, path=path) is None:
+        yield Check("control daemon", FAIL, f"no {SERVER}", f"it comes in the same package as {CONTROL}")
+
+
+def _running_daemon() -> list[Check]:
+    name, there = "running daemon", running_daemon()
+    if there is None:
+        return [Check(name, OK, "none, so that one can be started")]
+    return [
+        Check(
+            name,
+            FAIL,
+            f"an MPS daemon runs already (pid {there.pid or 'of another container'}, user {there.user}, pipe "
+            f"folder {there.pipe_folder})",
+            f"--use-running-daemon, or end it: echo quit | {PIPE_VARIABLE}={there.pipe_folder} {CONTROL}",
+        )
+    ]
+
+
+def _shared_memory() -> list[Check]:
+    """MPS and its clients talk through it. Containers have 64 MiB of it unless told otherwise."""
+    name, larger = str(SHARED_MEMORY), "for a container: --shm-size=1g"
+    if not (SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK | os.X_OK)):
+        return [Check(name, FAIL, f"{name} is missing or not writable", f"mount it; {larger}")]
+    size = shutil.disk_usage(SHARED_MEMORY)
+    if size.free < LEAST_SHARED_BYTES:
+        return [Check(name, WARN, f"only {_gibibytes(size.free)} free", larger)]
+    return [Check(name, OK, f"{_gibibytes(size.free)} of {_gibibytes(size.total)} free")]
+
+
+# TorchServe and its needs.
+
+
+def _torch() -> Iterator[Check]:
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        yield Check("torch", FAIL, "not installed", "`make setup`, then use .venv/bin/python")
+        return
+    told = Path(spec.origin).with_name("version.py").read_text()
+    values = dict(re.findall(r"^(\w+)\b[^=\n]*= *'([^'\n]*)'", told, re.M))
+    found = f"{values.get('__version__', 'of unknown version')}"
+    if "cuda" in values:
+        yield Check("torch", OK, f"{found}, built for CUDA {values['cuda']}")
+    else:
+        yield Check(
+            "torch", FAIL, f"{found} is built without CUDA", "install a CUDA build of the same version"
+        )
+
+
+def _java() -> Iterator[Check]:
+    java = find_java()
+    yield Check("Java", OK, f"{java}, version {major_version(java)}")
+
+
+def _torchserve() -> Iterator[Check]:
+    try:
+        found = version("torchserve")
+    except PackageNotFoundError:
+        yield Check("TorchServe", FAIL, "not installed", "`make setup`, then use .venv/bin/python")
+        return
+    if found == TORCHSERVE:
+        yield Check("TorchServe", OK, found)
+    else:
+        yield Check("TorchServe", WARN, f"{found}, tried with {TORCHSERVE} only", f"install {TORCHSERVE}")
+
+
+def _archives() -> Iterator[Check]:
+    for model in ("bert", "resnet50"):
+        path = ROOT / "model_store" / f"{model}.mar"
+        missing = FAIL if model == Plan().model else WARN  # what mps.run serves unless told otherwise
+        if not path.is_file():
+            yield Check("archives", missing, f"no model_store/{path.name}", "`make mar` builds it")
+        elif not zipfile.is_zipfile(path):
+            yield Check(
+                "archives", missing, f"model_store/{path.name} is damaged", "remove it, then `make mar`"
+            )
+        else:
+            yield Check("archives", OK, f"model_store/{path.name}, {path.stat().st_size / 2**20:.0f} MiB")
+
+
+# The machine.
+
+
+def _ports() -> Iterator[Check]:
+    with ExitStack() as stack:
+        try:
+            for _ in range(PORTS_OF_A_RUN):
+                stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        except OSError as error:
+            yield Check("ports", FAIL, f"no free loopback port: {error.strerror}", "end what holds them")
+            return
+    if taken := [port for port in PORTS_OF_MAKE_SERVE if not _is_free(port)]:
+        which = ", ".join(map(str, taken))
+        yield Check(
+            "ports",
+            WARN,
+            f"loopback ports are free, but not {which}",
+            "stop a TorchServe there: what it does is measured too, and `make serve` wants these ports",
+        )
+    else:
+        yield Check(
+            "ports", OK, f"loopback ports are free, those of `make serve` ({PORTS_OF_MAKE_SERVE[0]}…) too"
+        )
+
+
+def _is_free(port: int) -> bool:
+    with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        return True
+    return False
+
+
+def _cores() -> Iterator[Check]:
+    cores = usable_cores()
+    if cores < 2:
+        yield Check("CPU", WARN, "1 usable core", "the load takes turns with what it measures: use 2 or more")
+    else:
+        yield Check("CPU", OK, f"{cores} usable cores")
+
+
+def _memory() -> Iterator[Check]:
+    free = min(psutil.virtual_memory().available, _left_in_cgroup())
+    if free < LEAST_MEMORY_BYTES:
+        yield Check("memory", WARN, f"only {_gibibytes(free)} free", "take fewer workers")
+    else:
+        yield Check("memory", OK, f"{_gibibytes(free)} free")
+
+
+def _left_in_cgroup() -> float:
+    """What a container may still take; version 2 of cgroups alone shows it at a fixed place."""
+    folder = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError):  # `max`: no limit
+        return int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text())
+    return float("inf")
+
+
+def _disk() -> Iterator[Check]:
+    for name, folder in (("results", ROOT), ("temporary files", Path(tempfile.gettempdir()))):
+        free = shutil.disk_usage(folder).free
+        found = f"{_gibibytes(free)} free for {name} in {folder}"
+        if free < LEAST_DISK_BYTES:
+            yield Check("disk", WARN, f"only {found}", "--out, or TMPDIR, on a larger disk")
+        else:
+            yield Check("disk", OK, found)
+
+
+EXAMINATIONS: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
+    ("GPU", _gpu),
+    ("control daemon", _control),
+    ("running daemon", lambda: iter(_running_daemon())),
+    (str(SHARED_MEMORY), lambda: iter(_shared_memory())),
+    ("torch", _torch),
+    ("Java", _java),
+    ("TorchServe", _torchserve),
+    ("archives", _archives),
+    ("ports", _ports),
+    ("CPU", _cores),
+    ("memory", _memory),
+    ("disk", _disk),
+)
+
+
+def _first_line(command: list[str], *, only_success: bool = False) -> str | None:
+    """What a program prints first, wherever it does; None where it says nothing or can't be run."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT_S / 2,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if only_success and done.returncode != 0:
+        return None
+    said = (done.stdout + done.stderr).strip()
+    return said.splitlines()[0].strip() if said else None
+
+
+def _gibibytes(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB"

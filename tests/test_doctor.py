@@ -1,0 +1,254 @@
+"""What the doctor finds on machines of all kinds, made of stand-ins."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from experiments.arms import MpsOptions
+from experiments.errors import ExperimentError
+from mps import checks, doctor
+from mps import gpu as gpu_module
+from mps.checks import FAIL, OK, WARN, Check, examine, first_obstacle
+from mps.daemon import PIPE_VARIABLE, RunningDaemon
+from tests import stand_ins
+from tests.stand_ins import NVIDIA_SMI, UUID, a_card, change
+from tests.stand_ins import pynvml as stand_in_pynvml
+
+CUDA_TORCH = (
+    "__version__ = '2.13.0'\ndebug = False\ncuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n"
+)
+CPU_TORCH = "__version__ = '2.13.0+cpu'\ncuda: Optional[str] = None\n"
+
+
+def a_program(path: Path, script: str = "exit 0") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def a_torch(folder: Path, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "version.py").write_text(told)
+    spec = ModuleSpec("torch", None, origin=str(folder / "__init__.py"))
+    monkeypatch.setattr(checks, "find_spec", lambda name: spec)
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine on which `--with-mps` can run: an idle H200, its driver and tools, the archives."""
+    monkeypatch.setattr(gpu_module, "pynvml", stand_in_pynvml)
+    monkeypatch.setenv(stand_ins.VARIABLE, str(a_card(tmp_path / "card")))
+    monkeypatch.setenv(PIPE_VARIABLE, str(tmp_path / "no daemon"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    a_program(tmp_path / "bin/nvidia-cuda-mps-control", 'echo "CUDA MPS Control 575.57.08"')
+    a_program(tmp_path / "bin/nvidia-cuda-mps-server")
+    (tmp_path / "bin/nvidia-smi").symlink_to(NVIDIA_SMI)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(checks, "ROOT", tmp_path)
+    (tmp_path / "model_store").mkdir()
+    for model in ("bert", "resnet50"):
+        (tmp_path / "model_store" / f"{model}.mar").write_bytes(b"PK\x05\x06" + bytes(18))  # an empty zip
+    a_torch(tmp_path / "torch", monkeypatch, CUDA_TORCH)
+    monkeypatch.setattr(checks, "find_java", lambda: Path("/usr/bin/java"))  # a second saved
+    monkeypatch.setattr(checks, "major_version", lambda java: 17)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return tmp_path
+
+
+def failures() -> list[Check]:
+    return [check for check in examine() if check.status == FAIL]
+
+
+def the(name: str) -> Check:
+    """The last check of that name."""
+    return [check for check in examine() if check.name == name][-1]
+
+
+def test_a_machine_with_everything() -> None:
+    found = {check.name: check for check in examine()}
+    assert all(
+        check.status == OK for check in found.values() if check.name not in ("ports", "memory", "disk")
+    )
+    assert found["driver"].found == "575.57.08"
+    assert found["GPU 0"].found.startswith("NVIDIA H200, 140.4 GiB, 132 multiprocessors")
+    assert found["GPU 0"].found.endswith("compute mode DEFAULT, MIG off")
+    assert found["MPS"].found == "up to 48 workers on GPU 0, which nobody else uses"
+    assert found["control daemon"].found.endswith("/nvidia-cuda-mps-control, CUDA MPS Control 575.57.08")
+    assert found["torch"].found == "2.13.0, built for CUDA 13.0"
+    assert first_obstacle() is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "said", "remedy"),
+    [
+        ({"mig": [1, 1]}, "MIG is on", f"`nvidia-smi -i {UUID} -mig 0` turns it off"),
+        ({"compute_mode": 2}, "in compute mode PROHIBITED", f"`nvidia-smi -i {UUID} -c DEFAULT`"),
+        ({"compute_mode": 3}, "in compute mode EXCLUSIVE_PROCESS", f"`nvidia-smi -i {UUID} -c DEFAULT`"),
+        ({"compute_capability": [3, 0]}, "has no MPS", "that needs compute capability 3.5"),
+        ({"processes": [[os.getpid(), 2**30]]}, f"process {os.getpid()}", "end it or take another GPU"),
+    ],
+)
+def test_a_card_on_which_mps_cannot_run(
+    machine: Path, facts: dict[str, object], said: str, remedy: str
+) -> None:
+    change(machine / "card", **facts)
+    (failure,) = failures()
+    assert failure.name == "MPS"
+    assert said in failure.found
+    assert remedy in failure.remedy
+    assert said in (first_obstacle() or "")
+
+
+def test_no_driver_at_all(machine: Path) -> None:
+    change(machine / "card", init_error=12, smi="no driver")
+    driver, nvml = failures()
+    assert (driver.name, nvml.name) == ("driver", "NVML")
+    assert "go on without --with-mps" in driver.remedy
+    assert nvml.found == "no NVIDIA driver here (libnvidia-ml.so.1 is missing)"
+    assert (first_obstacle() or "").startswith(
+        "no NVIDIA driver here (libnvidia-ml.so.1 is missing): install"
+    )
+
+
+def test_a_kernel_module_that_nvml_does_not_reach(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that was started without the driver's libraries."""
+    told = machine / "version"
+    told.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  575.57.08  Release Build\n")
+    monkeypatch.setattr(checks, "KERNEL_MODULE", told)
+    change(machine / "card", init_error=12)
+    assert the("driver") == Check(
+        "driver", WARN, "kernel module 575.57.08, but NVML does not reach it", "see NVML"
+    )
+    assert the("NVML").status == FAIL
+
+
+def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    (failure,) = failures()
+    assert failure.found.startswith("no GPU '3' (from CUDA_VISIBLE_DEVICES) here")
+    assert "no GPU '3'" in (first_obstacle() or "")
+    assert first_obstacle(which="0") is None
+
+
+def test_more_workers_than_clients(machine: Path) -> None:
+    assert "use at most --workers 48" in (first_obstacle(workers=49) or "")
+
+
+def test_no_control_daemon(machine: Path) -> None:
+    (machine / "bin/nvidia-cuda-mps-control").unlink()
+    assert the("control daemon").status == FAIL
+    assert "it comes with NVIDIA's driver" in the("control daemon").remedy
+    assert (first_obstacle() or "").startswith("no nvidia-cuda-mps-control here")
+
+
+def test_a_control_daemon_that_does_not_tell_its_version_or_has_no_server(machine: Path) -> None:
+    a_program(machine / "bin/nvidia-cuda-mps-control", "echo Cannot find MPS control daemon process; exit 1")
+    (machine / "bin/nvidia-cuda-mps-server").unlink()
+    version, server = [check for check in examine() if check.name == "control daemon"]
+    assert version.found.endswith("which does not tell its version")
+    assert server.found == "no nvidia-cuda-mps-server"
+
+
+def test_a_daemon_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = RunningDaemon(4711, "alice", Path("/tmp/nvidia-mps"))
+    monkeypatch.setattr(checks, "running_daemon", lambda: there)
+    (failure,) = failures()
+    assert "pid 4711, user alice, pipe folder /tmp/nvidia-mps" in failure.found
+    assert failure.remedy.startswith("--use-running-daemon")
+    assert "pid 4711" in (first_obstacle() or "")
+    assert first_obstacle(options=MpsOptions(use_running_daemon=True)) is None
+
+
+def test_the_compute_mode_where_it_may_not_be_changed(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert the("compute mode").status == WARN
+    assert the("compute mode").found == "stays DEFAULT: only root may change it"
+    (machine / "bin/nvidia-smi").unlink()
+    monkeypatch.setenv("PATH", f"{machine}/bin")
+    assert the("compute mode").found == "stays DEFAULT: no nvidia-smi to change it"
+    assert first_obstacle() is None
+
+
+def test_nothing_is_changed(machine: Path) -> None:
+    examine()
+    assert stand_ins.transcript(machine / "card") == []
+
+
+def test_shared_memory(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "SHARED_MEMORY", machine / "shm")
+    assert "missing or not writable" in (first_obstacle() or "")
+    (machine / "shm").mkdir()
+    assert first_obstacle() is None
+    monkeypatch.setattr(checks, "LEAST_SHARED_BYTES", 2**80)
+    (little,) = checks._shared_memory()
+    assert (little.status, little.remedy) == (WARN, "for a container: --shm-size=1g")
+
+
+def test_a_torch_without_cuda(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_torch(machine / "torch", monkeypatch, CPU_TORCH)
+    (failure,) = failures()
+    assert failure.found == "2.13.0+cpu is built without CUDA"
+
+
+def test_archives(machine: Path) -> None:
+    (machine / "model_store/resnet50.mar").write_bytes(b"half of it")
+    assert (the("archives").status, the("archives").found) == (WARN, "model_store/resnet50.mar is damaged")
+    (machine / "model_store/bert.mar").unlink()
+    (failure,) = failures()
+    assert (failure.found, failure.remedy) == ("no model_store/bert.mar", "`make mar` builds it")
+
+
+def test_little_of_everything_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "usable_cores", lambda: 1)
+    for least in ("LEAST_MEMORY_BYTES", "LEAST_DISK_BYTES"):
+        monkeypatch.setattr(checks, least, 2**80)
+    monkeypatch.setattr(checks, "_is_free", lambda port: port != 8081)
+    for name in ("CPU", "memory", "disk", "ports"):
+        assert the(name).status == WARN
+        assert the(name).remedy
+    assert "8081" in the("ports").found
+
+
+def test_what_fails_or_hangs_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raises() -> Iterator[Check]:
+        yield Check("first", OK, "kept")
+        raise ExperimentError("the cause: the remedy")
+
+    def is_strange() -> Iterator[Check]:
+        raise ZeroDivisionError("strange")
+        yield
+
+    def hangs() -> Iterator[Check]:
+        time.sleep(60)
+        yield Check("never", OK, "said")
+
+    monkeypatch.setattr(checks, "EXAMINATIONS", (("a", raises), ("b", is_strange), ("c", hangs)))
+    monkeypatch.setattr(checks, "TIMEOUT_S", 0.2)
+    kept, raised, strange, hung = examine()
+    assert kept.found == "kept"
+    assert raised == Check("a", FAIL, "the cause", "the remedy")
+    assert strange.found == "could not be looked at: ZeroDivisionError('strange')"
+    assert (hung.name, hung.status) == ("c", FAIL)
+
+
+def test_the_report_as_lines_and_as_json(machine: Path) -> None:
+    lines = CliRunner().invoke(doctor.app)
+    assert lines.exit_code == 0
+    assert lines.stdout.endswith("python -m mps.run --with-mps can run\n")
+    change(machine / "card", mig=[1, 1])
+    lines = CliRunner().invoke(doctor.app)
+    assert lines.exit_code == 1
+    (failed,) = [line for line in lines.stdout.splitlines() if line.startswith("fail")]
+    assert "-mig 0` turns it off" in failed
+    as_json = CliRunner().invoke(doctor.app, ["--json"])
+    assert as_json.exit_code == 1
+    report = json.loads(as_json.stdout)
+    assert report["can_run_with_mps"] is False
+    assert all(check.keys() == {"name", "status", "found", "remedy"} for check in report["checks"])
+    assert all(check["remedy"] for check in report["checks"] if check["status"] != "ok")
