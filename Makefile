@@ -46,7 +46,7 @@ stop: ## Stop what `make serve` started
 	@$(VENV)/bin/torchserve --stop
 
 test: setup ## All tests: the fast ones, then those with a real TorchServe
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q -n 2 --dist loadfile
 
 test-fast: setup ## The fast tests only
 	@$(PY) -m pytest -q -m 'not integration'

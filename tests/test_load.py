@@ -559,4 +559,4 @@ def test_wrong_usage_exits_with_2_and_one_line(arguments: list[str]) -> None:
 def test_help_teaches_with_an_example() -> None:
     code, out, _ = invoke("--help")
     assert code == 0
-    assert "python -m experiments.load http://127.0.0.1:8080/ping" in out
+    assert "python -m experiments.load http://127.0.0.1:8000/" in out

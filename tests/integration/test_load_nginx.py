@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -30,9 +31,15 @@ def needs(*programs: str) -> pytest.MarkDecorator:
 pytestmark = [pytest.mark.integration, needs("nginx")]
 
 
-def logged(nginx: Nginx) -> list[str]:
+def logged(nginx: Nginx, expected: int = 0) -> list[str]:
+    """The lines of the access log. nginx writes one after its answer: the `expected` number is waited for."""
     assert nginx.access_log is not None
-    return nginx.access_log.read_text().splitlines()
+    deadline = time.monotonic() + 10
+    while True:
+        lines = nginx.access_log.read_text().splitlines()
+        if len(lines) >= expected or time.monotonic() > deadline:
+            return lines
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +53,7 @@ def logged(nginx: Nginx) -> list[str]:
 def test_every_answer_is_counted_once(load: ClosedLoop) -> None:
     with serving_nginx(log=True) as nginx:
         result = run(nginx.url, [], load)
-        lines = logged(nginx)
+        lines = logged(nginx, expected=sum(result.statuses.values()))
     assert result.problems() == []
     assert result.statuses == {200: len(lines)}
     assert 0 < result.requests <= len(lines)
@@ -57,7 +64,7 @@ def test_bodies_of_any_length_leave_the_connections_in_step() -> None:
     pool = [Body(b"x" * length, "application/octet-stream") for length in (0, 1, 300_000)]
     with serving_nginx(log=True) as nginx:
         result = run(nginx.url, pool, ClosedLoop(4, requests=30))
-        lengths = Counter(line.split()[2] for line in logged(nginx))
+        lengths = Counter(line.split()[2] for line in logged(nginx, expected=sum(result.statuses.values())))
     assert result.problems() == []
     assert sum(lengths.values()) == sum(result.statuses.values())
     assert lengths["300000"] in range(10, 13)  # one in three of 30 to 33 requests
@@ -66,7 +73,7 @@ def test_bodies_of_any_length_leave_the_connections_in_step() -> None:
 def test_an_error_of_the_server_is_told_with_its_first_body() -> None:
     with serving_nginx(log=True) as nginx:
         result = run(nginx.url + "busy", [], ClosedLoop(8, duration_s=60))
-        lines = logged(nginx)
+        lines = logged(nginx, expected=sum(result.statuses.values()))
     assert result.statuses == {503: len(lines)}
     assert result.first_error == "503 Service Unavailable: no worker"
 

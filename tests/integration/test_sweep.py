@@ -5,17 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 
 from experiments.instances import PREFIX
 from tests import small_archives
+from tests.integration.conftest import programs_in
 from tests.small_archives import archive
 
 pytestmark = pytest.mark.integration
@@ -47,20 +46,6 @@ def resumed(out: Path) -> "subprocess.CompletedProcess[str]":
     return finished([sys.executable, "-m", "mps.run", "--resume", str(out)])
 
 
-def our_servers() -> list[psutil.Process]:
-    """The frontends of our own instances: those whose temporary folder bears our prefix."""
-    mark = f"-Djava.io.tmpdir={tempfile.gettempdir()}/{PREFIX}"
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if any(argument.startswith(mark) for argument in process.info["cmdline"] or []):
-            found.append(process)
-    return found
-
-
-def our_folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
-
-
 def started(command: Sequence[str], out: Path, until_trials: int) -> "subprocess.Popen[str]":
     """The running command, once so many trials are on disk."""
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
@@ -72,7 +57,7 @@ def started(command: Sequence[str], out: Path, until_trials: int) -> "subprocess
     return run
 
 
-def test_a_sweep_leaves_its_files_and_prints_the_table(tmp_path: Path) -> None:
+def test_a_sweep_leaves_its_files_and_prints_the_table(tmp_path: Path, own_tmp: Path) -> None:
     run = finished(sweep(tmp_path, small_archives.NOOP))
     assert run.returncode == 0, run.stderr
     out = tmp_path / "out"
@@ -102,8 +87,7 @@ def test_a_sweep_leaves_its_files_and_prints_the_table(tmp_path: Path) -> None:
     assert "median of 3 runs" in run.stdout
 
 
-def test_ctrl_c_leaves_nothing_behind_and_tells_how_to_go_on(tmp_path: Path) -> None:
-    before = our_folders()
+def test_ctrl_c_leaves_nothing_behind_and_tells_how_to_go_on(tmp_path: Path, own_tmp: Path) -> None:
     run = started(sweep(tmp_path, small_archives.SLEEPS), tmp_path / "out", until_trials=3)
     run.send_signal(signal.SIGINT)
     stdout, stderr = run.communicate(timeout=30)
@@ -112,24 +96,25 @@ def test_ctrl_c_leaves_nothing_behind_and_tells_how_to_go_on(tmp_path: Path) -> 
     assert f"interrupted: {kept} of {QUICK_TRIALS} trials are kept" in stderr
     assert f"python -m mps.run --resume {tmp_path / 'out'}" in stderr
     assert "Traceback" not in stdout + stderr
-    assert our_folders() == before
-    assert our_servers() == []
+    assert_nothing_left(own_tmp)
 
     done = resumed(tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert_complete(tmp_path / "out")
 
 
-def test_sigterm_is_taken_like_ctrl_c(tmp_path: Path) -> None:
+def test_sigterm_is_taken_like_ctrl_c(tmp_path: Path, own_tmp: Path) -> None:
     run = started(sweep(tmp_path, small_archives.SLEEPS), tmp_path / "out", until_trials=1)
     run.terminate()
     _, stderr = run.communicate(timeout=30)
     assert run.returncode == 130
     assert "--resume" in stderr
-    assert our_servers() == []
+    assert_nothing_left(own_tmp)
 
 
-def test_after_sigkill_resume_clears_up_completes_and_measures_nothing_twice(tmp_path: Path) -> None:
+def test_after_sigkill_resume_clears_up_completes_and_measures_nothing_twice(
+    tmp_path: Path, own_tmp: Path
+) -> None:
     run = started(sweep(tmp_path, small_archives.SLEEPS), tmp_path / "out", until_trials=3)
     run.kill()
     run.communicate()
@@ -141,7 +126,13 @@ def test_after_sigkill_resume_clears_up_completes_and_measures_nothing_twice(tmp
     assert done.returncode == 0, done.stderr
     assert trials(tmp_path / "out")[: len(first)] == first
     assert_complete(tmp_path / "out")
-    assert our_servers() == []
+    assert_nothing_left(own_tmp)
+
+
+def assert_nothing_left(own_tmp: Path) -> None:
+    """No process and no temporary folder. Other programs' caches may lie there."""
+    assert programs_in(own_tmp) == []
+    assert list(own_tmp.glob(f"{PREFIX}*")) == []
 
 
 def assert_complete(out: Path) -> None:
@@ -161,22 +152,22 @@ def assert_complete(out: Path) -> None:
     ],
 )
 def test_a_handler_that_never_works_ends_the_sweep_with_its_reason(
-    tmp_path: Path, handler: str, said: str
+    tmp_path: Path, own_tmp: Path, handler: str, said: str
 ) -> None:
     run = finished(sweep(tmp_path, handler))
     last = run.stderr.strip().splitlines()[-1]
     assert run.returncode == 1
     assert last.startswith("error: ")
     assert said in last
-    assert our_servers() == []
+    assert_nothing_left(own_tmp)
 
 
-def test_the_traceback_of_a_handler_is_shown_above_the_error(tmp_path: Path) -> None:
+def test_the_traceback_of_a_handler_is_shown_above_the_error(tmp_path: Path, own_tmp: Path) -> None:
     run = finished(sweep(tmp_path, small_archives.RAISES_AT_REQUEST))
     assert "ValueError: no answer to this" in run.stderr
 
 
-def test_a_worker_that_dies_once_costs_one_trial_and_no_more(tmp_path: Path) -> None:
+def test_a_worker_that_dies_once_costs_one_trial_and_no_more(tmp_path: Path, own_tmp: Path) -> None:
     options = ("--duration", "0.5", "--warm-up", "0", "--runs", "3", "--workers", "1", "--batch-size", "4")
     run = finished(sweep(tmp_path, small_archives.DIES_ONCE, *options))
     measured = trials(tmp_path / "out")
@@ -188,7 +179,9 @@ def test_a_worker_that_dies_once_costs_one_trial_and_no_more(tmp_path: Path) -> 
     assert "2/3" in run.stdout
 
 
-def test_a_results_folder_that_cannot_be_written_is_said_before_anything_starts(tmp_path: Path) -> None:
+def test_a_results_folder_that_cannot_be_written_is_said_before_anything_starts(
+    tmp_path: Path, own_tmp: Path
+) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("a file, where a folder should be made")
     command = sweep(tmp_path, small_archives.NOOP)
@@ -198,7 +191,7 @@ def test_a_results_folder_that_cannot_be_written_is_said_before_anything_starts(
     assert "can't write results" in run.stderr.strip().splitlines()[-1]
 
 
-def test_a_disk_that_fills_up_keeps_what_was_measured(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_keeps_what_was_measured(tmp_path: Path, own_tmp: Path) -> None:
     """The third write goes to /dev/full, which fails as a full disk does."""
     command = sweep(tmp_path, small_archives.NOOP)
     code = (
@@ -222,6 +215,6 @@ def test_a_disk_that_fills_up_keeps_what_was_measured(tmp_path: Path) -> None:
     last = run.stderr.strip().splitlines()[-1]
     assert "No space left on device" in last
     assert "2 trials are kept" in last
-    assert our_servers() == []
+    assert_nothing_left(own_tmp)
     assert resumed(tmp_path / "out").returncode == 0
     assert_complete(tmp_path / "out")

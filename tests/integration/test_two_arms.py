@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from scripts.fetch_mps import FetchError, fetch
+from tests.integration.conftest import programs_in
 from tests.small_archives import NOOP, SLEEPS, archive
 from tests.stand_ins import FOLDER, UUID, VARIABLE, a_card, facts_of, transcript
 
@@ -33,8 +34,14 @@ import psutil
 from mps import daemon
 
 def clients(self):
-    workers = [p for p in psutil.process_iter() if "model_service_worker" in " ".join(p.cmdline())]
-    mine = [p.pid for p in workers if p.environ().get(daemon.PIPE_VARIABLE) == str(self.pipe_folder)]
+    mine = []
+    for process in psutil.process_iter():
+        try:
+            worker = "model_service_worker" in " ".join(process.cmdline())
+            if worker and process.environ().get(daemon.PIPE_VARIABLE) == str(self.pipe_folder):
+                mine.append(process.pid)
+        except psutil.Error:  # it ended while we looked
+            continue
     return [daemon.Client(pid, 1, "GPU-5d1f", "python") for pid in sorted(mine)[{strays}:]]
 
 daemon.MpsDaemon.clients = clients
@@ -73,7 +80,7 @@ def trials(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "out" / "trials.jsonl").read_text().splitlines()]
 
 
-def test_every_cell_is_measured_in_both_arms_and_all_is_as_before(tmp_path: Path) -> None:
+def test_every_cell_is_measured_in_both_arms_and_all_is_as_before(tmp_path: Path, own_tmp: Path) -> None:
     run, environment = command(tmp_path, NOOP)
     done = subprocess.run(run, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -98,10 +105,10 @@ def test_every_cell_is_measured_in_both_arms_and_all_is_as_before(tmp_path: Path
         f"nvidia-smi -i {UUID} -c DEFAULT",
     ]
     assert facts_of(tmp_path / "card")["compute_mode"] == 0
-    assert nothing_runs()
+    assert programs_in(own_tmp) == []
 
 
-def test_a_worker_that_did_not_join_makes_the_trial_invalid(tmp_path: Path) -> None:
+def test_a_worker_that_did_not_join_makes_the_trial_invalid(tmp_path: Path, own_tmp: Path) -> None:
     run, environment = command(tmp_path, NOOP, strays=1)
     done = subprocess.run(run, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 1
@@ -112,7 +119,9 @@ def test_a_worker_that_did_not_join_makes_the_trial_invalid(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_the_arm_with_mps_puts_the_compute_mode_back(tmp_path: Path, number: int) -> None:
+def test_a_signal_in_the_arm_with_mps_puts_the_compute_mode_back(
+    tmp_path: Path, own_tmp: Path, number: int
+) -> None:
     options = ["--batch-size", "4", "--duration", "2", "--warm-up", "0.1", "--runs", "3"]
     run, environment = command(tmp_path, SLEEPS, *options)
     process = subprocess.Popen(
@@ -124,10 +133,12 @@ def test_a_signal_in_the_arm_with_mps_puts_the_compute_mode_back(tmp_path: Path,
     assert process.returncode == 130
     assert "--resume" in stderr
     assert facts_of(tmp_path / "card")["compute_mode"] == 0
-    assert nothing_runs()
+    assert programs_in(own_tmp) == []
 
 
-def test_a_killed_torchserve_in_the_arm_with_mps_costs_its_trials_and_no_more(tmp_path: Path) -> None:
+def test_a_killed_torchserve_in_the_arm_with_mps_costs_its_trials_and_no_more(
+    tmp_path: Path, own_tmp: Path
+) -> None:
     options = ["--batch-size", "4", "--duration", "1", "--warm-up", "0.1", "--runs", "3"]
     run, environment = command(tmp_path, SLEEPS, *options)
     process = subprocess.Popen(
@@ -142,10 +153,10 @@ def test_a_killed_torchserve_in_the_arm_with_mps_costs_its_trials_and_no_more(tm
     assert len(trials(tmp_path)) == 6, stderr
     assert all(trial["valid"] for trial in trials(tmp_path) if not trial["mps"])
     assert facts_of(tmp_path / "card")["compute_mode"] == 0
-    assert nothing_runs()
+    assert programs_in(own_tmp) == []
 
 
-def test_another_process_on_the_gpu_is_said_before_anything_starts(tmp_path: Path) -> None:
+def test_another_process_on_the_gpu_is_said_before_anything_starts(tmp_path: Path, own_tmp: Path) -> None:
     run, environment = command(tmp_path, NOOP)
     a_card(tmp_path / "card", processes=[[os.getpid(), 2**30]])
     done = subprocess.run(run, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=60)
@@ -172,10 +183,3 @@ def wait_for_frontend(pid: int) -> psutil.Process:
                     return child
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def nothing_runs() -> bool:
-    """No server and no daemon of ours."""
-    marks = ("org.pytorch.serve.ModelServer", "model_service_worker.py", "nvidia-cuda-mps-control -f")
-    lines = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
-    return not [line for line in lines if any(mark in line for mark in marks)]

@@ -1,0 +1,36 @@
+"""What the integration tests share: a temporary folder of their own for the programs that they start."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+
+@pytest.fixture
+def own_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """TMPDIR for the test and the programs it starts, with a short path for their sockets.
+
+    What is in it at the end is what they left behind; other tests and runs on this machine don't matter.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="t-", dir="/tmp"))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def programs_in(folder: Path) -> list[str]:
+    """The command lines of the processes, but for pytest's, that name `folder` or have it as TMPDIR."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = " ".join(process.cmdline())
+            if "pytest" not in line and (
+                str(folder) in line or process.environ().get("TMPDIR") == str(folder)
+            ):
+                found.append(line)
+        except psutil.Error:
+            continue
+    return found
