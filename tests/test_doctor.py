@@ -91,7 +91,6 @@ def test_a_machine_with_everything() -> None:
         ({"compute_mode": 2}, "in compute mode PROHIBITED", f"`nvidia-smi -i {UUID} -c DEFAULT`"),
         ({"compute_mode": 3}, "in compute mode EXCLUSIVE_PROCESS", f"`nvidia-smi -i {UUID} -c DEFAULT`"),
         ({"compute_capability": [3, 0]}, "has no MPS", "that needs compute capability 3.5"),
-        ({"processes": [[os.getpid(), 2**30]]}, f"process {os.getpid()}", "end it or take another GPU"),
     ],
 )
 def test_a_card_on_which_mps_cannot_run(
@@ -103,6 +102,13 @@ def test_a_card_on_which_mps_cannot_run(
     assert said in failure.found
     assert remedy in failure.remedy
     assert said in (first_obstacle() or "")
+
+
+def test_a_card_that_somebody_else_uses(machine: Path) -> None:
+    change(machine / "card", processes=[[os.getpid(), 2**30]])
+    (failure,) = failures()
+    assert f"process {os.getpid()}" in failure.found
+    assert "end it or take another GPU" in failure.remedy
 
 
 def test_no_driver_at_all(machine: Path) -> None:
