@@ -63,13 +63,15 @@ class LoadResult:
     """What a load found. The arrays hold one element a request answered inside the measured window.
 
     `start_s` and `end_s` (float64) are seconds from the window's begin: a request that was already under way
-    then has a negative start. `status` is int16. `statuses` counts every answer, warm-up and drain included,
-    so that no error hides there. `client_cpu_s` is what the generator itself used during the window.
+    then has a negative start; `begin_s` is that begin on the clock of `time.monotonic`. `status` is int16.
+    `statuses` counts every answer, warm-up and drain included, so that no error hides there. `client_cpu_s`
+    is what the generator itself used during the window.
     """
 
     start_s: NDArray[np.float64]
     end_s: NDArray[np.float64]
     status: NDArray[np.int16]
+    begin_s: float
     window_s: float
     statuses: dict[int, int]
     lost_connections: int
@@ -157,6 +159,7 @@ def _result(recording: Recording) -> LoadResult:
         start_s=starts_s[inside] - window.begin_s,
         end_s=ends_s[inside] - window.begin_s,
         status=statuses[inside],
+        begin_s=window.begin_s,
         window_s=window.end_s - window.begin_s,
         statuses={int(code): int(count) for code, count in zip(codes, counts, strict=True)},
         lost_connections=recording.lost_connections,

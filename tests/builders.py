@@ -40,6 +40,7 @@ def a_load_result(requests: int = 8) -> LoadResult:
         start_s=ends_s - 0.5,
         end_s=ends_s,
         status=np.full(requests, 200, np.int16),
+        begin_s=5.0,
         window_s=float(requests),
         statuses={200: requests},
         lost_connections=0,

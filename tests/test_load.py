@@ -33,6 +33,7 @@ def a_result(
         "start_s": np.array(starts_s),
         "end_s": np.array(ends_s),
         "status": np.full(len(ends_s), 200, dtype=np.int16),
+        "begin_s": 0.0,
         "window_s": window_s,
         "statuses": {200: len(ends_s)} if ends_s else {},
         "lost_connections": 0,
