@@ -5,12 +5,12 @@ changes. What a trial measures, and what the files look like, lives elsewhere.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, takewhile
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from experiments.arms import Arm, MpsOptions, arm, share_env
+from experiments.arms import MpsOptions, arm, share_env
 from experiments.environment import usable_cores
 from experiments.errors import ExperimentError
 from experiments.load import Body, LoadResult
@@ -19,7 +19,7 @@ from experiments.results import TrialResult, append, open_for_append, read_trial
 from experiments.server import Registration, ServerError, TorchServe, torchserve
 from experiments.trial import Serving, failed, measure
 from mps.daemon import MpsError
-from mps.gpu import Gpu
+from mps.gpu import Gpu, read
 
 PRECISION_VARIABLE = "HANDLER_PRECISION"  # heeded by handlers/runtime.py
 FAILED_CELLS_IN_A_ROW = 2  # then the cause is not the cell
@@ -106,19 +106,21 @@ class _Campaign:
                 env[PRECISION_VARIABLE] = cell.precision
             # A worker gets the next of so many GPUs: of all that nvidia-smi lists, unless told.
             settings = {"number_of_gpu": "1"} if self.bench.card else {}
+            before_bytes = read(self.bench.card).memory_used_bytes if self.bench.card else None
             with torchserve(env=env, settings=settings) as server:
+                serving = Serving(server, (), current, threads, self.bench.card, before_bytes)
                 for _, trials in groupby(block, key=lambda trial: trial.cell):
-                    self._measure_cell(server, current, list(trials), threads)
+                    self._measure_cell(serving, list(trials))
                     self.failed_cells = 0
 
-    def _measure_cell(self, server: TorchServe, current: Arm, trials: Sequence[Trial], threads: int) -> None:
-        cell = trials[0].cell
+    def _measure_cell(self, serving: Serving, trials: Sequence[Trial]) -> None:
+        server, cell = serving.server, trials[0].cell
         self.progress.loading(trials[0])
         registration = Registration(self.bench.archive, cell.workers, cell.batch_size, cell.batch_delay_ms)
         workers = server.register(registration)
         for trial in trials:
             self.progress.measuring(trial)
-            result, load = measure(trial, Serving(server, workers, current, threads), self.bench.pool)
+            result, load = measure(trial, replace(serving, workers=workers), self.bench.pool)
             self._keep(result, load)
             self._stop_if_hopeless(result, server)
             if not result.valid:  # a worker that died was replaced

@@ -30,6 +30,7 @@ def describe(command: list[str], seed: int) -> dict[str, Any]:
         "cpu": {"model": cpu_model(), "cores": usable_cores(), "logical_cores": psutil.cpu_count()},
         "memory_bytes": psutil.virtual_memory().total,
         "gpus": gpus(),
+        "gpu_is_stood_in_for": gpu.is_stood_in_for(),
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "java": _first_line([str(find_java()), "-version"]),

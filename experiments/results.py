@@ -26,8 +26,9 @@ import pandas as pd
 from experiments.errors import ExperimentError, UsageError
 from experiments.load import LoadResult
 from experiments.plan import Cell, Load, Plan, Trial, plan_from
+from experiments.telemetry import PROCESS_GROUPS, Telemetry, telemetry_from
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: precision, thread percentage, MPS clients, telemetry
 PERCENTILES = (50, 95, 99)
 CELL_COLUMNS = [f.name for f in dataclasses.fields(Cell)]
 
@@ -40,6 +41,8 @@ class TrialResult:
     `answers` came inside the measured window; `statuses` counts every answer, those of warm-up and drain
     included. `torch_threads` is each worker's share of the cores; `mps_clients` are those of `worker_pids`
     that were clients of an MPS daemon: all of them in the arm with MPS, none in the other.
+    `gpu_memory_before_bytes` was in use on the GPU before the server started. `telemetry` is None where
+    nothing could be measured.
     """
 
     trial: Trial
@@ -54,6 +57,8 @@ class TrialResult:
     torch_threads: int
     worker_pids: Sequence[int]
     mps_clients: Sequence[int]
+    gpu_memory_before_bytes: int | None
+    telemetry: Telemetry | None
     problems: Sequence[str] = field(default_factory=tuple)
 
     @property
@@ -73,6 +78,7 @@ class TrialResult:
             "position": trial.position,
             "seed": trial.seed,
             **own,
+            "telemetry": self.telemetry and dataclasses.asdict(self.telemetry),
             "valid": self.valid,
         }
 
@@ -93,6 +99,7 @@ def trial_result_from(line: Mapping[str, Any]) -> TrialResult:
         seed=line["seed"],
     )
     own = {f.name: line[f.name] for f in dataclasses.fields(TrialResult) if f.name != "trial"}
+    own["telemetry"] = own["telemetry"] and telemetry_from(own["telemetry"])
     return TrialResult(trial=trial, **own)
 
 
@@ -172,10 +179,17 @@ def summarise(plan: Plan, results: Sequence[TrialResult]) -> pd.DataFrame:
 
     Latency columns hold the median over the runs of each run's percentile. `errors` counts answers
     that were not 2xx and lost connections, over all runs. A cell without a valid run has NaN figures.
-    `mps_over_off` is the ratio of a cell's median with MPS to that of the same cell without it.
+    Telemetry columns are medians over the runs too, NaN where nobody could tell; `throttle_reasons` are those
+    of any run. `gpu_memory_bytes_per_worker` is what the server added to the GPU's memory in use, divided by
+    its workers: with MPS their share of the common context is in it.
+    `mps_over_off` is the ratio of a cell's median with MPS to that of the same cell without it,
+    `gpu_memory_saved_bytes` what MPS saves of the whole GPU's memory in use.
     """
     summary = pd.DataFrame([_summary_row(plan, cell, results) for cell in plan.cells()])
-    summary["mps_over_off"] = _mps_over_off(summary)
+    throughput_rps = summary["throughput_rps_median"]
+    summary["mps_over_off"] = throughput_rps / _same_without_mps(summary, "throughput_rps_median")
+    memory_bytes = summary["gpu_memory_bytes_total"]
+    summary["gpu_memory_saved_bytes"] = _same_without_mps(summary, "gpu_memory_bytes_total") - memory_bytes
     return summary
 
 
@@ -219,18 +233,53 @@ def _summary_row(plan: Plan, cell: Cell, results: Sequence[TrialResult]) -> dict
         values = [result.latency_ms[f"p{percentile}"] for result in valid] or [np.nan]
         row[f"latency_ms_p{percentile}"] = float(np.median(values))
     row["errors"] = sum(_errors(result) for result in of_cell)
+    row |= _telemetry_columns([result.telemetry for result in valid if result.telemetry])
+    row["gpu_memory_bytes_per_worker"] = _median([_gpu_memory_per_worker(result) for result in valid])
     return row
 
 
-def _mps_over_off(summary: pd.DataFrame) -> pd.Series:
-    """NaN in the rows without MPS, and where there is no such row to compare with."""
-    grid = ["workers", "batch_size"]
-    off = summary[~summary["mps"]].set_index(grid)["throughput_rps_median"]
-    ratios = [
-        row.throughput_rps_median / off.get((row.workers, row.batch_size), np.nan) if row.mps else np.nan
-        for row in summary.itertuples()
+def _telemetry_columns(of_runs: Sequence[Telemetry]) -> dict[str, Any]:
+    columns: dict[str, Any] = {
+        name: _median([getattr(run, name) for run in of_runs])
+        for name in (
+            "gpu_memory_bytes_total",
+            "gpu_utilisation_percent",
+            "sm_clock_mhz_mean",
+            "power_w",
+            "energy_j_per_1000_requests",
+            "temperature_c",
+        )
+    }
+    for group in PROCESS_GROUPS:
+        columns[f"{group}_cpu_cores"] = _median([run.cpu_cores_used.get(group) for run in of_runs])
+    reasons = {reason for run in of_runs for reason in run.throttle_reasons or ()}
+    columns["throttle_reasons"] = "; ".join(sorted(reasons))
+    return columns
+
+
+def _gpu_memory_per_worker(result: TrialResult) -> float | None:
+    """The driver's own figures by process are no help here: containers hide them, and with MPS the memory of
+    the common context is nobody's."""
+    before_bytes = result.gpu_memory_before_bytes
+    in_use_bytes = result.telemetry.gpu_memory_bytes_total if result.telemetry else None
+    if in_use_bytes is None or before_bytes is None:
+        return None
+    return (in_use_bytes - before_bytes) / result.trial.cell.workers
+
+
+def _median(values: Sequence[Any]) -> float:
+    """Of what is known; NaN where nothing is."""
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else float("nan")
+
+
+def _same_without_mps(summary: pd.DataFrame, column: str) -> pd.Series:
+    """For each row with MPS the value of the same cell without it; NaN elsewhere, and where there is none."""
+    off = summary[~summary["mps"]].set_index(["workers", "batch_size"])[column]
+    values = [
+        off.get((row.workers, row.batch_size), np.nan) if row.mps else np.nan for row in summary.itertuples()
     ]
-    return pd.Series(ratios, index=summary.index, dtype=float)
+    return pd.Series(values, index=summary.index, dtype=float)
 
 
 def _errors(result: TrialResult) -> int:

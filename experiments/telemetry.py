@@ -25,7 +25,7 @@ PERIOD_S = 0.1
 START_TIMEOUT_S = 5.0  # NVML can take seconds to start where no program keeps the GPU awake
 STOP_TIMEOUT_S = 3.0
 SMALLEST_COVERAGE = 0.5  # share of the window that its samples must span
-WORKERS = "workers"
+FRONTEND, WORKERS, LOAD_GENERATOR = PROCESS_GROUPS = ("frontend", "workers", "load_generator")
 
 
 @dataclass(frozen=True, slots=True)

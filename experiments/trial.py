@@ -3,6 +3,7 @@
 The server is started and the model registered elsewhere; where results go is not known here.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,16 +15,24 @@ from experiments.load import Body, ClosedLoop, LoadError, LoadResult, run
 from experiments.plan import Trial
 from experiments.results import PERCENTILES, TrialResult
 from experiments.server import ServerError, TorchServe, Worker
+from experiments.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS, sampling
+from mps.gpu import Gpu
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A registered model: its server, the workers as they were when it was ready, and the arm they are in."""
+    """A registered model: its server, the workers as they were when it was ready, and the arm they are in.
+
+    `card` is the GPU that they share, None where they run on the CPU; `gpu_memory_before_bytes` is what was
+    in use of its memory before the server started.
+    """
 
     server: TorchServe
     workers: Sequence[Worker]
     arm: Arm
     torch_threads: int
+    card: Gpu | None = None
+    gpu_memory_before_bytes: int | None = None
 
     @property
     def worker_pids(self) -> list[int]:
@@ -46,11 +55,14 @@ def measure(trial: Trial, serving: Serving, pool: Sequence[Body]) -> tuple[Trial
         warm_up_s=load.warm_up_s,
     )
     server, pids = serving.server, serving.worker_pids
+    groups = {FRONTEND: [server.process.pid], WORKERS: pids, LOAD_GENERATOR: [os.getpid()]}
     try:
-        measured = run(server.predict_url, pool, traffic, headers=server.headers, seed=trial.seed)
+        with sampling(groups, serving.card.uuid if serving.card else None) as recorder:
+            measured = run(server.predict_url, pool, traffic, headers=server.headers, seed=trial.seed)
     except LoadError as error:
         raise ServerError(str(error), details=server.log_since(0)) from error
     serving.arm.check()
+    window = measured.begin_s, measured.begin_s + measured.window_s
     problems = [*measured.problems(), *_deaths(pids), *serving.arm.problems(pids)]
     result = TrialResult(
         trial=trial,
@@ -65,6 +77,8 @@ def measure(trial: Trial, serving: Serving, pool: Sequence[Body]) -> tuple[Trial
         torch_threads=serving.torch_threads,
         worker_pids=pids,
         mps_clients=serving.arm.clients(pids),
+        gpu_memory_before_bytes=serving.gpu_memory_before_bytes,
+        telemetry=recorder.summary(measured.requests, window),
         problems=problems,
     )
     return result, measured
@@ -85,6 +99,8 @@ def failed(trial: Trial, reason: str, torch_threads: int) -> TrialResult:
         torch_threads=torch_threads,
         worker_pids=[],
         mps_clients=[],
+        gpu_memory_before_bytes=None,
+        telemetry=None,
         problems=[reason],
     )
 

@@ -148,6 +148,11 @@ def nvml() -> Iterator[None]:
         pynvml.nvmlShutdown()
 
 
+def is_stood_in_for() -> bool:
+    """Whether NVML is a stand-in of the tests: figures measured with it are of no GPU."""
+    return bool(getattr(pynvml, "STAND_IN", False))
+
+
 def gpus() -> list[Gpu]:
     """Every GPU that NVML reaches, in its order. Raises NoGpuError where there is no driver."""
     with nvml():

@@ -30,7 +30,7 @@ from experiments.picture import draw_throughput
 from experiments.plan import Plan, plan_from
 from experiments.progress import ConsoleProgress
 from handlers.archives import ArchiveError, Provenance, read_provenance
-from mps.gpu import Gpu, NoGpuError
+from mps.gpu import Gpu, NoGpuError, is_stood_in_for
 from mps.gpu import gpu as find_gpu
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +58,15 @@ Examples:
 
 Exit codes: 0 every cell has a valid run; 1 something failed; 2 wrong usage; 130 interrupted.
 """
+
+STAND_IN_NOTE = "The GPU and its MPS clients were stood in for: these are figures of a test and of no GPU."
+
+# Shown where a GPU tells them: heading, column of summary.csv, what of its unit makes one of the heading's.
+GPU_COLUMNS = (
+    ("GPU GiB", "gpu_memory_bytes_total", 2**30),
+    ("util %", "gpu_utilisation_percent", 1),
+    ("J/1000", "energy_j_per_1000_requests", 1),
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -288,9 +297,13 @@ def _print(
     if plan.with_mps:
         headings[2:2] = ["MPS"]
         headings.append("on/off")
-    for heading in headings:
+    summary = results.summarise(plan, measured)
+    of_gpu = {
+        heading: (column, unit) for heading, column, unit in GPU_COLUMNS if summary[column].notna().any()
+    }
+    for heading in [*headings, *of_gpu]:
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in results.summarise(plan, measured).to_dict("records"):
+    for row in summary.to_dict("records"):
         share = "" if pd.isna(row["thread_percentage"]) else f" {row['thread_percentage']:.0f} %"
         table.add_row(
             f"{row['workers']}",
@@ -301,8 +314,11 @@ def _print(
             *(_figure(row[f"latency_ms_p{p}"]) for p in results.PERCENTILES),
             f"{row['runs']}/{row['runs'] + row['invalid_runs']}",
             *([_figure(row["mps_over_off"])] if plan.with_mps else []),
+            *(_figure(row[column] / unit) for column, unit in of_gpu.values()),
         )
     console.print(table)
+    if is_stood_in_for():
+        console.print(STAND_IN_NOTE, style="yellow")
     if provenance.random_weights:
         console.print(f"{provenance.note}.", style="yellow")
     console.print(f"summary.csv, throughput.png, trials.jsonl and the rest: {folder}", highlight=False)

@@ -7,6 +7,7 @@ import numpy as np
 from experiments.load import LoadResult
 from experiments.plan import Plan, Trial
 from experiments.results import TrialResult
+from experiments.telemetry import Telemetry
 
 
 def a_result(
@@ -16,6 +17,7 @@ def a_result(
     problems: Sequence[str] = (),
     statuses: dict[str, int] | None = None,
     lost_connections: int = 0,
+    telemetry: Telemetry | None = None,
 ) -> TrialResult:
     return TrialResult(
         trial=trial,
@@ -30,7 +32,28 @@ def a_result(
         torch_threads=1,
         worker_pids=[1, 2],
         mps_clients=[1, 2] if trial.cell.mps else [],
+        gpu_memory_before_bytes=2**30 if telemetry else None,
+        telemetry=telemetry,
         problems=list(problems),
+    )
+
+
+def a_gpu_telemetry(memory_bytes: int, energy_j: float) -> Telemetry:
+    """Of a trial with 400 answers in 4 s."""
+    return Telemetry(
+        window_s=4.0,
+        samples=40,
+        cpu_cores_used={"frontend": 0.5, "workers": 1.5, "load_generator": 0.1},
+        rss_bytes={"frontend": 2**29, "workers": 2**31, "load_generator": 2**27},
+        gpu_memory_bytes_total=memory_bytes,
+        gpu_utilisation_percent=80.0,
+        sm_clock_mhz_min=1980,
+        sm_clock_mhz_mean=1980.0,
+        power_w=energy_j / 4,
+        energy_j=energy_j,
+        energy_j_per_1000_requests=energy_j / 400 * 1000,
+        temperature_c=50,
+        throttle_reasons=(),
     )
 
 

@@ -1,6 +1,7 @@
 """The files of a results folder: what is written, what survives, what is read back."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from experiments import results
 from experiments.errors import ExperimentError, UsageError
 from experiments.plan import Plan
-from tests.builders import a_load_result, a_result, results_of
+from experiments.telemetry import Telemetry
+from tests.builders import a_gpu_telemetry, a_load_result, a_result, results_of
 
 PLAN = Plan(workers=(1, 2), batch_size=(1, 4), runs=5)
 
@@ -45,7 +47,7 @@ def test_the_requests_of_a_trial_lie_beside_it(tmp_path: Path) -> None:
 def test_a_torn_last_line_is_dropped_with_a_warning_and_cut_off_before_appending(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "run")
     with (folder / "trials.jsonl").open("ab") as file:
-        file.write(b'{"schema_version": 1, "model": "be')
+        file.write(b'{"schema_version": 2, "model": "be')
     with pytest.warns(UserWarning, match="torn"):
         assert len(results.read_trials(folder)) == 3
     with results.open_for_append(folder) as appended:
@@ -64,7 +66,9 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
 def test_results_of_a_later_schema_are_not_guessed_at(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "run", written=1)
     text = (folder / "trials.jsonl").read_text()
-    (folder / "trials.jsonl").write_text(text.replace('"schema_version": 1', '"schema_version": 99'))
+    (folder / "trials.jsonl").write_text(
+        text.replace(f'"schema_version": {results.SCHEMA_VERSION}', '"schema_version": 99')
+    )
     with pytest.raises(ExperimentError, match="schema version 99"):
         results.read_trials(folder)
 
@@ -120,6 +124,34 @@ def test_the_summary_compares_each_cell_with_mps_to_the_same_without_it() -> Non
     summary = results.summarise(plan, measured)
     assert summary.mps_over_off.dropna().tolist() == [0.9, 1.2, 1.5]
     assert summary.mps_over_off.isna().tolist() == [True, False, False, True, False, True]
+
+
+def test_the_summary_tells_what_mps_saves_of_the_gpus_memory_and_what_requests_cost() -> None:
+    plan = Plan(workers=(4,), batch_size=(8,), with_mps=True, runs=2)
+    in_use = {False: [9 * 2**30, 9 * 2**30], True: [3 * 2**30, 5 * 2**30]}
+    measured = [
+        a_result(trial, telemetry=a_gpu_telemetry(in_use[trial.cell.mps][trial.run - 1], energy_j=200.0))
+        for trial in plan.trials()
+    ]
+    off, on = results.summarise(plan, measured).itertuples()
+    assert (off.gpu_memory_bytes_total, on.gpu_memory_bytes_total) == (9 * 2**30, 4 * 2**30)
+    assert on.gpu_memory_saved_bytes == 5 * 2**30
+    assert off.gpu_memory_bytes_per_worker == 2 * 2**30  # one GiB was in use before
+    assert on.energy_j_per_1000_requests == 500  # 200 J for 400 answers
+    assert on.workers_cpu_cores == 1.5
+
+
+def test_without_a_gpu_its_columns_are_there_and_empty() -> None:
+    measured = [replace(result, telemetry=Telemetry(1.0, 10)) for result in results_of(PLAN)]
+    summary = results.summarise(PLAN, measured)
+    assert summary.gpu_memory_bytes_total.isna().all()
+    assert summary.workers_cpu_cores.isna().all()
+
+
+def test_telemetry_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    result = a_result(PLAN.trials()[0], telemetry=a_gpu_telemetry(2**30, energy_j=5.0))
+    line = json.loads(json.dumps(result.to_json()))
+    assert results.trial_result_from(line) == result
 
 
 def test_a_cell_without_a_valid_run_stays_in_the_summary_without_figures() -> None:

@@ -81,8 +81,10 @@ def trials(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_every_cell_is_measured_in_both_arms_and_all_is_as_before(tmp_path: Path, own_tmp: Path) -> None:
-    run, environment = command(tmp_path, NOOP)
-    done = subprocess.run(run, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    # Long enough for the sampler, which the stand-in card slows down.
+    options = ["--batch-size", "4", "--duration", "3", "--warm-up", "0.1", "--runs", "3"]
+    run, variables = command(tmp_path, NOOP, *options)
+    done = subprocess.run(run, env=variables, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr
 
     measured = trials(tmp_path)
@@ -95,6 +97,13 @@ def test_every_cell_is_measured_in_both_arms_and_all_is_as_before(tmp_path: Path
     assert summary.mps.tolist() == [False, True]
     assert summary.mps_over_off.notna().tolist() == [False, True]
     assert "on/off" in done.stdout
+    assert "figures of a test and of no GPU" in done.stdout
+    environment = json.loads((tmp_path / "out" / "environment.json").read_text())
+    assert environment["gpu_is_stood_in_for"] is True
+    for trial in measured:
+        assert trial["telemetry"]["gpu_utilisation_percent"] == 37
+        assert trial["telemetry"]["cpu_cores_used"]["workers"] > 0
+    assert summary.gpu_memory_bytes_total.notna().all()
 
     steps = transcript(tmp_path / "card")
     changes = [step for step in steps if " -c " in step or step.startswith(("control -f", "control quit"))]

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+STAND_IN = True  # so that what is measured with it says so
+
 _HERE = Path(__file__).resolve()
 
 
