@@ -15,7 +15,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-MOST_CPU_CORES = 0.01  # what sampling may cost: after a dear sample the next one waits longer
 SELDOM_S = 2.0  # for what costs most or changes least: GPU memory, temperature, new processes
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -27,11 +26,15 @@ def main() -> None:
     asked = json.loads(sys.argv[1])
     groups = [Group(name, pids, name in asked["with_children"]) for name, pids in asked["processes"].items()]
     with ExitStack() as stack:
-        sample(groups, _card_reader(asked["gpu_uuid"], stack), asked["period_s"])
+        sample(groups, _card_reader(asked["gpu_uuid"], stack), asked["period_s"], asked["most_cpu_cores"])
 
 
-def sample(groups: list["Group"], read_card: Callable[[bool], Readings], period_s: float) -> None:
+def sample(
+    groups: list["Group"], read_card: Callable[[bool], Readings], period_s: float, most_cpu_cores: float
+) -> None:
     """Prints a sample every `period_s`, and a last one when standard input ends.
+
+    After a dear one the next waits longer, so that sampling takes `most_cpu_cores` of CPU time at most.
 
     `read_card` gives the GPU's part, and is told whether this is one of the seldom samples.
     """
@@ -57,7 +60,7 @@ def sample(groups: list["Group"], read_card: Callable[[bool], Readings], period_
         if ending:
             return
         spent_s = time.process_time() - cpu_begin_s
-        due_s = max(due_s + period_s, time.monotonic(), begin_s + spent_s / MOST_CPU_CORES)
+        due_s = max(due_s + period_s, time.monotonic(), begin_s + spent_s / most_cpu_cores)
         ending = _input_ends_before(due_s)
 
 

@@ -22,6 +22,7 @@ from mps.gpu import throttle_reasons
 
 ROOT = Path(__file__).resolve().parent.parent
 PERIOD_S = 0.1
+MOST_CPU_CORES = 0.01  # what sampling may cost
 START_TIMEOUT_S = 5.0  # NVML can take seconds to start where no program keeps the GPU awake
 STOP_TIMEOUT_S = 3.0
 SMALLEST_COVERAGE = 0.5  # share of the window that its samples must span
@@ -72,6 +73,7 @@ def sampling(
     gpu_uuid: str | None = None,
     *,
     period_s: float = PERIOD_S,
+    most_cpu_cores: float = MOST_CPU_CORES,
     with_children: Collection[str] = (WORKERS,),
 ) -> Iterator["Recorder"]:
     """Samples groups of processes by their pids, and a GPU, while what is inside runs: the load, no more.
@@ -84,6 +86,7 @@ def sampling(
         "processes": {name: list(pids) for name, pids in processes.items()},
         "gpu_uuid": gpu_uuid,
         "period_s": period_s,
+        "most_cpu_cores": most_cpu_cores,
         "with_children": list(with_children),
     }
     output = os.memfd_create("telemetry")  # a pipe would have to be emptied while the load runs
