@@ -1,0 +1,251 @@
+"""The bare model: a handler's own forward pass in a loop, without a server, in processes like the workers.
+
+What serving can reach at most. Here: the processes, begun together, and the sum of what they achieve. The
+loop itself is bare_loop.py; what the device could do at best is in roofline.py.
+"""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from experiments.errors import ExperimentError, UsageError
+from experiments.inputs import pool_for
+from experiments.load import Body
+from mps.interrupts import carry_through
+
+ROOT = Path(__file__).resolve().parent.parent
+PRECISION_VARIABLE = "HANDLER_PRECISION"  # heeded by handlers/
+ANSWER_TIMEOUT_S = 600.0  # a batch of 128 on a slow CPU takes its time
+
+
+class BareModelError(ExperimentError):
+    """A model that can't be run alone. `details`: what its process printed last."""
+
+
+@dataclass(frozen=True, slots=True)
+class BareResult:
+    """What `processes` achieve together, each with `threads`, on batches of `batch_size` requests.
+
+    `batch_ms` is how long a process takes for one batch, results on the CPU; `batches` were measured in all.
+    """
+
+    batch_size: int
+    processes: int
+    threads: int
+    throughput_rps: float
+    batch_ms: float
+    batches: int
+
+
+def measure(
+    archive: Path,
+    batch_size: int,
+    *,
+    processes: int,
+    threads: int,
+    tokens: int | None = None,
+    duration_s: float,
+    precision: str | None = None,
+    seed: int = 0,
+    pool: Sequence[Body] | None = None,
+    gpu_id: int | None = None,
+    env: Mapping[str, str] | None = None,
+) -> BareResult:
+    """The throughput of the archive's forward pass in fresh processes. See `bare_model` for the arguments."""
+    with bare_model(
+        archive,
+        processes=processes,
+        threads=threads,
+        tokens=tokens,
+        precision=precision,
+        seed=seed,
+        pool=pool,
+        gpu_id=gpu_id,
+        env=env,
+    ) as model:
+        return model.throughput(batch_size, duration_s)
+
+
+@contextmanager
+def bare_model(
+    archive: Path,
+    *,
+    processes: int,
+    threads: int,
+    tokens: int | None = None,
+    precision: str | None = None,
+    seed: int = 0,
+    pool: Sequence[Body] | None = None,
+    gpu_id: int | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator["BareModel"]:
+    """Fresh processes that load `archive` as TorchServe's workers do, ended when what is inside is done.
+
+    They get what the workers get: OMP_NUM_THREADS, HANDLER_PRECISION where `precision` is given, and `env`;
+    and what those are sent: `pool` (by default the sweep's own for this kind of model, with texts of
+    `tokens` tokens), in the order of `seed`. `gpu_id` is CUDA's number of the GPU, None the CPU.
+
+    Raises UsageError for an archive that can't be read.
+    """
+    if pool is None:
+        pool = pool_for(_kind_of(archive), None, tokens, archive)
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)} | dict(env or {})
+    if precision:
+        environment[PRECISION_VARIABLE] = precision
+    with tempfile.TemporaryDirectory(prefix="bare-model-") as name:
+        folder = Path(name)
+        _unpack(archive, folder / "model")
+        asked = {"folder": str(folder / "model"), "bodies": _put_down(pool, folder)}
+        (folder / "asked.json").write_text(json.dumps(asked | {"gpu_id": gpu_id, "seed": seed}))
+        loops: list[_Loop] = []
+        try:
+            for number in range(processes):
+                loops.append(_start(folder, environment, folder / f"errors-{number}"))
+            yield BareModel(archive.name, threads, loops)
+        finally:
+            carry_through(lambda: _end(loops))
+
+
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    """One process of bare_loop.py."""
+
+    process: "subprocess.Popen[str]"
+    errors: Path
+
+
+class BareModel:
+    """Processes that hold a model each and do together what they are asked. Made by `bare_model`."""
+
+    def __init__(self, name: str, threads: int, loops: Sequence[_Loop]) -> None:
+        self.name = name
+        self.threads = threads
+        self._loops = loops
+
+    def throughput(self, batch_size: int, duration_s: float) -> BareResult:
+        """All processes run batches for `duration_s`, at least one each. Raises BareModelError."""
+        found = self._together({"task": "forward", "batch_size": batch_size}, duration_s)
+        return BareResult(
+            batch_size=batch_size,
+            processes=len(self._loops),
+            threads=self.threads,
+            throughput_rps=_rate(found),
+            batch_ms=1e3 * sum(one["window_s"] / one["steps"] for one in found) / len(found),
+            batches=sum(one["steps"] for one in found),
+        )
+
+    def flops(self, precision: str, duration_s: float) -> float:
+        """Floating-point operations a second that all processes reach with large matrix products."""
+        return _rate(self._together({"task": "matmul", "precision": precision}, duration_s))
+
+    def bytes_per_s(self, duration_s: float) -> float:
+        """Bytes a second, read and written, that all processes reach copying large buffers."""
+        return _rate(self._together({"task": "copy"}, duration_s))
+
+    def work(self) -> dict[str, Any]:
+        """What one forward pass consists of, as `experiments.work.count` tells it."""
+        _say(self._loops[0], {"task": "count"})
+        work: dict[str, Any] = self._hear(self._loops[0])
+        return work
+
+    def _together(self, command: Mapping[str, Any], duration_s: float) -> list[dict[str, Any]]:
+        """What each process tells of the same task, begun when all are ready, kept up until all have told."""
+        for loop in self._loops:
+            _say(loop, {**command, "duration_s": duration_s})
+        for loop in self._loops:
+            self._hear(loop)
+        for loop in self._loops:
+            _say(loop, "begin")
+        told = [self._hear(loop) for loop in self._loops]
+        for loop in self._loops:
+            _say(loop, "stop")
+        return told
+
+    def _hear(self, loop: _Loop) -> Any:
+        assert loop.process.stdout is not None
+        if not select.select([loop.process.stdout], [], [], ANSWER_TIMEOUT_S)[0]:
+            raise BareModelError(f"{self.name} without a server: no answer within {ANSWER_TIMEOUT_S:.0f} s")
+        if line := loop.process.stdout.readline():
+            return json.loads(line)
+        printed = loop.errors.read_text(errors="replace")
+        cause = (printed.strip().splitlines() or [f"it ended with code {loop.process.wait()}"])[-1]
+        raise BareModelError(f"{self.name} can't be run without a server: {cause}", details=printed[-16_384:])
+
+
+def _rate(told: Sequence[Mapping[str, Any]]) -> float:
+    """The sum of the processes' amounts a second."""
+    return float(sum(one["amount"] / one["window_s"] for one in told))
+
+
+def _start(folder: Path, environment: Mapping[str, str], errors: Path) -> _Loop:
+    with errors.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "experiments.bare_loop", str(folder / "asked.json")],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for us; it ends with its standard input in any case
+        )
+    return _Loop(process, errors)
+
+
+def _say(loop: _Loop, value: object) -> None:
+    """A process that is gone is found out when its answer is missing."""
+    stdin: IO[str] | None = loop.process.stdin
+    assert stdin is not None
+    with suppress(BrokenPipeError):
+        stdin.write(json.dumps(value) + "\n")
+        stdin.flush()
+
+
+def _end(loops: Sequence[_Loop]) -> None:
+    for loop in loops:
+        loop.process.kill()
+    for loop in loops:
+        loop.process.wait()
+        for pipe in (loop.process.stdin, loop.process.stdout):
+            with suppress(BrokenPipeError):  # what could not be written any more
+                if pipe is not None:
+                    pipe.close()
+
+
+def _put_down(pool: Sequence[Body], folder: Path) -> list[tuple[str, str]]:
+    """The bodies as files of `folder`: (content type, path) of each."""
+    placed = []
+    for number, body in enumerate(pool):
+        path = folder / f"body-{number}"
+        path.write_bytes(body.data)
+        placed.append((body.content_type, str(path)))
+    return placed
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as mar:
+            mar.extractall(folder)
+    except FileNotFoundError as error:
+        raise UsageError(f"no archive {archive}: `make mar` builds the ones in model_store/") from error
+    except zipfile.BadZipFile as error:
+        raise UsageError(f"{archive} is not a model archive (.mar): {error}") from error
+
+
+def _kind_of(archive: Path) -> str:
+    """What the archive says it takes: text, image, or nothing that we know."""
+    try:
+        with zipfile.ZipFile(archive) as mar:
+            told: dict[str, str] = json.loads(mar.read("provenance.json"))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return "unknown"
+    return told.get("kind", "unknown")

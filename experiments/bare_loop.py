@@ -1,0 +1,251 @@
+"""The program beside bare.py: a handler without a server, told by JSON lines what to repeat and for how long.
+
+Several of these begin together and keep their load up until all of them have measured. What they are asked,
+and what their answers add up to, lives in bare.py; what the model's work consists of in roofline.py.
+"""
+
+import json
+import os
+import select
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import gcd
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+
+WARM_UP_S = 0.5
+MOST_ROWS = 512  # in all prepared batches together: images of 224 x 224 then take 300 MB
+MATRIX_EDGE = {
+    "cpu": 2048,
+    "cuda": 8192,
+}  # far enough beyond every cache's size that more would not be faster
+COPY_BYTES = {"cpu": 256 * 2**20, "cuda": 2 * 2**30}
+DTYPES = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+}
+
+Tell = Callable[[object], None]
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is repeated: `step(n)` does it for the n-th time; `steps_in_a_round` are all different ones.
+
+    `amount` is what a step achieves: requests, floating-point operations or bytes moved.
+    """
+
+    step: Callable[[int], object]
+    amount: float
+    steps_in_a_round: int = 1
+
+
+def main() -> None:
+    asked = json.loads(Path(sys.argv[1]).read_text())
+    tell = _keep_stdout_for_answers()
+    model = Model(asked["folder"], asked["gpu_id"], asked["bodies"], asked["seed"])
+    makers = {"forward": forward_passes, "matmul": products, "copy": copies}
+    while line := sys.stdin.readline():
+        command = json.loads(line)
+        if command["task"] == "count":
+            from experiments.work import count
+
+            inputs = model.batches(1)
+            tell(count(model.handler.forward, inputs))
+            continue
+        task = makers[command["task"]](model, command)
+        _warm_up(task)
+        repeat(task, command["duration_s"], tell)
+
+
+def repeat(task: Task, duration_s: float, tell: Tell) -> None:
+    """Steps until `duration_s` have passed since the word to begin, tells, and goes on until told to stop.
+
+    Only whole rounds count, where there was one, so that each of several different batches counts the same.
+    """
+    tell("ready")
+    if not sys.stdin.readline():
+        return
+    ends_s: list[float] = []
+    begin_s = time.perf_counter()
+    while not ends_s or ends_s[-1] < duration_s:
+        task.step(len(ends_s))
+        ends_s.append(time.perf_counter() - begin_s)
+    counted = len(ends_s) // task.steps_in_a_round * task.steps_in_a_round or len(ends_s)
+    tell({"steps": counted, "amount": counted * task.amount, "window_s": ends_s[counted - 1]})
+    extra = len(ends_s)
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        task.step(extra)
+        extra += 1
+    sys.stdin.readline()
+
+
+def _warm_up(task: Task) -> None:
+    begin_s = time.perf_counter()
+    step = 0
+    while time.perf_counter() - begin_s < WARM_UP_S:
+        task.step(step)
+        step += 1
+
+
+# The model: loaded as TorchServe's own worker does it, fed what a client would send.
+
+
+class Model:
+    """The archive's handler, loaded when it is first needed."""
+
+    def __init__(self, folder: str, gpu_id: int | None, bodies: Sequence[tuple[str, str]], seed: int) -> None:
+        self.folder = Path(folder)
+        self.gpu_id = gpu_id
+        # The order of the sweep's load generator, which shuffles with the same seed.
+        self._bodies = list(bodies)
+        Random(seed).shuffle(self._bodies)
+
+    @cached_property
+    def service(self) -> Any:
+        """TorchServe's wrapper of the handler, as a worker makes it. `service.context` is its Context."""
+        from ts.model_loader import TsModelLoader  # type: ignore[import-untyped]
+
+        manifest = json.loads((self.folder / "MAR-INF" / "MANIFEST.json").read_text())["model"]
+        sys.path.insert(0, str(self.folder))  # before the repository: handlers/ is the archive's
+        os.chdir(self.folder)
+        return TsModelLoader().load(
+            manifest["modelName"], str(self.folder), manifest["handler"], self.gpu_id, batch_size=1
+        )
+
+    @property
+    def handler(self) -> Any:
+        """The instance of the handler's class; its `forward` gives results on the CPU."""
+        handler = getattr(self.service._entry_point, "__self__", None)
+        if not hasattr(handler, "forward"):
+            sys.exit("its handler is no class with a method `forward`: there is no model to run alone")
+        return handler
+
+    def batches(self, size: int) -> list[list[Call]]:
+        """Different batches of `size` requests, cut one after the other from the pool."""
+        total = len(self._bodies)
+        count = max(1, min(total // gcd(total, size), MOST_ROWS // size))
+        return [
+            self.forward_calls([self._bodies[(n * size + i) % total] for i in range(size)])
+            for n in range(count)
+        ]
+
+    def forward_calls(self, bodies: Sequence[tuple[str, str]]) -> list[Call]:
+        """What the handler passes to its own `forward` when it answers one batch of these requests.
+
+        One call, or several where it splits a batch. Runs them too. Raises SystemExit where it refuses one.
+        """
+        handler, plain = self.handler, self.handler.forward
+        calls: list[Call] = []
+
+        def note(*args: Any, **kwargs: Any) -> Any:
+            calls.append((args, kwargs))
+            return plain(*args, **kwargs)
+
+        handler.forward = note
+        try:
+            self._handle(bodies)
+        finally:
+            del handler.forward
+        if not calls:
+            sys.exit("its `handle` does not call its `forward`: there is no model to run alone")
+        return calls
+
+    def _handle(self, bodies: Sequence[tuple[str, str]]) -> None:
+        from ts.context import RequestProcessor  # type: ignore[import-untyped]
+
+        context = self.service.context
+        context.request_ids = {index: str(index) for index in range(len(bodies))}
+        context.request_processor = [RequestProcessor({"body": {"content-type": t}}) for t, _ in bodies]
+        rows = [{"body": _as_torchserve_hands_it_over(t, Path(path).read_bytes())} for t, path in bodies]
+        answers = self.handler.handle(rows, context)
+        for index, answer in enumerate(answers):
+            if context.get_response_status(index)[0] != 200:
+                sys.exit(f"its handler refuses an input: {answer}")
+
+
+def _as_torchserve_hands_it_over(content_type: str, body: bytes) -> object:
+    """As ts.protocol.otf_message_handler does: text as str, JSON parsed, all else as bytearray."""
+    if content_type == "application/json":
+        return json.loads(body)
+    return body.decode() if content_type.startswith("text") else bytearray(body)
+
+
+def _keep_stdout_for_answers() -> Tell:
+    """A function that prints a JSON line; what handlers print goes to stderr from now on."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def tell(value: object) -> None:
+        answers.write(json.dumps(value) + "\n")
+        answers.flush()
+
+    return tell
+
+
+# The tasks.
+
+
+def forward_passes(model: Model, command: dict[str, Any]) -> Task:
+    """The handler's forward pass over batches of `command["batch_size"]` requests."""
+    batches = model.batches(command["batch_size"])
+    forward = model.handler.forward
+
+    def step(n: int) -> None:
+        for args, kwargs in batches[n % len(batches)]:
+            forward(*args, **kwargs)
+
+    return Task(step, command["batch_size"], len(batches))
+
+
+def products(model: Model, command: dict[str, Any]) -> Task:
+    """A product of two large matrices in `command["precision"]`: 2 n^3 floating-point operations."""
+    device = _device(model)
+    edge = MATRIX_EDGE[device.type]
+    torch.backends.cuda.matmul.allow_tf32 = command["precision"] == "tf32"
+    left, right = (torch.randn(edge, edge, device=device).to(DTYPES[command["precision"]]) for _ in range(2))
+    out = torch.empty_like(left)
+
+    def step(n: int) -> None:
+        torch.mm(left, right, out=out)
+        _synchronise(device)
+
+    return Task(step, 2.0 * edge**3)
+
+
+def copies(model: Model, command: dict[str, Any]) -> Task:
+    """A copy from one large buffer to another: every byte is read once and written once."""
+    device = _device(model)
+    size = COPY_BYTES[device.type]
+    source = torch.zeros(size, dtype=torch.uint8, device=device)
+    target = torch.ones_like(source)
+
+    def step(n: int) -> None:
+        target.copy_(source)
+        _synchronise(device)
+
+    return Task(step, 2.0 * size)
+
+
+def _device(model: Model) -> torch.device:
+    if model.gpu_id is not None and torch.cuda.is_available():
+        return torch.device("cuda", model.gpu_id)
+    return torch.device("cpu")
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    main()
