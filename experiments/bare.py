@@ -20,6 +20,7 @@ from typing import IO, Any
 from experiments.errors import ExperimentError, UsageError
 from experiments.inputs import pool_for
 from experiments.load import Body
+from experiments.roofline import Work
 from mps.interrupts import carry_through
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,9 +132,10 @@ class BareModel:
         self.threads = threads
         self._loops = loops
 
-    def throughput(self, batch_size: int, duration_s: float) -> BareResult:
-        """All processes run batches for `duration_s`, at least one each. Raises BareModelError."""
-        found = self._together({"task": "forward", "batch_size": batch_size}, duration_s)
+    def throughput(self, batch_size: int, duration_s: float, windows: int = 1) -> BareResult:
+        """All processes run batches for `duration_s`, at least one each; of several such windows, the one
+        with the median throughput. Raises BareModelError."""
+        found = self._together({"task": "forward", "batch_size": batch_size}, duration_s, windows)
         return BareResult(
             batch_size=batch_size,
             processes=len(self._loops),
@@ -143,32 +145,34 @@ class BareModel:
             batches=sum(one["steps"] for one in found),
         )
 
-    def flops(self, precision: str, duration_s: float) -> float:
+    def flops(self, precision: str, duration_s: float, windows: int = 1) -> float:
         """Floating-point operations a second that all processes reach with large matrix products."""
-        return _rate(self._together({"task": "matmul", "precision": precision}, duration_s))
+        return _rate(self._together({"task": "matmul", "precision": precision}, duration_s, windows))
 
-    def bytes_per_s(self, duration_s: float) -> float:
+    def bytes_per_s(self, duration_s: float, windows: int = 1) -> float:
         """Bytes a second, read and written, that all processes reach copying large buffers."""
-        return _rate(self._together({"task": "copy"}, duration_s))
+        return _rate(self._together({"task": "copy"}, duration_s, windows))
 
-    def work(self) -> dict[str, Any]:
-        """What one forward pass consists of, as `experiments.work.count` tells it."""
+    def work(self) -> Work:
+        """What a request consists of, counted while the first process answers each of the pool's inputs."""
         _say(self._loops[0], {"task": "count"})
-        work: dict[str, Any] = self._hear(self._loops[0])
-        return work
+        return Work(**self._hear(self._loops[0]))
 
-    def _together(self, command: Mapping[str, Any], duration_s: float) -> list[dict[str, Any]]:
+    def _together(self, command: Mapping[str, Any], duration_s: float, windows: int) -> list[dict[str, Any]]:
         """What each process tells of the same task, begun when all are ready, kept up until all have told."""
-        for loop in self._loops:
-            _say(loop, {**command, "duration_s": duration_s})
+        self._say_to_all({**command, "duration_s": duration_s})
         for loop in self._loops:
             self._hear(loop)
+        told = []
+        for _ in range(windows):
+            self._say_to_all("begin")
+            told.append([self._hear(loop) for loop in self._loops])
+        self._say_to_all("stop")
+        return sorted(told, key=_rate)[windows // 2]
+
+    def _say_to_all(self, value: object) -> None:
         for loop in self._loops:
-            _say(loop, "begin")
-        told = [self._hear(loop) for loop in self._loops]
-        for loop in self._loops:
-            _say(loop, "stop")
-        return told
+            _say(loop, value)
 
     def _hear(self, loop: _Loop) -> Any:
         assert loop.process.stdout is not None

@@ -62,37 +62,38 @@ def main() -> None:
             inputs = model.batches(1)
             tell(count(model.handler.forward, inputs))
             continue
+        begin_s = time.perf_counter()
         task = makers[command["task"]](model, command)
-        _warm_up(task)
+        _warm_up(task, until_s=begin_s + WARM_UP_S)
         repeat(task, command["duration_s"], tell)
 
 
 def repeat(task: Task, duration_s: float, tell: Tell) -> None:
-    """Steps until `duration_s` have passed since the word to begin, tells, and goes on until told to stop.
-
-    Only whole rounds count, where there was one, so that each of several different batches counts the same.
-    """
+    """A window of `duration_s` for every word to begin, each told; keeps the load up until told to stop."""
     tell("ready")
-    if not sys.stdin.readline():
-        return
+    while json.loads(sys.stdin.readline() or "null") == "begin":
+        tell(_measure(task, duration_s))
+        step = 0
+        while not select.select([sys.stdin], [], [], 0)[0]:
+            task.step(step)
+            step += 1
+
+
+def _measure(task: Task, duration_s: float) -> dict[str, float]:
+    """Steps until `duration_s` have passed. Only whole rounds count, where there was one, so that each of
+    several different batches counts the same."""
     ends_s: list[float] = []
     begin_s = time.perf_counter()
     while not ends_s or ends_s[-1] < duration_s:
         task.step(len(ends_s))
         ends_s.append(time.perf_counter() - begin_s)
     counted = len(ends_s) // task.steps_in_a_round * task.steps_in_a_round or len(ends_s)
-    tell({"steps": counted, "amount": counted * task.amount, "window_s": ends_s[counted - 1]})
-    extra = len(ends_s)
-    while not select.select([sys.stdin], [], [], 0)[0]:
-        task.step(extra)
-        extra += 1
-    sys.stdin.readline()
+    return {"steps": counted, "amount": counted * task.amount, "window_s": ends_s[counted - 1]}
 
 
-def _warm_up(task: Task) -> None:
-    begin_s = time.perf_counter()
+def _warm_up(task: Task, until_s: float) -> None:
     step = 0
-    while time.perf_counter() - begin_s < WARM_UP_S:
+    while time.perf_counter() < until_s:
         task.step(step)
         step += 1
 
@@ -237,9 +238,7 @@ def copies(model: Model, command: dict[str, Any]) -> Task:
 
 
 def _device(model: Model) -> torch.device:
-    if model.gpu_id is not None and torch.cuda.is_available():
-        return torch.device("cuda", model.gpu_id)
-    return torch.device("cpu")
+    return torch.device("cpu") if model.gpu_id is None else torch.device("cuda", model.gpu_id)
 
 
 def _synchronise(device: torch.device) -> None:
