@@ -6,9 +6,9 @@ a pure and seeded function. Nothing here touches a server, a clock or a disk.
 
 import dataclasses
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 from typing import Any
 
 from experiments.errors import UsageError
@@ -16,6 +16,10 @@ from experiments.errors import UsageError
 # A worker that finds a full queue fills its batch at once; two requests per slot keep the queue full
 # while every worker has a batch in flight, without the needless waiting that more would add.
 REQUESTS_IN_FLIGHT_PER_SLOT = 2
+
+# For estimates: a model's load with all its workers, and a run that is told in requests.
+LOADING_S = 6.0
+REQUESTS_TAKE_S = 5.0
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")  # what handlers/runtime.py knows
 
@@ -174,6 +178,13 @@ class Plan:
         order.shuffle(cells)
         servers = {(cell.workers, cell.thread_percentage): index for index, cell in enumerate(cells)}
         return sorted(cells, key=lambda cell: servers[cell.workers, cell.thread_percentage])
+
+
+def estimated_s(trials: Sequence[Trial]) -> float:
+    """How long measuring `trials` in this order may take, in seconds; the machine decides in the end."""
+    measuring_s = sum(trial.load.warm_up_s + (trial.load.duration_s or REQUESTS_TAKE_S) for trial in trials)
+    loads = len(list(groupby(trials, key=lambda trial: trial.cell)))
+    return measuring_s + loads * LOADING_S
 
 
 def plan_from(values: Mapping[str, Any]) -> Plan:

@@ -7,10 +7,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.status import Status
 
-from experiments.plan import Trial
+from experiments.plan import Trial, estimated_s
 from experiments.results import TrialResult
-
-LOADING_S = 6.0  # a model's load, for the first estimate; after the first cell the clock knows better
 
 
 class ConsoleProgress:
@@ -38,8 +36,7 @@ class ConsoleProgress:
     def planned(self, todo: Sequence[Trial], done: int) -> None:
         self._todo = len(todo)
         cells = len({trial.cell for trial in todo})
-        measuring_s = sum(trial.load.warm_up_s + (trial.load.duration_s or 5.0) for trial in todo)
-        self._estimate_s = measuring_s + cells * LOADING_S
+        self._estimate_s = estimated_s(todo)
         kept = f" ({done} are there already)" if done else ""
         self._console.print(f"{self._todo} trials of {cells} cells{kept}, about {_clock(self._estimate_s)}")
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import environment, results
-from experiments.arms import MpsOptions, obstacles
+from experiments.arms import MpsOptions
 from experiments.campaign import Bench, carry_out, missing_results
 from experiments.errors import ExperimentError, UsageError
 from experiments.inputs import pool_for
@@ -30,6 +30,7 @@ from experiments.picture import draw_throughput
 from experiments.plan import Plan, plan_from
 from experiments.progress import ConsoleProgress
 from handlers.archives import ArchiveError, Provenance, read_provenance
+from mps.checks import first_obstacle
 from mps.gpu import Gpu, NoGpuError, is_stood_in_for
 from mps.gpu import gpu as find_gpu
 
@@ -121,7 +122,8 @@ def main(
         int | None, typer.Option(help="Texts of so many tokens each. [texts of several lengths]")
     ] = None,
     with_mps: Annotated[
-        bool | None, typer.Option("--with-mps", help="Measure every cell without and with NVIDIA MPS.")
+        bool | None,
+        typer.Option("--with-mps/--without-mps", help="Measure every cell with NVIDIA MPS too. [no]"),
     ] = None,
     thread_percentage: Annotated[
         str | None,
@@ -162,6 +164,8 @@ def main(
             "input": str(Path(input_).resolve()) if input_ else None,
         }
         given = {key: value for key, value in options.items() if value is not None}
+        if with_mps is False:
+            given.setdefault("thread_percentage", [])  # a plan's shares are for its arm with MPS
         if resume is not None:
             if given or plan_file or out:
                 raise UsageError(f"--resume takes the plan of {resume}: give no other option with it")
@@ -197,15 +201,14 @@ def _plan(plan_file: Path | None, given: dict[str, Any]) -> Plan:
 
 def _card(plan: Plan, which: str | None, options: MpsOptions) -> Gpu | None:
     """The GPU to measure on. Without MPS a machine may have none; with it everything must be in place."""
+    if plan.with_mps and (obstacle := first_obstacle(max(plan.workers), options, which)):
+        raise UsageError(f"{obstacle} (`python -m mps.doctor` tells more)")
     try:
-        card = find_gpu(which)
-    except NoGpuError as error:
-        if which is None and not plan.with_mps:
+        return find_gpu(which)
+    except NoGpuError:
+        if which is None:
             return None
-        raise NoGpuError(f"{error} (`python -m mps.doctor` tells more)") from error
-    if plan.with_mps and (problems := obstacles(card, max(plan.workers), options)):
-        raise UsageError(f"{problems[0]} (`python -m mps.doctor` tells more)")
-    return card
+        raise
 
 
 def _sweep(plan: Plan, folder: Path, card: Gpu | None, options: MpsOptions, *, resuming: bool) -> None:

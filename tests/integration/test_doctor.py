@@ -52,6 +52,31 @@ def with_nvidias(programs: NvidiaPrograms) -> dict[str, str]:
     return {"PATH": os.pathsep.join(folders), "LD_LIBRARY_PATH": str(programs.libraries)}
 
 
+def refusal_of_the_sweep(**env: str) -> str:
+    """The line with which `mps.run --with-mps` ends at once."""
+    command = [sys.executable, "-m", "mps.run", "--with-mps"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | env, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_a_sweep_with_mps_is_refused_with_the_way_on() -> None:
+    line = refusal_of_the_sweep()
+    assert line.startswith("error: no NVIDIA driver here")
+    assert "go on without --with-mps" in line
+    assert "`python -m mps.doctor` tells more" in line
+
+
+def test_a_sweep_with_mps_is_refused_beside_nvidias_own_programs_without_a_driver(
+    programs: NvidiaPrograms,
+) -> None:
+    line = refusal_of_the_sweep(**with_nvidias(programs))
+    assert line.startswith("error: NVIDIA's driver is not loaded")
+    assert "go on without --with-mps" in line
+
+
 def test_this_machine_as_it_is() -> None:
     code, checks = doctor()
     assert code == 1
