@@ -6,15 +6,21 @@ PYTHON ?= python3
 PY := $(VENV)/bin/python
 # Extra arguments for pip, e.g. PIP_ARGS='--extra-index-url https://download.pytorch.org/whl/cpu'
 PIP_ARGS ?=
+# Time limit of the GPU campaign; where it was too short, the same command goes on
+MINUTES ?= 25
 # Checkpoints to archive: a folder or a hub id. Empty: what the archive was built from before, and
 # full-size architectures with random weights the first time or for 'random'.
 BERT ?=
 RESNET50 ?=
+# Where the host's own Python has all that is needed, and nothing can be installed: PY=python3 SETUP=
+SETUP ?= setup
 # Options for the sweep, e.g. ARGS='--model resnet50 --workers 1'
 ARGS ?=
+# Time limit of the GPU campaign; where it was too short, the same command goes on
+MINUTES ?= 25
 
 .DEFAULT_GOAL := help
-.PHONY: help setup mar run serve stop test test-fast lint format bench lock clean
+.PHONY: help setup mar run gpu-campaign serve stop test test-fast lint format bench lock clean
 
 help: ## Show the targets
 	@echo "make run     the main job: set up, archive, sweep workers x batch size, print the table"
@@ -33,11 +39,15 @@ $(VENV)/.ready: requirements.lock scripts/torchserve.py
 	@touch $@
 	@echo "setup: ready"
 
-mar: setup ## Build model_store/*.mar (BERT=, RESNET50=: folder, hub id or 'random')
+mar: $(SETUP) ## Build model_store/*.mar (BERT=, RESNET50=: folder, hub id or 'random')
 	@$(PY) -m handlers.archives $(if $(BERT),--bert '$(BERT)') $(if $(RESNET50),--resnet50 '$(RESNET50)')
 
 run: mar ## The main job: sweep BERT over workers x batch size (ARGS=: options of mps.run)
 	@$(PY) -m mps.run $(ARGS)
+
+gpu-campaign: mar ## BERT and ResNet50 on a GPU without and with MPS, in 25 minutes (MINUTES=, ARGS=)
+	@$(PY) -m mps.doctor
+	@$(PY) -m mps.series plans/gpu --out results/gpu-campaign --keep-compute-mode --minutes $(MINUTES) $(ARGS)
 
 serve: mar ## Serve both models on 127.0.0.1:8080 (torchserve --start)
 	@$(VENV)/bin/torchserve --start

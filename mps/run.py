@@ -16,7 +16,6 @@ from typing import Annotated, Any, NoReturn
 
 import pandas as pd
 import typer
-import yaml
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +27,7 @@ from experiments.errors import ExperimentError, UsageError
 from experiments.inputs import pool_for
 from experiments.picture import draw_throughput
 from experiments.plan import Plan, plan_from
+from experiments.plan_file import settings_in
 from experiments.progress import ConsoleProgress
 from handlers.archives import ArchiveError, Provenance, read_provenance
 from mps.checks import first_obstacle
@@ -182,16 +182,7 @@ def main(
 
 def _plan(plan_file: Path | None, given: dict[str, Any]) -> Plan:
     """The plan file's settings, overridden by the options given; --requests replaces a file's duration."""
-    settings: dict[str, Any] = {}
-    if plan_file is not None:
-        try:
-            settings = yaml.safe_load(plan_file.read_text()) or {}
-        except OSError as error:
-            raise UsageError(f"--plan {plan_file}: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UsageError(f"--plan {plan_file} is not YAML: {' '.join(str(error).split())}") from error
-        if not isinstance(settings, dict):
-            raise UsageError(f"--plan {plan_file} must hold 'key: value' lines")
+    settings = settings_in(plan_file) if plan_file else {}
     if "requests" in given and "duration_s" not in given:
         settings.pop("duration_s", None)
     if "duration_s" in given and "requests" not in given:

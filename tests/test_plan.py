@@ -3,12 +3,17 @@
 from collections import Counter
 from itertools import groupby, pairwise
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.errors import UsageError
-from experiments.plan import Plan, plan_from
+from experiments.plan import Plan, estimated_s, plan_from
+from experiments.plan_file import settings_in
+
+ROOT = Path(__file__).resolve().parent.parent
 
 plans = st.builds(
     Plan,
@@ -123,3 +128,15 @@ def test_a_number_stands_for_a_list_of_one_and_requests_replace_the_duration() -
 
 def _changes(items: list[object]) -> int:
     return sum(a != b for a, b in pairwise(items))
+
+
+def test_the_gpu_campaign_fits_into_25_minutes_in_pieces_of_less_than_9() -> None:
+    files = sorted((ROOT / "plans" / "gpu").glob("*.yaml"))
+    pieces_s = [estimated_s(plan_from(settings_in(file)).trials()) for file in files]
+    assert max(pieces_s) < 9 * 60
+    assert sum(pieces_s) < 25 * 60
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "plans").glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_plans_that_come_along_are_plans(file: Path) -> None:
+    assert plan_from(settings_in(file)).cells()

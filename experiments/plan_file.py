@@ -1,0 +1,21 @@
+"""A plan's YAML file as a mapping of settings. What they mean and which make sense is known in plan.py."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from experiments.errors import UsageError
+
+
+def settings_in(path: Path) -> dict[str, Any]:
+    """The `key: value` lines of a plan file. Raises UsageError where it can't be read as such."""
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UsageError(f"--plan {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"--plan {path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict | None):
+        raise UsageError(f"--plan {path} must hold 'key: value' lines")
+    return settings or {}
