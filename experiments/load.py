@@ -6,123 +6,47 @@ Not here: the sending itself (traffic.py, wire.py), where the inputs come from, 
 
 from __future__ import annotations
 
-import asyncio
 import json
-import signal
 import sys
-import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from types import FrameType
 from typing import Annotated, Any
 
-import numpy as np
 import typer
-import uvloop
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from experiments.traffic import ClosedLoop, LoadError, Progress, Recording, drive
-from experiments.wire import Body, parse_target, render_request
+from experiments.closed_loop import ClosedLoop, drive_closed
+from experiments.interruptible import run_interruptibly
+from experiments.load_result import LATE_MS, LoadResult, Pacing, Window, result_of, snap_window
+from experiments.open_loop import DEFAULT_MOST_IN_FLIGHT, OpenLoop, drive_open
+from experiments.traffic import LoadError, Progress, Recording
+from experiments.wire import Body, Target, parse_target, render_request
 
-__all__ = ["Body", "ClosedLoop", "LoadError", "LoadResult", "Window", "run", "snap_window"]
+__all__ = [
+    "Body",
+    "ClosedLoop",
+    "LoadError",
+    "LoadResult",
+    "OpenLoop",
+    "Pacing",
+    "Window",
+    "run",
+    "snap_window",
+]
 
 DEFAULT_TIMEOUT_S = 60.0
+DEFAULT_CONNECTIONS = 64
+DEFAULT_DURATION_S = 5.0
 
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The measured time, in seconds of the clock of the answers, and the answers `[first:stop]` inside it."""
-
-    begin_s: float
-    end_s: float
-    first: int
-    stop: int
-
-
-def snap_window(ends_s: NDArray[np.float64], first_send_s: float, opens_s: float, closes_s: float) -> Window:
-    """Move the edges of a measurement to answers, so that a server answering in batches is measured fairly.
-
-    `ends_s` are the times of all answers, ascending. The window begins with the last answer up to `opens_s`
-    (with `first_send_s` if there is none) and ends with the last one up to `closes_s`; the one that it begins
-    with is not inside. Cut at arbitrary moments instead, a window of ten batches is off by up to a tenth.
-    """
-    first, stop = (int(index) for index in np.searchsorted(ends_s, [opens_s, closes_s], side="right"))
-    begin_s = float(ends_s[first - 1]) if first else first_send_s
-    if stop <= first:
-        return Window(begin_s, begin_s, first, first)
-    return Window(begin_s, float(ends_s[stop - 1]), first, stop)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadResult:
-    """What a load found. The arrays hold one element a request answered inside the measured window.
-
-    `start_s` and `end_s` (float64) are seconds from the window's begin: a request that was already under way
-    then has a negative start; `begin_s` is that begin on the clock of `time.monotonic`. `status` is int16.
-    `statuses` counts every answer, warm-up and drain included, so that no error hides there. `client_cpu_s`
-    is what the generator itself used during the window.
-    """
-
-    start_s: NDArray[np.float64]
-    end_s: NDArray[np.float64]
-    status: NDArray[np.int16]
-    begin_s: float
-    window_s: float
-    statuses: dict[int, int]
-    lost_connections: int
-    first_error: str | None
-    client_cpu_s: float
-
-    @property
-    def requests(self) -> int:
-        """Requests answered inside the window."""
-        return len(self.end_s)
-
-    @property
-    def throughput_rps(self) -> float:
-        """Answers a second; 0 when there was none."""
-        return self.requests / self.window_s if self.window_s > 0 else 0.0
-
-    @property
-    def cpu_us_per_request(self) -> float:
-        """CPU time of the generator for one request; NaN when none was answered."""
-        return self.client_cpu_s * 1e6 / self.requests if self.requests else float("nan")
-
-    def latency_ms(self, percentile: float) -> float:
-        """The latency that `percentile` (0 to 100) of the requests don't exceed; NaN when there was none.
-
-        Between two samples it is interpolated linearly, as numpy and pandas do.
-        """
-        if not self.requests:
-            return float("nan")
-        return float(np.percentile(self.end_s - self.start_s, percentile) * 1e3)
-
-    def problems(self) -> list[str]:
-        """Why a trial with this load is no result; empty when it is one."""
-        found = []
-        total = sum(self.statuses.values())
-        failures = sum(count for status, count in self.statuses.items() if not 200 <= status < 300)
-        if failures:
-            by_status = ", ".join(f"{count} x {status}" for status, count in self.statuses.items())
-            found.append(f"{failures} of {total} answers were no success ({by_status})")
-        if self.lost_connections:
-            found.append(f"{self.lost_connections} connections were lost")
-        if found:
-            found[-1] += f"; first: {self.first_error}"
-        if not self.requests:
-            found.append("no request was answered inside the measured window: measure longer")
-        return found
+Load = ClosedLoop | OpenLoop
 
 
 def run(
     url: str,
     pool: Sequence[Body],
-    load: ClosedLoop,
+    load: Load,
     *,
     headers: Mapping[str, str] | None = None,
     seed: int = 0,
@@ -145,71 +69,22 @@ def run(
     bodies: Sequence[Body | None] = pool or [None]
     requests = [render_request(target, body, headers or {}) for body in bodies]
     Random(seed).shuffle(requests)
-    return _result(_run_interruptibly(drive(target, requests, load, timeout_s=timeout_s, progress=progress)))
+    driving = _drive(target, requests, load, seed=seed, timeout_s=timeout_s, progress=progress)
+    return result_of(run_interruptibly(driving))
 
 
-def _result(recording: Recording) -> LoadResult:
-    starts_s = np.array(recording.starts_s, dtype=np.float64)
-    ends_s = np.array(recording.ends_s, dtype=np.float64)
-    statuses = np.array(recording.statuses, dtype=np.int16)
-    window = snap_window(ends_s, recording.first_send_s, recording.opens_s, recording.closes_s)
-    inside = slice(window.first, window.stop)
-    codes, counts = np.unique(statuses, return_counts=True)
-    return LoadResult(
-        start_s=starts_s[inside] - window.begin_s,
-        end_s=ends_s[inside] - window.begin_s,
-        status=statuses[inside],
-        begin_s=window.begin_s,
-        window_s=window.end_s - window.begin_s,
-        statuses={int(code): int(count) for code, count in zip(codes, counts, strict=True)},
-        lost_connections=recording.lost_connections,
-        first_error=recording.first_error,
-        client_cpu_s=recording.cpu_s,
-    )
-
-
-# Signals. A handler that raises inside a callback of the event loop would be swallowed there, and sockets
-# would stay open: so signals only cancel the load, and the handlers run after it has cleaned up.
-
-
-def _run_interruptibly(main: Coroutine[Any, Any, Recording]) -> Recording:
-    received: list[int] = []
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        loop = runner.get_loop()
-
-        def cancel_all() -> None:
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-
-        def note(number: int, frame: FrameType | None) -> None:
-            received.append(number)
-            loop.call_soon_threadsafe(cancel_all)
-
-        with _handlers_replaced(note), suppress(asyncio.CancelledError):
-            recording = runner.run(main)
-    for number in received:
-        handler = signal.getsignal(number)
-        assert callable(handler)
-        handler(number, None)
-    if received:
-        raise KeyboardInterrupt
-    return recording
-
-
-@contextmanager
-def _handlers_replaced(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Give SIGINT and SIGTERM to `handler` where Python code handles them now (main thread only)."""
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    replaced = {number: old for number, old in before.items() if callable(old)}
-    for number in replaced:
-        signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        for number, old in replaced.items():
-            signal.signal(number, old)
+def _drive(
+    target: Target,
+    requests: Sequence[bytes],
+    load: Load,
+    *,
+    seed: int,
+    timeout_s: float,
+    progress: Progress | None,
+) -> Coroutine[Any, Any, Recording]:
+    if isinstance(load, ClosedLoop):
+        return drive_closed(target, requests, load, timeout_s=timeout_s, progress=progress)
+    return drive_open(target, requests, load, seed=seed, timeout_s=timeout_s, progress=progress)
 
 
 # The program.
@@ -218,11 +93,15 @@ def _handlers_replaced(handler: Callable[[int, FrameType | None], None]) -> Iter
 _HELP = (
     "Load a URL over keep-alive connections and report throughput and latency."
     "\n\nEach connection sends its next request when its last one is answered (a closed loop). "
+    "With --rate requests are sent when they are due, however long the answers take (an open loop), "
+    "and latency counts from when a request was due, waiting for a free connection included. "
     "Without --body the requests are GETs, with it POSTs of that file. "
-    "Any answer that is not 2xx and any lost connection make the measurement invalid: "
+    "Any answer that is not 2xx, any lost connection and a generator that came late to its own schedule "
+    "make the measurement invalid: "
     "it is printed, its reasons follow on stderr, and the exit code is 1. Wrong usage exits with 2."
     "\n\nExamples:"
     "\n\n  python -m experiments.load http://127.0.0.1:8000/"
+    "\n\n  python -m experiments.load http://127.0.0.1:8000/ --rate 200 --duration 30"
     "\n\n  python -m experiments.load http://127.0.0.1:8080/predictions/bert \\"
     "\n      --connections 8 --duration 10 --warm-up 2 --json \\"
     "\n      --body text.json --content-type application/json \\"
@@ -235,7 +114,14 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(help=_HELP)
 def main(
     url: Annotated[str, typer.Argument(help="http://host:port/path", show_default=False)],
-    connections: Annotated[int, typer.Option(help="Requests in flight at any time.")] = 64,
+    connections: Annotated[
+        int | None,
+        typer.Option(help="Requests in flight: always so many (64), with --rate so many at most (512)."),
+    ] = None,
+    rate: Annotated[float | None, typer.Option(help="Requests a second to send: an open loop.")] = None,
+    arrivals: Annotated[
+        str, typer.Option(help="How they arrive: 'poisson', as from many users, or 'constant'.")
+    ] = "poisson",
     duration: Annotated[
         float | None, typer.Option(help="Seconds to measure; 5 when --requests isn't given either.")
     ] = None,
@@ -247,15 +133,14 @@ def main(
     timeout: Annotated[
         float, typer.Option(help="Seconds until a request counts as lost.")
     ] = DEFAULT_TIMEOUT_S,
+    seed: Annotated[int, typer.Option(help="Of the arrivals.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     try:
-        if duration is None and requests is None:
-            duration = 5.0
-        load = ClosedLoop(connections, duration_s=duration, requests=requests, warm_up_s=warm_up)
+        load = _load(rate, arrivals, connections, duration, requests, warm_up)
         pool = [] if body is None else [Body(body.read_bytes(), content_type)]
         headers = dict(_split_header(text) for text in header or [])
-        result = run(url, pool, load, headers=headers, timeout_s=timeout)
+        result = run(url, pool, load, headers=headers, seed=seed, timeout_s=timeout)
     except (ValueError, OSError) as error:
         raise _exit(2, str(error)) from error
     except LoadError as error:
@@ -263,9 +148,9 @@ def main(
     except KeyboardInterrupt:
         raise _exit(130, "interrupted: nothing was measured") from None
     if as_json:
-        typer.echo(json.dumps(_summary(result, connections)))
+        typer.echo(json.dumps(_summary(result, load)))
     else:
-        _print_table(result, connections)
+        _print_table(result, load)
     if problems := result.problems():
         raise _exit(1, "invalid: " + "; ".join(problems))
 
@@ -275,6 +160,26 @@ def _exit(code: int, message: str) -> typer.Exit:
     return typer.Exit(code)
 
 
+def _load(
+    rate: float | None,
+    arrivals: str,
+    connections: int | None,
+    duration: float | None,
+    requests: int | None,
+    warm_up: float,
+) -> Load:
+    """The load that the options ask for. Raises ValueError where they make none."""
+    if duration is None and requests is None:
+        duration = DEFAULT_DURATION_S
+    if rate is None:
+        at_once = DEFAULT_CONNECTIONS if connections is None else connections
+        return ClosedLoop(at_once, duration_s=duration, requests=requests, warm_up_s=warm_up)
+    if requests is not None or duration is None:
+        raise ValueError("at a rate the time tells the number of requests: give --duration, not --requests")
+    at_most = DEFAULT_MOST_IN_FLIGHT if connections is None else connections
+    return OpenLoop(rate, duration, arrivals, warm_up, at_most)
+
+
 def _split_header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon:
@@ -282,7 +187,7 @@ def _split_header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _summary(result: LoadResult, connections: int) -> dict[str, Any]:
+def _summary(result: LoadResult, load: Load) -> dict[str, Any]:
     """The program's JSON object. Figures that don't exist, as nothing was answered, are null."""
     measured = result.requests > 0
     return {
@@ -292,23 +197,49 @@ def _summary(result: LoadResult, connections: int) -> dict[str, Any]:
         "cpu_us_per_request": result.cpu_us_per_request if measured else None,
         "requests": result.requests,
         "duration_s": result.window_s,
-        "connections": connections,
+        "connections": load.connections if isinstance(load, ClosedLoop) else load.max_in_flight,
         "lost_connections": result.lost_connections,
         "first_error": result.first_error,
         "valid": not result.problems(),
         "problems": result.problems(),
+        "open_loop": _open_loop_summary(result.pacing, load) if isinstance(load, OpenLoop) else None,
     }
 
 
-def _print_table(result: LoadResult, connections: int) -> None:
+def _open_loop_summary(pacing: Pacing | None, load: OpenLoop) -> dict[str, Any]:
+    """Of the requests scheduled inside the window: how many, and how late the generator was with them."""
+    assert pacing is not None
+    late = len(pacing.lateness_s) > 0
+    return {
+        "rate_rps": load.rate_rps,
+        "arrivals": load.arrivals,
+        "scheduled": pacing.scheduled,
+        "sent": pacing.sent,
+        "answered": len(pacing.scheduled_s),
+        "lateness_ms": {
+            name: pacing.lateness_ms(p) if late else None
+            for name, p in (("p50", 50), ("p99", 99), ("p99.9", 99.9), ("max", 100))
+        },
+        "late_share": pacing.late,
+        "busy_share": pacing.busy,
+    }
+
+
+def _print_table(result: LoadResult, load: Load) -> None:
     table = Table(show_header=False, box=None)
+    if isinstance(load, OpenLoop):
+        table.add_row("asked for", f"{load.rate_rps:,g} requests/s, {load.arrivals} arrivals")
     table.add_row("throughput", f"{result.throughput_rps:,.1f} requests/s")
     for percentile in (50, 95, 99):
         table.add_row(f"latency p{percentile}", f"{result.latency_ms(percentile):,.3f} ms")
     table.add_row("measured", f"{result.requests:,} requests in {result.window_s:.2f} s")
-    table.add_row("connections", f"{connections}")
+    if isinstance(load, ClosedLoop):
+        table.add_row("connections", f"{load.connections}")
     table.add_row("answers", ", ".join(f"{count:,} x {status}" for status, count in result.statuses.items()))
     table.add_row("generator's CPU", f"{result.cpu_us_per_request:.1f} us a request")
+    if pacing := result.pacing:
+        p99 = f"p99 {pacing.lateness_ms(99):.3f} ms"
+        table.add_row("generator's lateness", f"{p99}, {pacing.late:.2%} over {LATE_MS:g} ms")
     Console(file=sys.stdout).print(table)
 
 

@@ -92,9 +92,19 @@ class Connection(asyncio.Protocol):
 
     `on_answer(connection, sent_s, answered_s, status)` is called when an answer is complete, and
     `on_lost(connection, reason)` when one that was waited for will not come. Times are of `perf_counter`.
+    `number` is the sender's own, to know the request again when its answer comes.
     """
 
-    __slots__ = ("_on_answer", "_on_lost", "_parser", "_transport", "error_body", "keep_alive", "sent_s")
+    __slots__ = (
+        "_on_answer",
+        "_on_lost",
+        "_parser",
+        "_transport",
+        "error_body",
+        "keep_alive",
+        "number",
+        "sent_s",
+    )
 
     def __init__(
         self,
@@ -105,6 +115,7 @@ class Connection(asyncio.Protocol):
         self._on_lost = on_lost
         self._parser = httptools.HttpResponseParser(self)
         self.sent_s = IDLE
+        self.number = 0
         self.keep_alive = True
         self.error_body = b""
 
@@ -113,6 +124,11 @@ class Connection(asyncio.Protocol):
     @property
     def in_flight(self) -> bool:
         return self.sent_s != IDLE
+
+    @property
+    def is_open(self) -> bool:
+        """False once either side has closed it: a server may close a connection that is idle."""
+        return not self._transport.is_closing()
 
     def send(self, request: bytes, now_s: float) -> None:
         """Send a rendered request. `now_s` is its start: the caller has just read the clock anyway."""

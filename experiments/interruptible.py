@@ -1,0 +1,63 @@
+"""Run a coroutine so that signals stop it cleanly: first it cleans up, then the program's own handlers run.
+
+A handler that raises inside a callback of the event loop would be swallowed there, sockets would stay open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, TypeVar
+
+import uvloop
+
+T = TypeVar("T")
+
+
+def run_interruptibly(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` in an event loop of its own and return what it returns.
+
+    In the main thread, SIGINT and every signal with a Python handler cancel it; then the handler runs, and
+    where that doesn't raise, KeyboardInterrupt does.
+    """
+    received: list[int] = []
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        loop = runner.get_loop()
+
+        def cancel_all() -> None:
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+
+        def note(number: int, frame: FrameType | None) -> None:
+            received.append(number)
+            loop.call_soon_threadsafe(cancel_all)
+
+        with _handlers_replaced(note), suppress(asyncio.CancelledError):
+            result = runner.run(main)
+    for number in received:
+        handler = signal.getsignal(number)
+        assert callable(handler)
+        handler(number, None)
+    if received:
+        raise KeyboardInterrupt
+    return result
+
+
+@contextmanager
+def _handlers_replaced(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Give SIGINT and SIGTERM to `handler` where Python code handles them now (main thread only)."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    replaced = {number: old for number, old in before.items() if callable(old)}
+    for number in replaced:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, old in replaced.items():
+            signal.signal(number, old)
