@@ -2,7 +2,6 @@
 
 from collections import Counter
 from itertools import groupby, pairwise
-
 from pathlib import Path
 
 import pytest
