@@ -61,8 +61,8 @@ def test_one_load_serves_many_batch_sizes_and_the_peaks(tiny_bert_mar: Path) -> 
     products = 4 * hidden**2 + 2 * hidden * intermediate
     attention = 2 * tokens * hidden
     head = hidden**2 + hidden * labels
-    assert work["flop"] == 2 * (layers * tokens * (products + attention) + head)
-    assert work["precision"] == "fp32"
+    assert work.flop == 2 * (layers * tokens * (products + attention) + head)
+    assert work.precision == "fp32"
 
 
 def test_images_are_prepared_once_and_then_only_classified(tmp_path: Path) -> None:
