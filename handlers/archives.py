@@ -39,7 +39,17 @@ RANDOM_NOTE = "weights are random: speed is representative, predictions are not"
 NAMES: dict[Kind, str] = {"text": "bert", "image": "resnet50"}
 
 # What the handlers share; in the archive it is the package `handlers`, as in the repository.
-SHARED = ("__init__.py", "payload.py", "runtime.py")
+SHARED = (
+    "__init__.py",
+    "batches.py",
+    "devices.py",
+    "payload.py",
+    "pixels.py",
+    "runtime.py",
+    "settings.py",
+    "shapes.py",
+    "tokens.py",
+)
 
 # Packages whose version leaves traces in an archive.
 TOOLS = ("torch-model-archiver", "transformers", "tokenizers", "torch", "safetensors")

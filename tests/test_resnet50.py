@@ -3,13 +3,14 @@
 import base64
 import io
 from pathlib import Path
+from random import Random
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from matplotlib import cbook
 from PIL import Image
+from PIL.Image import Transpose
 from transformers import ResNetForImageClassification
 from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
 
@@ -37,6 +38,19 @@ def a_photograph(width: int, height: int, form: str = "PNG") -> bytes:
     return file.getvalue()
 
 
+def many_photographs(count: int) -> list[bytes]:
+    """Different crops of the photograph, turned and mirrored."""
+    image, random = Image.open(PHOTOGRAPH).convert("RGB"), Random(0)
+    bodies = []
+    for _ in range(count):
+        size, left, top = random.randint(60, 300), random.randint(0, 200), random.randint(0, 290)
+        crop = image.crop((left, top, left + size, top + size)).transpose(random.choice(list(Transpose)))
+        file = io.BytesIO()
+        crop.save(file, "JPEG", quality=90)
+        bodies.append(file.getvalue())
+    return bodies
+
+
 def processed(folder: Path, body: bytes) -> torch.Tensor:
     """1 x 3 x edge x edge, by transformers alone."""
     processor = ConvNextImageProcessorPil.from_pretrained(folder)
@@ -55,6 +69,12 @@ def directly(folder: Path, body: bytes) -> dict[str, float]:
 
 def as_dict(prediction: list[dict[str, Any]]) -> dict[str, float]:
     return {entry["label"]: entry["probability"] for entry in prediction}
+
+
+def difference(handler: ResNet50Handler, body: bytes, expected: torch.Tensor) -> float:
+    """The largest between the pixels that the handler gives its model and the expected ones."""
+    pixels = handler.normalise(handler.preprocess([handler.read_item(body)]).pixels)
+    return float((pixels - expected).abs().max())
 
 
 class TestPredictions:
@@ -80,21 +100,33 @@ class TestPredictions:
             assert len(prediction) == expected
 
 
+class TestHalfPrecision:
+    def test_gives_the_answers_of_fp32_within_two_hundredths(self, folder: Path) -> None:
+        exact, _ = a_handler(folder)
+        rounded, _ = a_handler(folder, precision="bf16")
+        images = [exact.read_item(body) for body in many_photographs(200)]
+        for handler in (exact, rounded):  # random weights like all labels about the same: make it choose
+            handler.runtime.model.classifier[1].weight.data *= 8
+        expected, found = (handler.forward(handler.preprocess(images)) for handler in (exact, rounded))
+        assert found.dtype == torch.float32
+        assert (found - expected).abs().max() < 2e-2
+        assert (found.argmax(-1) == expected.argmax(-1)).float().mean() >= 0.99
+
+
 class TestPreprocessing:
     @pytest.mark.parametrize("size", [(640, 480), (480, 640), (224, 224), (257, 301), (31, 20), (30, 900)])
     def test_matches_transformers_pixel_by_pixel(self, folder: Path, size: tuple[int, int]) -> None:
         handler, _ = a_handler(folder)
         body = a_photograph(*size)
-        assert np.abs(handler.read_item(body) - processed(folder, body)[0].numpy()).max() < 1e-5
+        assert difference(handler, body, processed(folder, body)) < 1e-5
 
     @pytest.mark.parametrize("edge", [64, 384])
     def test_follows_the_checkpoints_recipe(self, tmp_path: Path, edge: int) -> None:
         folder = tiny_resnet(tmp_path, edge=edge)
         handler, _ = a_handler(folder)
         body = a_photograph(500, 400)
-        pixels = handler.read_item(body)
-        assert pixels.shape == (3, edge, edge)
-        assert np.abs(pixels - processed(folder, body)[0].numpy()).max() < 1e-5
+        assert handler.read_item(body).shape == (edge, edge, 3)
+        assert difference(handler, body, processed(folder, body)) < 1e-5
 
 
 class TestBatch:
