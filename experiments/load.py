@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any
@@ -17,12 +17,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.closed_loop import ClosedLoop, drive_closed
+from experiments.clients import Load, Task, drive, drive_together
+from experiments.closed_loop import ClosedLoop
 from experiments.interruptible import run_interruptibly
 from experiments.load_result import LATE_MS, LoadResult, Pacing, Window, result_of, snap_window
-from experiments.open_loop import DEFAULT_MOST_IN_FLIGHT, OpenLoop, drive_open
-from experiments.traffic import LoadError, Progress, Recording
-from experiments.wire import Body, Target, parse_target, render_request
+from experiments.open_loop import DEFAULT_MOST_IN_FLIGHT, OpenLoop
+from experiments.traffic import LoadError, Progress
+from experiments.wire import Body, parse_target, render_request
 
 __all__ = [
     "Body",
@@ -40,8 +41,6 @@ DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_CONNECTIONS = 64
 DEFAULT_DURATION_S = 5.0
 
-Load = ClosedLoop | OpenLoop
-
 
 def run(
     url: str,
@@ -50,18 +49,20 @@ def run(
     *,
     headers: Mapping[str, str] | None = None,
     seed: int = 0,
+    processes: int = 1,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     progress: Progress | None = None,
 ) -> LoadResult:
     """Put `load` on `url` and return what came back; the server is idle again when this returns.
 
     The bodies of `pool` are POSTed in a fixed order drawn with `seed`, again and again; an empty pool sends
-    GETs. A request without an answer after `timeout_s` counts as a lost connection. A load that goes wrong
-    all along stops early; its result says so in `problems()`.
+    GETs. The arrivals of an open loop are drawn with `seed` too. A request without an answer after
+    `timeout_s` counts as a lost connection. A load that goes wrong all along stops early; its result says so
+    in `problems()`. Several `processes` share the load where one core is not enough to send it.
 
-    Raises ValueError for a URL, header or timeout that makes no request, LoadError when the server cannot be
-    reached. In the main thread, SIGINT and every signal with a Python handler first stop the load and close
-    its sockets; then the handler runs.
+    Raises ValueError for a URL, header, timeout or number of processes that makes no request, LoadError when
+    the server cannot be reached. In the main thread, SIGINT and every signal with a Python handler first stop
+    the load and close its sockets; then the handler runs.
     """
     if not timeout_s > 0:
         raise ValueError(f"a timeout of {timeout_s} s loses every request: give more than 0")
@@ -69,22 +70,13 @@ def run(
     bodies: Sequence[Body | None] = pool or [None]
     requests = [render_request(target, body, headers or {}) for body in bodies]
     Random(seed).shuffle(requests)
-    driving = _drive(target, requests, load, seed=seed, timeout_s=timeout_s, progress=progress)
+    task = Task(target, requests, load, seed, timeout_s)
+    driving = (
+        drive(task, progress=progress)
+        if processes == 1
+        else drive_together(task, processes, progress=progress)
+    )
     return result_of(run_interruptibly(driving))
-
-
-def _drive(
-    target: Target,
-    requests: Sequence[bytes],
-    load: Load,
-    *,
-    seed: int,
-    timeout_s: float,
-    progress: Progress | None,
-) -> Coroutine[Any, Any, Recording]:
-    if isinstance(load, ClosedLoop):
-        return drive_closed(target, requests, load, timeout_s=timeout_s, progress=progress)
-    return drive_open(target, requests, load, seed=seed, timeout_s=timeout_s, progress=progress)
 
 
 # The program.
@@ -133,6 +125,7 @@ def main(
     timeout: Annotated[
         float, typer.Option(help="Seconds until a request counts as lost.")
     ] = DEFAULT_TIMEOUT_S,
+    processes: Annotated[int, typer.Option(help="Client processes that share the load.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the arrivals.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -140,7 +133,7 @@ def main(
         load = _load(rate, arrivals, connections, duration, requests, warm_up)
         pool = [] if body is None else [Body(body.read_bytes(), content_type)]
         headers = dict(_split_header(text) for text in header or [])
-        result = run(url, pool, load, headers=headers, seed=seed, timeout_s=timeout)
+        result = run(url, pool, load, headers=headers, seed=seed, processes=processes, timeout_s=timeout)
     except (ValueError, OSError) as error:
         raise _exit(2, str(error)) from error
     except LoadError as error:

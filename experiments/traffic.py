@@ -124,6 +124,7 @@ class Traffic(ABC):
         self.stopped = asyncio.Event()
         self._target = target
         self._address = (target.host, target.port)
+        self._part = part
         self._requests = part.deal(itertools.cycle(requests))
         self._timeout_s = timeout_s
         self._progress = progress
@@ -150,7 +151,7 @@ class Traffic(ABC):
 
     async def connect(self, connections: int) -> None:
         """Open so many connections before the first request. Raises LoadError when one of them fails."""
-        gate = asyncio.Semaphore(_CONNECTING_AT_ONCE)
+        gate = asyncio.Semaphore(max(1, _CONNECTING_AT_ONCE // self._part.of))
 
         async def open_gently() -> None:
             async with gate:

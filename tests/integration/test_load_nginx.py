@@ -10,11 +10,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.load_generator import compare
 from benchmarks.nginx import Nginx, ToolMissingError, serving_nginx, tool
-from experiments.load import Body, ClosedLoop, run
+from experiments.load import Body, ClosedLoop, OpenLoop, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,6 +61,18 @@ def test_every_answer_is_counted_once(load: ClosedLoop) -> None:
     assert load.requests in (None, result.requests)
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("load", [OpenLoop(1000, 0.5, warm_up_s=0.2), OpenLoop(500, 0.4, "constant")])
+def test_every_scheduled_request_is_sent_and_answered_once(load: OpenLoop, processes: int) -> None:
+    due_s = load.schedule(seed=7)
+    with serving_nginx(log=True) as nginx:
+        result = run(nginx.url, [], load, seed=7, processes=processes)
+        lines = logged(nginx, expected=len(due_s))
+    assert result.statuses == {200: len(lines)} == {200: len(due_s)}
+    assert result.requests == (due_s >= load.warm_up_s).sum()
+    assert result.lost_connections == 0
+
+
 def test_bodies_of_any_length_leave_the_connections_in_step() -> None:
     pool = [Body(b"x" * length, "application/octet-stream") for length in (0, 1, 300_000)]
     with serving_nginx(log=True) as nginx:
@@ -92,6 +105,22 @@ def test_ctrl_c_ends_the_program_in_one_line() -> None:
         os.kill(program.pid, signal.SIGINT)
         out, err = program.communicate(timeout=30)
     assert (program.returncode, out, err) == (130, "", "interrupted: nothing was measured\n")
+
+
+def test_client_processes_end_with_the_program_that_is_killed() -> None:
+    with serving_nginx(log=True) as nginx:
+        program = subprocess.Popen(
+            [sys.executable, "-m", "experiments.load", nginx.url, "--duration", "60", "--processes", "2"],
+            cwd=ROOT,
+        )
+        while not logged(nginx):
+            assert program.poll() is None
+        clients = psutil.Process(program.pid).children()
+        program.kill()
+        program.wait()
+        _, alive = psutil.wait_procs(clients, timeout=30)
+    assert len(clients) == 2
+    assert alive == []
 
 
 @needs("wrk")
