@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from experiments.alarm import Alarm
 from experiments.load import Body, LoadError, LoadResult, OpenLoop, Pacing, app, result_of, run
 from experiments.traffic import Pace, Recording
+from tests.queueing import Stall, departures, mean_of_md1, mean_of_mm1, percentile_of_mm1
 from tests.small_server import Request, always, hang_up, http, never, serving
 from tests.test_load import a_free_port
 
@@ -68,6 +69,28 @@ def test_poisson_arrivals_have_exponential_gaps_and_independent_counts() -> None
     assert (gaps_s > 1e-3).mean() == pytest.approx(np.exp(-1), abs=5 * 0.5 / n**0.5)
     counts = np.bincount(due_s.astype(int))
     assert counts.var() == pytest.approx(1000, rel=5 * (2 / len(counts)) ** 0.5)
+
+
+@pytest.mark.parametrize("kind", ["M/M/1", "M/D/1"])
+def test_queueing_theory_holds_for_the_schedule(kind: str) -> None:
+    # Half busy: then 200,000 requests give the mean to about 1 %. The server's arithmetic is tested with it.
+    due_s = OpenLoop(100, 2000).schedule(seed=4)
+    service_s = 0.005
+    random_s = np.random.default_rng(5).exponential(service_s, len(due_s))
+    services_s = random_s.tolist() if kind == "M/M/1" else [service_s]
+    in_system_s = departures(due_s, services_s) - due_s
+    mean_s = (mean_of_mm1 if kind == "M/M/1" else mean_of_md1)(100, service_s)
+    assert in_system_s.mean() == pytest.approx(mean_s, rel=0.03)
+    if kind == "M/M/1":
+        assert np.percentile(in_system_s, 99) == pytest.approx(
+            percentile_of_mm1(100, service_s, 99), rel=0.05
+        )
+
+
+def test_a_stalled_server_works_outside_its_stalls_only() -> None:
+    stall = Stall(period_s=10, length_s=1)
+    due_s = np.array([0.0, 8.0, 8.5, 9.5, 18.9])
+    assert departures(due_s, [0.25], stall=stall) - due_s == pytest.approx([0.25, 0.25, 0.25, 0.75, 1.25])
 
 
 def test_another_seed_is_another_poisson_schedule() -> None:
