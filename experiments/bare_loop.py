@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import gcd
 from pathlib import Path
 from random import Random
@@ -21,6 +20,7 @@ import torch
 
 WARM_UP_S = 0.5
 MOST_ROWS = 512  # in all prepared batches together: images of 224 x 224 then take 300 MB
+MOST_COUNTED = 64  # inputs of which the work is counted
 MATRIX_EDGE = {
     "cpu": 2048,
     "cuda": 8192,
@@ -59,8 +59,8 @@ def main() -> None:
         if command["task"] == "count":
             from experiments.work import count
 
-            inputs = model.batches(1)
-            tell(count(model.handler.forward, inputs))
+            model.load(batch_size=1)
+            tell(count(model.answer, [[(([body],), {})] for body in model.bodies[:MOST_COUNTED]]))
             continue
         begin_s = time.perf_counter()
         task = makers[command["task"]](model, command)
@@ -102,25 +102,32 @@ def _warm_up(task: Task, until_s: float) -> None:
 
 
 class Model:
-    """The archive's handler, loaded when it is first needed."""
+    """The archive's handler, loaded when it is needed, and the requests that it is to answer."""
 
     def __init__(self, folder: str, gpu_id: int | None, bodies: Sequence[tuple[str, str]], seed: int) -> None:
         self.folder = Path(folder)
         self.gpu_id = gpu_id
         # The order of the sweep's load generator, which shuffles with the same seed.
-        self._bodies = list(bodies)
-        Random(seed).shuffle(self._bodies)
+        self.bodies = list(bodies)
+        Random(seed).shuffle(self.bodies)
+        self.service: Any = None
 
-    @cached_property
-    def service(self) -> Any:
-        """TorchServe's wrapper of the handler, as a worker makes it. `service.context` is its Context."""
+    def load(self, batch_size: int) -> None:
+        """Loads the handler as a worker does whose model is registered with this batch size.
+
+        Handlers prepare themselves for that size; so each has a model of its own, the last one is dropped.
+        """
         from ts.model_loader import TsModelLoader  # type: ignore[import-untyped]
 
+        if self.service is not None and self.service.context.system_properties["batch_size"] == batch_size:
+            return
+        self.service = None
         manifest = json.loads((self.folder / "MAR-INF" / "MANIFEST.json").read_text())["model"]
-        sys.path.insert(0, str(self.folder))  # before the repository: handlers/ is the archive's
-        os.chdir(self.folder)
-        return TsModelLoader().load(
-            manifest["modelName"], str(self.folder), manifest["handler"], self.gpu_id, batch_size=1
+        if str(self.folder) not in sys.path:
+            sys.path.insert(0, str(self.folder))  # before the repository: handlers/ is the archive's
+            os.chdir(self.folder)
+        self.service = TsModelLoader().load(
+            manifest["modelName"], str(self.folder), manifest["handler"], self.gpu_id, batch_size
         )
 
     @property
@@ -133,17 +140,17 @@ class Model:
 
     def batches(self, size: int) -> list[list[Call]]:
         """Different batches of `size` requests, cut one after the other from the pool."""
-        total = len(self._bodies)
+        total = len(self.bodies)
         count = max(1, min(total // gcd(total, size), MOST_ROWS // size))
         return [
-            self.forward_calls([self._bodies[(n * size + i) % total] for i in range(size)])
+            self.forward_calls([self.bodies[(n * size + i) % total] for i in range(size)])
             for n in range(count)
         ]
 
     def forward_calls(self, bodies: Sequence[tuple[str, str]]) -> list[Call]:
         """What the handler passes to its own `forward` when it answers one batch of these requests.
 
-        One call, or several where it splits a batch. Runs them too. Raises SystemExit where it refuses one.
+        One call, or several where it splits a batch. Runs them too. Raises SystemExit where there is none.
         """
         handler, plain = self.handler, self.handler.forward
         calls: list[Call] = []
@@ -154,14 +161,15 @@ class Model:
 
         handler.forward = note
         try:
-            self._handle(bodies)
+            self.answer(bodies)
         finally:
             del handler.forward
         if not calls:
             sys.exit("its `handle` does not call its `forward`: there is no model to run alone")
         return calls
 
-    def _handle(self, bodies: Sequence[tuple[str, str]]) -> None:
+    def answer(self, bodies: Sequence[tuple[str, str]]) -> None:
+        """Has the handler answer one batch of these requests. Raises SystemExit where it refuses one."""
         from ts.context import RequestProcessor  # type: ignore[import-untyped]
 
         context = self.service.context
@@ -198,6 +206,7 @@ def _keep_stdout_for_answers() -> Tell:
 
 def forward_passes(model: Model, command: dict[str, Any]) -> Task:
     """The handler's forward pass over batches of `command["batch_size"]` requests."""
+    model.load(command["batch_size"])
     batches = model.batches(command["batch_size"])
     forward = model.handler.forward
 

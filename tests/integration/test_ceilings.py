@@ -6,8 +6,17 @@ import psutil
 import pytest
 
 from experiments.bare import BareModelError, bare_model, measure
+from experiments.campaign import Bench
+from experiments.ceilings import read_ceilings
+from experiments.counters import TALLY_VARIABLE, Counted, between, snapshot
+from experiments.diagnosis import Bound, diagnose, shares_of
+from experiments.environment import usable_cores
 from experiments.errors import UsageError
-from experiments.load import Body
+from experiments.inputs import pool_for
+from experiments.load import Body, ClosedLoop, run
+from experiments.measure_ceilings import Effort, measure_ceilings
+from experiments.plan import Plan
+from experiments.server import Registration, TorchServe, torchserve
 from handlers.archives import build
 from tests.checkpoints import tiny_bert, tiny_resnet
 from tests.small_archives import NOOP, RAISES_AT_LOAD, archive
@@ -21,8 +30,9 @@ import os, pathlib, torch
 class Handler:
     def initialize(self, context):
         self.threads = torch.get_num_threads()
+        self.batch_size = context.system_properties["batch_size"]
         note = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "HANDLER_PRECISION", "EXTRA")}
-        pathlib.Path(os.environ["NOTES"]).write_text(f"{self.threads} {note}")
+        pathlib.Path(os.environ["NOTES"]).write_text(f"{self.threads} {self.batch_size} {note}")
 
     def handle(self, rows, context):
         texts = [row["body"] for row in rows]
@@ -70,14 +80,14 @@ def test_images_are_prepared_once_and_then_only_classified(tmp_path: Path) -> No
     assert measure(resnet, 4, processes=1, threads=1, duration_s=0.1).throughput_rps > 0
 
 
-def test_a_batch_that_the_handler_splits_is_one_step(tmp_path: Path) -> None:
+def test_a_worker_s_environment_and_a_batch_that_the_handler_splits(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     mar = archive(tmp_path, "splits", SPLITS)
     pool = [Body(f"text {n}".encode(), "text/plain") for n in range(5)]
     env = {"NOTES": str(notes), "EXTRA": "yes"}
     found = measure(mar, 5, processes=1, threads=1, duration_s=0.05, precision="bf16", pool=pool, env=env)
     assert found.throughput_rps > 0
-    assert notes.read_text() == "1 {'OMP_NUM_THREADS': '1', 'HANDLER_PRECISION': 'bf16', 'EXTRA': 'yes'}"
+    assert notes.read_text() == "1 5 {'OMP_NUM_THREADS': '1', 'HANDLER_PRECISION': 'bf16', 'EXTRA': 'yes'}"
     halves = Path(f"{notes}.batches").read_text().split()
     assert set(zip(halves[::2], halves[1::2], strict=False)) <= {("3", "2")}
 
@@ -99,3 +109,141 @@ def test_the_processes_are_gone_afterwards(tiny_bert_mar: Path) -> None:
     with pytest.raises(ZeroDivisionError), bare_model(tiny_bert_mar, processes=2, threads=1):
         raise ZeroDivisionError
     assert [child for child in psutil.Process().children() if "bare_loop" in " ".join(child.cmdline())] == []
+
+
+# All ceilings of a plan, and what binds a cell.
+
+# As the handlers are to keep a tally: the forward pass sleeps, the rest takes next to no time.
+TALLIES = """
+import mmap, os, pathlib, struct, tempfile, time
+
+class Handler:
+    def initialize(self, context):
+        self.tally = [0, 0, 0, 0, 0]
+        if os.environ.get("HANDLER_TALLY"):
+            path = pathlib.Path(tempfile.gettempdir()) / f"{os.getpid()}.tally"
+            path.write_bytes(bytes(40))
+            with path.open("r+b") as file:
+                self.page = mmap.mmap(file.fileno(), 40)
+
+    def handle(self, rows, context):
+        begin = time.perf_counter_ns()
+        texts = [row["body"] for row in rows]
+        prepared = time.perf_counter_ns()
+        answers = self.forward(texts)
+        ended = time.perf_counter_ns()
+        added = (1, len(rows), prepared - begin, ended - prepared, time.perf_counter_ns() - begin)
+        self.tally = [old + new for old, new in zip(self.tally, added)]
+        if os.environ.get("HANDLER_TALLY"):
+            struct.pack_into("=5Q", self.page, 0, *self.tally)
+        return answers
+
+    def forward(self, texts):
+        time.sleep(0.04)
+        return texts
+"""
+
+TEXTS = [Body(f"text {n}".encode(), "text/plain") for n in range(8)]
+BRIEFLY = Effort(
+    windows=1, bare_s=0.1, peak_s=0.05, empty_s=0.3, warm_up_s=0.2, longest_batch_s=0.5, batch_sizes=(1, 4)
+)
+
+
+class Told:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.ceilings: list[str] = []
+        self.warnings: list[str] = []
+
+    def ceiling(self, what: str) -> None:
+        self.ceilings.append(what)
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+def test_the_ceilings_of_a_plan(tiny_bert_mar: Path, tmp_path: Path) -> None:
+    plan = Plan(model=str(tiny_bert_mar), workers=(2,), batch_size=(8,), tokens=16)
+    pool = pool_for("text", None, 16, tiny_bert_mar)
+    told = Told()
+    found = measure_ceilings(plan, Bench(tiny_bert_mar, pool), tmp_path, told, BRIEFLY)
+    assert found.problems == ()
+    assert [(row.workers, row.batch_size) for row in found.rows] == [(2, 1), (2, 4), (2, 8)]
+    cell = found.of(plan.cells()[0])
+    assert cell is not None
+    assert cell.threads == max(1, usable_cores() // 2)
+    assert all(row.bare_rps and row.bare_batch_ms and found.roofline_rps(row) for row in found.rows)
+    assert cell.empty_rps
+    assert [row.empty_rps for row in found.rows if row is not cell] == [None, None]
+    assert found.datasheet is None
+    assert read_ceilings(tmp_path) == found
+    assert told.warnings == []
+    assert told.ceilings[0] == "counting the model's operations"
+    assert "empty handler, 2 workers, batch 8" in told.ceilings
+
+
+def test_a_model_that_can_t_run_alone_still_has_the_ceiling_of_the_frontend(tmp_path: Path) -> None:
+    broken = archive(tmp_path, "noop-function", NOOP)
+    plan = Plan(model=str(broken), workers=(1,), batch_size=(2,))
+    told = Told()
+    found = measure_ceilings(plan, Bench(broken, TEXTS), tmp_path, told, BRIEFLY)
+    (row,) = found.rows
+    assert row.empty_rps
+    assert row.bare_rps is None
+    assert len(found.problems) == 1
+    assert "no class with a method `forward`" in found.problems[0]
+    assert told.warnings == list(found.problems)
+
+
+def diagnosed(server: TorchServe, connections: int, batch_size: int) -> tuple[Bound, Counted]:
+    """What binds the registered model under so many requests in flight, and what was counted."""
+    before = snapshot(server)
+    load = run(
+        server.predict_url,
+        TEXTS,
+        ClosedLoop(connections, duration_s=1.0, warm_up_s=0.3),
+        headers=server.headers,
+    )
+    assert load.problems() == []
+    counted = between(before, snapshot(server))
+    client_latency_ms = float((load.end_s - load.start_s).mean() * 1e3)
+    shares = shares_of(
+        counted, workers=1, batch_size=batch_size, client_latency_ms=client_latency_ms, cores=usable_cores()
+    )
+    assert counted is not None
+    assert shares is not None
+    return diagnose(shares), counted
+
+
+def test_what_torchserve_and_a_handler_count_tells_what_binds(tmp_path: Path) -> None:
+    with torchserve(env={TALLY_VARIABLE: "1"}) as server:
+        server.register(Registration(archive(tmp_path, "tallies", TALLIES), 1, 4))
+        bound, counted = diagnosed(server, connections=8, batch_size=4)
+        # All eight wait for a worker that sleeps in its forward pass.
+        assert bound is Bound.COMPUTE
+        assert counted.batch_rows is not None
+        assert 3 < counted.batch_rows <= 4
+        assert counted.forward_ms is not None
+        assert counted.forward_ms >= 40
+        assert counted.latency_ms > counted.queue_ms
+        bound, counted = diagnosed(server, connections=1, batch_size=4)
+        assert bound is Bound.NOT_FILLED
+        assert counted.batch_rows == 1
+        server.unregister()
+        does_nothing = TALLIES.replace("time.sleep(0.04)", "pass")
+        server.register(Registration(archive(tmp_path, "does-nothing", does_nothing), 1, 4))
+        bound, _ = diagnosed(server, connections=32, batch_size=4)
+        assert bound is Bound.FRONTEND
+
+
+def test_a_handler_without_a_tally_leaves_the_batches_unknown(tmp_path: Path) -> None:
+    with torchserve() as server:
+        server.register(Registration(archive(tmp_path, "no-tally", NOOP), 1, 4))
+        before = snapshot(server)
+        load = ClosedLoop(4, requests=50)
+        run(server.predict_url, TEXTS, load, headers=server.headers)
+        counted = between(before, snapshot(server))
+        assert counted is not None
+        assert counted.requests >= 50
+        assert counted.batch_rows is None

@@ -1,0 +1,189 @@
+"""The ceilings of a sweep: roofline, bare model and empty handler of each configuration; file and table.
+
+What a served figure is compared with. Pure but for ceilings.json; measured in measure_ceilings.py.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich import box
+from rich.table import Table
+
+from experiments.advice import amount
+from experiments.errors import ExperimentError
+from experiments.plan import Cell
+from experiments.results import write_json
+from experiments.roofline import Peaks, Work, roofline
+
+SCHEMA_VERSION = 1
+FILE = "ceilings.json"
+# What tells two configurations apart; a summary has these columns too.
+KEYS = ("mps", "precision", "thread_percentage", "workers", "batch_size")
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """What one configuration could reach, in requests a second. None: not measured, or not known.
+
+    `bare_rps`: as many processes as workers run the handler's forward pass alone, `bare_batch_ms` a batch.
+    `empty_rps`: TorchServe with these settings serves a model that does nothing. `flops` and `bytes_per_s`
+    are the peaks that the same processes reach with large products and copies.
+    """
+
+    mps: bool
+    precision: str | None
+    thread_percentage: int | None
+    workers: int
+    batch_size: int
+    threads: int
+    bare_rps: float | None = None
+    bare_batch_ms: float | None = None
+    empty_rps: float | None = None
+    flops: float | None = None
+    bytes_per_s: float | None = None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The values of KEYS."""
+        return tuple(getattr(self, key) for key in KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """The ceilings of a plan's cells, and of the bare model at more batch sizes than the plan's.
+
+    `work` is what a request consists of, `datasheet` what the device's maker promises in that precision;
+    None where it could not be told. `problems`: what could not be measured, and why.
+    """
+
+    work: Work | None
+    datasheet: Peaks | None
+    rows: tuple[Ceiling, ...]
+    problems: tuple[str, ...] = ()
+
+    def of(self, cell: Cell) -> Ceiling | None:
+        """The ceilings of a cell of the plan."""
+        key = tuple(getattr(cell, key) for key in KEYS)
+        return next((row for row in self.rows if row.key == key), None)
+
+    def roofline_rps(self, row: Ceiling) -> float | None:
+        """The roofline of `row`, by the peaks measured beside it."""
+        if self.work is None or row.flops is None or row.bytes_per_s is None:
+            return None
+        peaks = Peaks(row.flops, row.bytes_per_s, "measured")
+        return roofline(self.work, row.batch_size, peaks).throughput_rps
+
+    def datasheet_rps(self, row: Ceiling) -> float | None:
+        """The roofline of `row`, by what the device's maker promises."""
+        if self.work is None or self.datasheet is None:
+            return None
+        return roofline(self.work, row.batch_size, self.datasheet).throughput_rps
+
+    def bare_over_roofline(self, row: Ceiling) -> float | None:
+        """How near the bare model is to what the device can do, by measured peaks."""
+        limit = self.roofline_rps(row)
+        return row.bare_rps / limit if row.bare_rps and limit else None
+
+    def best_bare(self) -> Ceiling | None:
+        """Where the bare model reaches most."""
+        measured = [row for row in self.rows if row.bare_rps]
+        return max(measured, key=lambda row: row.bare_rps or 0.0, default=None)
+
+
+def write_ceilings(folder: Path, ceilings: Ceilings) -> None:
+    """Writes ceilings.json: the fields of Ceilings, and for each row its rooflines. Raises OSError."""
+    content = {"schema_version": SCHEMA_VERSION, **asdict(ceilings)}
+    for told, row in zip(content["rows"], ceilings.rows, strict=True):
+        told["roofline_rps"] = ceilings.roofline_rps(row)
+        told["datasheet_rps"] = ceilings.datasheet_rps(row)
+    write_json(folder / FILE, content)
+
+
+def read_ceilings(folder: Path) -> Ceilings | None:
+    """The ceilings of a results folder; None where none were measured. Raises ExperimentError."""
+    path = folder / FILE
+    try:
+        content = json.loads(path.read_text())
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise ExperimentError(f"{path} has another schema version: measure with --ceilings again")
+        return Ceilings(
+            work=content["work"] and Work(**content["work"]),
+            datasheet=content["datasheet"] and Peaks(**content["datasheet"]),
+            rows=tuple(_ceiling_from(row) for row in content["rows"]),
+            problems=tuple(content["problems"]),
+        )
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExperimentError(f"{path} is damaged ({error!r}): measure with --ceilings again") from error
+
+
+def _ceiling_from(row: Mapping[str, Any]) -> Ceiling:
+    return Ceiling(**{f.name: row[f.name] for f in fields(Ceiling)})
+
+
+def with_ceilings(summary: pd.DataFrame, ceilings: Ceilings) -> pd.DataFrame:
+    """The summary with a cell's ceilings and the ratios to them beside its figures; NaN where unknown.
+
+    Adds `bare_rps`, `empty_rps`, `roofline_rps` and `datasheet_rps` (requests/s), `served_over_bare` (the
+    served median over the bare model with as many processes, threads and requests in a batch) and
+    `bare_over_roofline` (by measured peaks).
+    """
+    rows = {row.key: row for row in ceilings.rows}
+    found = [rows.get(tuple(_plain(line[key]) for key in KEYS)) for line in summary.to_dict("records")]
+    columns = {
+        "bare_rps": [row and row.bare_rps for row in found],
+        "empty_rps": [row and row.empty_rps for row in found],
+        "roofline_rps": [row and ceilings.roofline_rps(row) for row in found],
+        "datasheet_rps": [row and ceilings.datasheet_rps(row) for row in found],
+        "bare_over_roofline": [row and ceilings.bare_over_roofline(row) for row in found],
+    }
+    with_them = summary.assign(
+        **{name: pd.Series(values, summary.index, dtype=float) for name, values in columns.items()}
+    )
+    with_them["served_over_bare"] = with_them["throughput_rps_median"] / with_them["bare_rps"]
+    return with_them
+
+
+def _plain(value: Any) -> Any:
+    """A table's value as a Cell holds it: pandas makes NaN of None, and floats of whole numbers beside it."""
+    if value is None or value != value:  # NaN is what differs from itself
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def table(ceilings: Ceilings) -> Table:
+    """The ceilings as `python -m mps.run --ceilings` prints them: a line a configuration, requests/s."""
+    shown = Table(title="ceilings, requests/s", title_justify="left", box=box.SIMPLE, pad_edge=False)
+    with_mps = any(row.mps for row in ceilings.rows)
+    headings = ["workers", "threads", "batch", "bare model", "of roofline", "roofline", "empty handler"]
+    headings[3:3] = ["MPS"] if with_mps else []
+    headings[-1:-1] = ["datasheet"] if ceilings.datasheet else []
+    for heading in headings:
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for row in ceilings.rows:
+        reached = ceilings.bare_over_roofline(row)
+        share = f" {row.thread_percentage} %" if row.thread_percentage else ""
+        shown.add_row(
+            f"{row.workers}",
+            f"{row.threads}",
+            f"{row.batch_size}",
+            *([f"{'on' if row.mps else 'off'}{share}"] if with_mps else []),
+            _told(row.bare_rps),
+            "-" if reached is None else f"{reached:.0%}",
+            _told(ceilings.roofline_rps(row)),
+            *([_told(ceilings.datasheet_rps(row))] if ceilings.datasheet else []),
+            _told(row.empty_rps),
+        )
+    return shown
+
+
+def _told(figure: float | None) -> str:
+    return "-" if figure is None else amount(figure)

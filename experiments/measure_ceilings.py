@@ -1,0 +1,214 @@
+"""Measures the ceilings of a plan: the model's work, the bare model, the device's peaks, the empty handler.
+
+The same processes, threads, inputs, arms and server settings as in the sweep. What is kept, and how it is
+shown, lives in ceilings.py.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Protocol
+
+from experiments.arms import arm, share_env
+from experiments.bare import BareModel, bare_model
+from experiments.campaign import Bench, torch_threads
+from experiments.ceilings import Ceiling, Ceilings, write_ceilings
+from experiments.datasheet import peaks_of
+from experiments.errors import ExperimentError
+from experiments.load import ClosedLoop, LoadError, run
+from experiments.noop import noop_archive
+from experiments.plan import Cell, Plan
+from experiments.roofline import Work
+from experiments.server import Registration, ServerError, TorchServe, torchserve
+
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+COMPILE_VARIABLE = "HANDLER_COMPILE"  # heeded by handlers/
+PRECISIONS_WITH_PEAKS = ("fp32", "tf32", "fp16", "bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long measuring may take. Of `windows` windows the median counts.
+
+    Batch sizes beyond the plan's are left out where a batch would take longer than `longest_batch_s`.
+    """
+
+    windows: int = 3
+    bare_s: float = 1.0
+    peak_s: float = 0.3
+    empty_s: float = 1.0
+    warm_up_s: float = 0.5
+    longest_batch_s: float = 2.0
+    batch_sizes: tuple[int, ...] = BATCH_SIZES
+
+
+class Progress(Protocol):
+    """Who is told what is measured."""
+
+    def ceiling(self, what: str) -> None: ...
+    def warn(self, message: str) -> None: ...
+
+
+def measure_ceilings(
+    plan: Plan, bench: Bench, folder: Path, progress: Progress, effort: Effort | None = None
+) -> Ceilings:
+    """The ceilings of every cell of `plan`, written to `folder`/ceilings.json too.
+
+    What can't be measured is named in `problems` and missing from the figures; the rest goes on. Raises
+    ExperimentError when the file can't be written.
+    """
+    measuring = _Measuring(plan, bench, progress, effort or Effort())
+    work = measuring.work()
+    rows = [row for cell in measuring.settings() for row in measuring.bare(cell, work)]
+    rows = measuring.with_empty_handler(rows)
+    name = bench.card.name if bench.card else ""
+    datasheet = peaks_of(name, work.precision) if work else None
+    ceilings = Ceilings(work, datasheet, tuple(rows), tuple(measuring.problems))
+    try:
+        write_ceilings(folder, ceilings)
+    except OSError as error:
+        raise ExperimentError(f"can't write {folder}/ceilings.json: {error.strerror}") from error
+    return ceilings
+
+
+class _Measuring:
+    """What the parts of one measure_ceilings have in common."""
+
+    def __init__(self, plan: Plan, bench: Bench, progress: Progress, effort: Effort) -> None:
+        self.plan, self.bench, self.progress, self.effort = plan, bench, progress, effort
+        self.problems: list[str] = []
+
+    def settings(self) -> list[Cell]:
+        """A cell of the plan for each setting that all batch sizes share: arm, share, number of workers."""
+        smallest = min(self.plan.batch_size)
+        return [cell for cell in self.plan.cells() if cell.batch_size == smallest]
+
+    def work(self) -> Work | None:
+        """What a request consists of, counted on all cores and without compiling, which hides the layers."""
+        self.progress.ceiling("counting the model's operations")
+        plain = replace(self.settings()[0], workers=1, mps=False, thread_percentage=None)
+        try:
+            with self._bare_model(plain, {COMPILE_VARIABLE: "none"}) as model:
+                return model.work()
+        except ExperimentError as error:
+            self._note(error)
+            return None
+
+    def bare(self, cell: Cell, work: Work | None) -> list[Ceiling]:
+        """The bare model with the processes and threads of `cell`, at every batch size, and the peaks."""
+        where = asdict(cell)
+        rows = [
+            Ceiling(
+                **{key: where[key] for key in ("mps", "precision", "thread_percentage", "workers")},
+                batch_size=size,
+                threads=torch_threads(cell.workers),
+            )
+            for size in sorted({*self.effort.batch_sizes, *self.plan.batch_size})
+        ]
+        if work is None:  # the model can't be run alone
+            return self._of_the_plan(rows)
+        measured: list[Ceiling] = []
+        try:
+            with self._bare_model(cell) as model:
+                flops, bytes_per_s = self._peaks(model, work)
+                for row in self._bare_rows(model, rows):
+                    measured.append(replace(row, flops=flops, bytes_per_s=bytes_per_s))
+        except ExperimentError as error:  # a batch that does not fit into memory, for one
+            self._note(error)
+        got_that_far = {row.batch_size for row in measured}
+        return measured + [row for row in self._of_the_plan(rows) if row.batch_size not in got_that_far]
+
+    def _bare_rows(self, model: BareModel, rows: Sequence[Ceiling]) -> Iterator[Ceiling]:
+        effort = self.effort
+        request_s = 0.0
+        for row in rows:
+            planned = row.batch_size in self.plan.batch_size
+            if not planned and row.batch_size * request_s > effort.longest_batch_s:
+                continue
+            self.progress.ceiling(
+                f"bare model, {row.workers} x {row.threads} threads, batch {row.batch_size}"
+            )
+            found = model.throughput(row.batch_size, effort.bare_s, effort.windows if planned else 1)
+            request_s = found.batch_ms / 1e3 / row.batch_size
+            yield replace(row, bare_rps=found.throughput_rps, bare_batch_ms=found.batch_ms)
+
+    def _peaks(self, model: BareModel, work: Work) -> tuple[float | None, float]:
+        """Operations a second in the model's precision, and bytes a second."""
+        self.progress.ceiling("the device's peaks")
+        peak_s, windows = self.effort.peak_s, self.effort.windows
+        bytes_per_s = model.bytes_per_s(peak_s, windows)
+        if work.precision not in PRECISIONS_WITH_PEAKS:
+            return None, bytes_per_s
+        return model.flops(work.precision, peak_s, windows), bytes_per_s
+
+    @contextmanager
+    def _bare_model(self, cell: Cell, env: Mapping[str, str] | None = None) -> Iterator[BareModel]:
+        bench = self.bench
+        with (
+            arm(cell.mps, bench.card, bench.mps, self.progress.warn) as current,
+            bare_model(
+                bench.archive,
+                processes=cell.workers,
+                threads=torch_threads(cell.workers),
+                precision=cell.precision,
+                seed=self.plan.seed,
+                pool=bench.pool,
+                gpu_id=0 if bench.card else None,  # the arm shows this card alone
+                env={**current.env, **share_env(cell.thread_percentage), **(env or {})},
+            ) as model,
+        ):
+            yield model
+
+    def with_empty_handler(self, rows: Sequence[Ceiling]) -> list[Ceiling]:
+        """`rows` with what the frontend carries. Arms and precisions are nothing to a model without any."""
+        carried: dict[tuple[int, int], float] = {}
+        for workers in dict.fromkeys(self.plan.workers):
+            try:
+                carried |= self._empty_handler(workers)
+            except ExperimentError as error:
+                self._note(error)
+        return [replace(row, empty_rps=carried.get((row.workers, row.batch_size))) for row in rows]
+
+    def _empty_handler(self, workers: int) -> dict[tuple[int, int], float]:
+        """Requests/s by (workers, batch size)."""
+        env = {"OMP_NUM_THREADS": str(torch_threads(workers))}
+        settings = {"number_of_gpu": "1"} if self.bench.card else {}
+        carried = {}
+        with tempfile.TemporaryDirectory() as folder, torchserve(env=env, settings=settings) as server:
+            archive = noop_archive(Path(folder))
+            for batch_size in dict.fromkeys(self.plan.batch_size):
+                self.progress.ceiling(f"empty handler, {workers} workers, batch {batch_size}")
+                server.register(Registration(archive, workers, batch_size, self.plan.batch_delay_ms))
+                figures = [self._load(server, workers, batch_size) for _ in range(self.effort.windows)]
+                if None not in figures:
+                    carried[workers, batch_size] = median(figure for figure in figures if figure)
+                server.unregister()
+        return carried
+
+    def _load(self, server: TorchServe, workers: int, batch_size: int) -> float | None:
+        """Requests/s with as many requests in flight as the sweep has; None when one of them failed."""
+        cell = next(c for c in self.plan.cells() if (c.workers, c.batch_size) == (workers, batch_size))
+        load = ClosedLoop(
+            self.plan.load_of(cell).connections,
+            duration_s=self.effort.empty_s,
+            warm_up_s=self.effort.warm_up_s,
+        )
+        pool, seed = self.bench.pool, self.plan.seed
+        try:
+            found = run(server.predict_url, pool, load, headers=server.headers, seed=seed)
+        except LoadError as error:
+            raise ServerError(str(error), details=server.log_since(0)) from error
+        for problem in found.problems():
+            self._note(ExperimentError(f"empty handler: {problem}"))
+        return None if found.problems() else found.throughput_rps
+
+    def _of_the_plan(self, rows: Sequence[Ceiling]) -> list[Ceiling]:
+        return [row for row in rows if row.batch_size in self.plan.batch_size]
+
+    def _note(self, error: ExperimentError) -> None:
+        if str(error) not in self.problems:
+            self.problems.append(str(error))
+            self.progress.warn(str(error))
