@@ -7,7 +7,7 @@ a pure and seeded function. Nothing here touches a server, a clock or a disk.
 import dataclasses
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, product
 from typing import Any
 
@@ -35,11 +35,14 @@ class Cell:
     workers: int
     batch_size: int
     batch_delay_ms: int
+    twin: bool = False  # the same as another cell: how far the two differ is the noise floor
 
     def __str__(self) -> str:
         workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
         share = f" at {self.thread_percentage} %" if self.thread_percentage else ""
-        return f"{self.model}, {workers}, batch size {self.batch_size}{', MPS' if self.mps else ''}{share}"
+        mps = ", MPS" if self.mps else ""
+        twin = ", once more" if self.twin else ""
+        return f"{self.model}, {workers}, batch size {self.batch_size}{mps}{share}{twin}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Plan:
     given (the share of the GPU's multiprocessors that a worker may use). `precision` None is the archive's.
     `concurrency` None means two requests in flight for every slot of every worker's batch.
     `requests` takes the place of `duration_s` when it is given. `tokens` makes texts of that many tokens.
+    `noise_floor` measures the first cell twice, as itself and as its twin: what differs is noise.
     """
 
     model: str = "bert"
@@ -86,6 +90,7 @@ class Plan:
     runs: int = 5
     seed: int = 0
     interleave: bool = False
+    noise_floor: bool = True
     with_mps: bool = False
     thread_percentage: tuple[int, ...] = ()
     precision: str | None = None
@@ -118,13 +123,14 @@ class Plan:
             raise UsageError(f"--warm-up must be 0 or more seconds, not {self.warm_up_s:g}")
 
     def cells(self) -> list[Cell]:
-        """Every configuration once, in the order in which tables show them."""
+        """Every configuration once, in the order in which tables show them; the twin comes last."""
         grid = product(dict.fromkeys(self.workers), dict.fromkeys(self.batch_size), self._arms())
         name = self.model.removesuffix(".mar").rsplit("/", 1)[-1]
-        return [
+        cells = [
             Cell(name, mps, self.precision, share, workers, batch, self.batch_delay_ms)
             for workers, batch, (mps, share) in grid
         ]
+        return [*cells, replace(cells[0], twin=True)] if self.noise_floor else cells
 
     def trials(self) -> list[Trial]:
         """Every run of every cell, in the order in which they are measured.
@@ -153,18 +159,20 @@ class Plan:
     def _blocks(self) -> list[tuple[bool, range]]:
         """The arm and the runs of each pass through the cells.
 
-        By default a cell's runs follow each other, so that its model is loaded once. With MPS they are
-        split: off, on, off, so that drift of the machine falls on both arms alike. `interleave` makes a
-        pass of every run (off, on, on, off, off, on, …), at the price of a load for every trial.
+        By default there are two passes through all cells, each in an order of its own, so that a drift of
+        the machine does not pass for a difference between cells, and a model is loaded only twice. With MPS
+        the arm with it, in one pass, comes between the two. `interleave` makes a pass of every run
+        (off, on, on, off, off, on, …), at the price of a load for every trial.
         """
         arms = (False, True) if self.with_mps else (False,)
         all_runs = range(1, self.runs + 1)
         if self.interleave:
             return [(mps, range(n, n + 1)) for n in all_runs for mps in (arms if n % 2 else arms[::-1])]
-        if not self.with_mps or self.runs == 1:
-            return [(mps, all_runs) for mps in arms]
         half = (self.runs + 1) // 2
-        return [(False, all_runs[:half]), (True, all_runs), (False, all_runs[half:])]
+        passes = [(False, all_runs[:half]), (False, all_runs[half:])]
+        if self.with_mps:
+            passes.insert(1, (True, all_runs))
+        return [(mps, runs) for mps, runs in passes if runs]
 
     def _arms(self) -> list[tuple[bool, int | None]]:
         """(MPS or not, thread percentage) of the cells of one number of workers and batch size."""
@@ -208,7 +216,7 @@ def plan_from(values: Mapping[str, Any]) -> Plan:
     for key in ("model", "input", "precision"):
         if arguments.get(key) is not None and not isinstance(arguments[key], str):
             raise UsageError(f"plan key {key!r} must be text, not {arguments[key]!r}")
-    for key in ("interleave", "with_mps"):
+    for key in ("interleave", "noise_floor", "with_mps"):
         if not isinstance(arguments.get(key, False), bool):
             raise UsageError(f"plan key {key!r} must be true or false, not {arguments[key]!r}")
     if arguments.get("requests") is not None and "duration_s" not in arguments:

@@ -183,7 +183,8 @@ def summarise(plan: Plan, results: Sequence[TrialResult]) -> pd.DataFrame:
     of any run. `gpu_memory_bytes_per_worker` is what the server added to the GPU's memory in use, divided by
     its workers: with MPS their share of the common context is in it.
     `mps_over_off` is the ratio of a cell's median with MPS to that of the same cell without it,
-    `gpu_memory_saved_bytes` what MPS saves of the whole GPU's memory in use.
+    `gpu_memory_saved_bytes` what MPS saves of the whole GPU's memory in use. The row whose `twin` is True is
+    the first cell once more: what differs between the two is noise.
     """
     summary = pd.DataFrame([_summary_row(plan, cell, results) for cell in plan.cells()])
     throughput_rps = summary["throughput_rps_median"]
@@ -275,7 +276,7 @@ def _median(values: Sequence[Any]) -> float:
 
 def _same_without_mps(summary: pd.DataFrame, column: str) -> pd.Series:
     """For each row with MPS the value of the same cell without it; NaN elsewhere, and where there is none."""
-    off = summary[~summary["mps"]].set_index(["workers", "batch_size"])[column]
+    off = summary[~summary["mps"] & ~summary["twin"]].set_index(["workers", "batch_size"])[column]
     values = [
         off.get((row.workers, row.batch_size), np.nan) if row.mps else np.nan for row in summary.itertuples()
     ]

@@ -105,6 +105,13 @@ def main(
             "the machine's drift falls on all cells alike. [no]",
         ),
     ] = None,
+    noise_floor: Annotated[
+        bool | None,
+        typer.Option(
+            "--noise-floor/--no-noise-floor",
+            help="Measure one cell twice: what differs between the two is noise. [yes]",
+        ),
+    ] = None,
     input_: Annotated[
         str | None, typer.Option("--input", help="A file or folder of request bodies. [our own pool]")
     ] = None,
@@ -157,6 +164,7 @@ def main(
             "runs": runs,
             "seed": seed,
             "interleave": interleave,
+            "noise_floor": noise_floor,
             "precision": precision,
             "tokens": tokens,
             "with_mps": with_mps,

@@ -21,6 +21,7 @@ plans = st.builds(
     runs=st.integers(1, 5),
     seed=st.integers(0, 2**31),
     interleave=st.booleans(),
+    noise_floor=st.booleans(),
     with_mps=st.booleans(),
 )
 
@@ -39,11 +40,24 @@ def test_the_order_depends_on_the_plan_alone(plan: Plan) -> None:
 
 
 @given(plans)
-def test_without_interleaving_a_cell_is_loaded_once_and_a_worker_count_served_once(plan: Plan) -> None:
+def test_without_interleaving_a_cell_is_loaded_twice_and_a_worker_count_served_twice(plan: Plan) -> None:
     plan = plan_from({"workers": list(plan.workers), "batch_size": list(plan.batch_size), "seed": plan.seed})
     order = [trial.cell for trial in plan.trials()]
-    assert _changes(order) == len(plan.cells()) - 1
-    assert _changes([cell.workers for cell in order]) == len(set(plan.workers)) - 1
+    for runs in ((1, 2, 3), (4, 5)):
+        one_pass = [trial.cell for trial in plan.trials() if trial.run in runs]
+        assert order[: len(one_pass)] == one_pass
+        assert _changes(one_pass) == len(plan.cells()) - 1
+        assert _changes([cell.workers for cell in one_pass]) == len(set(plan.workers)) - 1
+        order = order[len(one_pass) :]
+
+
+def test_the_first_cell_has_a_twin_that_tells_the_noise() -> None:
+    plan = Plan(workers=(1, 2), batch_size=(4, 8))
+    *cells, twin = plan.cells()
+    assert [cell.twin for cell in cells] == [False] * 4
+    assert (twin.workers, twin.batch_size, twin.twin) == (1, 4, True)
+    assert str(twin).endswith("once more")
+    assert plan.load_of(twin) == plan.load_of(cells[0])
 
 
 @given(plans)
@@ -57,7 +71,7 @@ def test_interleaved_each_round_holds_every_cell(plan: Plan) -> None:
 
 
 def test_with_mps_every_cell_is_measured_without_and_with_it_and_drift_falls_on_both() -> None:
-    plan = Plan(workers=(2,), batch_size=(1, 8), with_mps=True, runs=5)
+    plan = Plan(workers=(2,), batch_size=(1, 8), with_mps=True, noise_floor=False, runs=5)
     assert [(cell.batch_size, cell.mps) for cell in plan.cells()] == [
         (1, False),
         (1, True),
@@ -71,12 +85,12 @@ def test_with_mps_every_cell_is_measured_without_and_with_it_and_drift_falls_on_
 
 
 def test_interleaved_with_mps_the_arms_alternate_off_on_on_off() -> None:
-    plan = Plan(workers=(2,), batch_size=(8,), with_mps=True, interleave=True, runs=4)
+    plan = Plan(workers=(2,), batch_size=(8,), with_mps=True, interleave=True, noise_floor=False, runs=4)
     assert [trial.cell.mps for trial in plan.trials()] == [False, True, True, False] * 2
 
 
 def test_thread_percentages_are_measured_with_mps_only() -> None:
-    plan = Plan(workers=(2,), batch_size=(8,), with_mps=True, thread_percentage=(50, 100))
+    plan = Plan(workers=(2,), batch_size=(8,), with_mps=True, thread_percentage=(50, 100), noise_floor=False)
     assert [(cell.mps, cell.thread_percentage) for cell in plan.cells()] == [
         (False, None),
         (True, 50),

@@ -114,7 +114,9 @@ def test_the_summary_holds_medians_over_the_valid_runs() -> None:
 
 
 def test_the_summary_compares_each_cell_with_mps_to_the_same_without_it() -> None:
-    plan = Plan(workers=(2,), batch_size=(1, 8), with_mps=True, thread_percentage=(50, 100))
+    plan = Plan(
+        workers=(2,), batch_size=(1, 8), with_mps=True, thread_percentage=(50, 100), noise_floor=False
+    )
     speed = {(1, None): 100.0, (1, 50): 90.0, (1, 100): 120.0, (8, None): 200.0, (8, 50): 300.0}
     measured = [
         a_result(trial, speed[key])
@@ -127,7 +129,7 @@ def test_the_summary_compares_each_cell_with_mps_to_the_same_without_it() -> Non
 
 
 def test_the_summary_tells_what_mps_saves_of_the_gpus_memory_and_what_requests_cost() -> None:
-    plan = Plan(workers=(4,), batch_size=(8,), with_mps=True, runs=2)
+    plan = Plan(workers=(4,), batch_size=(8,), with_mps=True, noise_floor=False, runs=2)
     in_use = {False: [9 * 2**30, 9 * 2**30], True: [3 * 2**30, 5 * 2**30]}
     measured = [
         a_result(trial, telemetry=a_gpu_telemetry(in_use[trial.cell.mps][trial.run - 1], energy_j=200.0))

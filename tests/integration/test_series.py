@@ -32,6 +32,7 @@ def a_plan(folder: Path, name: str, **settings: object) -> None:
         "duration_s": 0.3,
         "warm_up_s": 0.1,
         "runs": 2,
+        "noise_floor": "false",
     }
     lines = [f"{key}: {value}" for key, value in (told | settings).items()]
     (folder / "plans").mkdir(exist_ok=True)

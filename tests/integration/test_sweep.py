@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 QUICK = ("--duration", "0.3", "--warm-up", "0.1", "--runs", "3", "--workers", "1,2", "--batch-size", "4")
-QUICK_TRIALS = 6
+QUICK_TRIALS = 9  # three cells, of which one is the twin
 
 
 def sweep(folder: Path, handler: str, *options: str) -> list[str]:
@@ -68,7 +68,8 @@ def test_a_sweep_leaves_its_files_and_prints_the_table(tmp_path: Path, own_tmp: 
     cores = len(os.sched_getaffinity(0))
     assert all(trial["torch_threads"] == max(1, cores // int(str(trial["workers"]))) for trial in measured)
     summary = pd.read_csv(out / "summary.csv")
-    assert list(zip(summary.workers, summary.batch_size, strict=True)) == [(1, 4), (2, 4)]
+    assert list(zip(summary.workers, summary.batch_size, strict=True)) == [(1, 4), (2, 4), (1, 4)]
+    assert summary.twin.tolist() == [False, False, True]
     assert (summary.runs == 3).all()
     assert (summary.throughput_rps_median > 0).all()
     environment = json.loads((out / "environment.json").read_text())
@@ -138,7 +139,7 @@ def assert_nothing_left(own_tmp: Path) -> None:
 def assert_complete(out: Path) -> None:
     """Every trial of the quick plan is there once, and valid."""
     measured = trials(out)
-    keys = {(trial["workers"], trial["batch_size"], trial["run"]) for trial in measured}
+    keys = {(trial["workers"], trial["twin"], trial["run"]) for trial in measured}
     assert len(measured) == len(keys) == QUICK_TRIALS
     assert all(trial["valid"] for trial in measured)
 
@@ -168,7 +169,19 @@ def test_the_traceback_of_a_handler_is_shown_above_the_error(tmp_path: Path, own
 
 
 def test_a_worker_that_dies_once_costs_one_trial_and_no_more(tmp_path: Path, own_tmp: Path) -> None:
-    options = ("--duration", "0.5", "--warm-up", "0", "--runs", "3", "--workers", "1", "--batch-size", "4")
+    options = (
+        "--duration",
+        "0.5",
+        "--warm-up",
+        "0",
+        "--runs",
+        "3",
+        "--workers",
+        "1",
+        "--batch-size",
+        "4",
+        "--no-noise-floor",
+    )
     run = finished(sweep(tmp_path, small_archives.DIES_ONCE, *options))
     measured = trials(tmp_path / "out")
     invalid = [trial for trial in measured if not trial["valid"]]
