@@ -234,6 +234,8 @@ def amount(figure: float) -> str:
 def _valid_runs(results: Sequence[TrialResult]) -> dict[Cell, list[TrialResult]]:
     runs: dict[Cell, list[TrialResult]] = {}
     for result in results:
+        if result.trial.cell.twin:  # the same configuration as another cell
+            continue
         runs.setdefault(result.trial.cell, []).extend([result] if result.valid else [])
     return runs
 

@@ -252,8 +252,13 @@ def _leader_first(now: Standing, attempts: Seen, rules: Rules) -> Standing:
 
 
 def _attempts(plan: Plan, results: Sequence[TrialResult]) -> dict[Cell, list[TrialResult]]:
-    """The results of each cell in the order of measuring; cells in the plan's order, that of servers."""
-    attempts: dict[Cell, list[TrialResult]] = {trial.cell: [] for trial in plan.trials()}
+    """The results of each cell in the order of measuring; cells in the plan's order, that of servers.
+
+    The twin does not race: the noise is known from the spread of all cells.
+    """
+    attempts: dict[Cell, list[TrialResult]] = {
+        trial.cell: [] for trial in plan.trials() if not trial.cell.twin
+    }
     for result in results:
         if result.trial.cell in attempts:
             attempts[result.trial.cell].append(result)

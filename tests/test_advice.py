@@ -41,7 +41,7 @@ def a_sweep(
     plan: Plan | None = None,
 ) -> list[TrialResult]:
     """Results by (workers, batch size), a run for each element of `noise`; p50 grows with the batch."""
-    plan = plan or Plan(workers=(1, 2, 4), batch_size=(1, 2, 4, 8), runs=len(noise))
+    plan = plan or Plan(workers=(1, 2, 4), batch_size=(1, 2, 4, 8), runs=len(noise), noise_floor=False)
     return [
         a_result(trial, speeds_rps[key] * noise[trial.run - 1], p50_ms=p50_ms * key[1])
         for trial in sorted(plan.trials(), key=lambda trial: (trial.cell, trial.run))
@@ -54,6 +54,14 @@ def key_of(cell: Cell) -> tuple[int, int]:
 
 
 CPU = {(1, 1): 13.1, (1, 4): 12.7, (1, 8): 12.5, (2, 1): 18.2, (2, 4): 15.1, (2, 8): 13.6}
+
+
+def test_the_twin_of_a_cell_is_no_rival_of_it() -> None:
+    plan = Plan(workers=(1, 2), batch_size=(1,), runs=5)
+    advice = advise(a_sweep({(1, 1): 20.0, (2, 1): 10.0}, plan=plan), Goal())
+    assert key_of(advice.best.cell) == (1, 1)
+    assert not advice.best.cell.twin
+    assert advice.rivals == ()
 
 
 # Goals
@@ -299,7 +307,14 @@ def test_the_files_say_what_was_advised() -> None:
 
 
 def test_with_mps_the_start_script_brings_the_daemon_and_the_share() -> None:
-    plan = Plan(workers=(2,), batch_size=(8,), with_mps=True, thread_percentage=(50,), precision="fp16")
+    plan = Plan(
+        workers=(2,),
+        batch_size=(8,),
+        with_mps=True,
+        thread_percentage=(50,),
+        precision="fp16",
+        noise_floor=False,
+    )
     sweep = [
         a_result(trial, 200 if trial.cell.mps else 100, telemetry=a_gpu_telemetry(GIB, 40))
         for trial in plan.trials()

@@ -82,7 +82,7 @@ def test_the_best_of_the_bare_model_is_over_all_batch_sizes() -> None:
 
 
 def test_a_summary_gets_ceilings_and_ratios_beside_its_figures() -> None:
-    plan = Plan(model="bert", workers=(1, 2), batch_size=(8,), runs=3)
+    plan = Plan(model="bert", workers=(1, 2), batch_size=(8,), runs=3, noise_floor=False)
     summary = summarise(plan, results_of(plan))  # 102 requests/s
     found = with_ceilings(summary, some_ceilings(a_ceiling(workers=1, bare_rps=120.0)))
     assert found["bare_rps"].to_list()[0] == 120
@@ -98,7 +98,13 @@ def test_a_summary_gets_ceilings_and_ratios_beside_its_figures() -> None:
 
 def test_both_arms_find_their_ceilings_though_pandas_turns_none_into_nan() -> None:
     plan = Plan(
-        model="bert", workers=(2,), batch_size=(8,), with_mps=True, thread_percentage=(50, 100), runs=1
+        model="bert",
+        workers=(2,),
+        batch_size=(8,),
+        with_mps=True,
+        thread_percentage=(50, 100),
+        noise_floor=False,
+        runs=1,
     )
     rows = [
         a_ceiling(2, mps=cell.mps, thread_percentage=cell.thread_percentage, bare_rps=float(index))

@@ -16,8 +16,8 @@ from tests.builders import a_result
 
 Speeds = Mapping[Cell, Sequence[float]]
 
-GRID = Plan(workers=(1, 2, 4), batch_size=(1, 2, 4, 8, 16, 32, 64, 128), runs=5)
-SMALL = Plan(workers=(1, 2), batch_size=(1, 4, 8), runs=5)
+GRID = Plan(workers=(1, 2, 4), batch_size=(1, 2, 4, 8, 16, 32, 64, 128), runs=5, noise_floor=False)
+SMALL = Plan(workers=(1, 2), batch_size=(1, 4, 8), runs=5, noise_floor=False)
 NOISE = 0.03
 
 
@@ -99,14 +99,14 @@ def test_what_cannot_be_told_apart_is_run_to_the_most_and_stays() -> None:
 
 
 def test_a_single_configuration_wins_at_once_and_gets_its_runs() -> None:
-    plan = Plan(workers=(1,), batch_size=(8,), runs=3)
+    plan = Plan(workers=(1,), batch_size=(8,), runs=3, noise_floor=False)
     assert len(race(plan, speeds_of(plan, [100]), Rules())) == 3
 
 
 truths = st.lists(st.floats(10, 100), min_size=6, max_size=6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(truths, st.integers(0, 1000), st.integers(1, 6))
 def test_asked_after_every_trial_or_once_a_round_the_race_is_the_same(
     truth: list[float], seed: int, most_runs: int
@@ -121,7 +121,7 @@ def test_asked_after_every_trial_or_once_a_round_the_race_is_the_same(
     assert next_runs(SMALL, by_round, rules) == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(0, 300))
 def test_a_budget_is_kept(budget_s: float) -> None:
     speeds = speeds_of(SMALL, [100] * 6)
@@ -230,9 +230,14 @@ def errors(plan: Plan, truth_rps: Sequence[float], noise: float, races: int) -> 
 def test_the_best_is_ruled_out_in_at_most_5_percent_of_races(
     workers: tuple[int, ...], truth_rps: Sequence[float], races: int
 ) -> None:
-    plan = Plan(workers=workers, batch_size=(1,), runs=8)
+    plan = Plan(workers=workers, batch_size=(1,), runs=8, noise_floor=False)
     assert errors(plan, truth_rps, NOISE, races) <= 0.05
 
 
 def test_nor_among_24_that_are_alike() -> None:
     assert errors(GRID, ALIKE, NOISE, races=60) <= 0.05
+
+
+def test_the_twin_of_a_cell_does_not_race() -> None:
+    plan = Plan(workers=(1, 2), batch_size=(1,), runs=5)
+    assert all(not trial.cell.twin for trial in next_runs(plan, []))

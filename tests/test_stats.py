@@ -88,7 +88,6 @@ def test_it_stays_exact_for_many_runs() -> None:
 # p
 
 
-@settings(deadline=None)  # SciPy loads and builds tables on its first calls
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 10_000))
 def test_p_is_that_of_scipy_where_nothing_ties(m: int, n: int, seed: int) -> None:
     figures = np.random.default_rng(seed).permutation(m + n) + 1.0
