@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any
@@ -19,9 +20,13 @@ from rich.table import Table
 
 from experiments.clients import Load, Task, drive, drive_together
 from experiments.closed_loop import ClosedLoop
+from experiments.errors import ExperimentError
+from experiments.goodput import DEFAULT_LONGEST_S, DEFAULT_START_RPS, Goodput, Send, find
+from experiments.goodput import as_json as goodput_as_json
 from experiments.interruptible import run_interruptibly
 from experiments.load_result import LATE_MS, LoadResult, Pacing, Window, result_of, snap_window
 from experiments.open_loop import DEFAULT_MOST_IN_FLIGHT, OpenLoop
+from experiments.slo import parse_slo
 from experiments.traffic import LoadError, Progress
 from experiments.wire import Body, parse_target, render_request
 
@@ -40,6 +45,8 @@ __all__ = [
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_CONNECTIONS = 64
 DEFAULT_DURATION_S = 5.0
+
+_NO_REQUESTS = "at a rate the time tells the number of requests: give --duration, not --requests"
 
 
 def run(
@@ -94,6 +101,7 @@ _HELP = (
     "\n\nExamples:"
     "\n\n  python -m experiments.load http://127.0.0.1:8000/"
     "\n\n  python -m experiments.load http://127.0.0.1:8000/ --rate 200 --duration 30"
+    "\n\n  python -m experiments.load http://127.0.0.1:8000/ --slo p99=100ms"
     "\n\n  python -m experiments.load http://127.0.0.1:8080/predictions/bert \\"
     "\n      --connections 8 --duration 10 --warm-up 2 --json \\"
     "\n      --body text.json --content-type application/json \\"
@@ -111,11 +119,18 @@ def main(
         typer.Option(help="Requests in flight: always so many (64), with --rate so many at most (512)."),
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Requests a second to send: an open loop.")] = None,
+    slo: Annotated[
+        str | None,
+        typer.Option(
+            help="Such as p99=100ms: find the highest rate that keeps it, beginning at --rate (10)."
+        ),
+    ] = None,
     arrivals: Annotated[
         str, typer.Option(help="How they arrive: 'poisson', as from many users, or 'constant'.")
     ] = "poisson",
     duration: Annotated[
-        float | None, typer.Option(help="Seconds to measure; 5 when --requests isn't given either.")
+        float | None,
+        typer.Option(help="Seconds to measure (5 without --requests), with --slo at each rate at most (30)."),
     ] = None,
     requests: Annotated[int | None, typer.Option(help="Answers to measure, instead of seconds.")] = None,
     warm_up: Annotated[float, typer.Option(help="Seconds of the same load before, not counted.")] = 1.0,
@@ -129,23 +144,39 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the arrivals.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    try:
-        load = _load(rate, arrivals, connections, duration, requests, warm_up)
+    with _told_in_one_line():
         pool = [] if body is None else [Body(body.read_bytes(), content_type)]
         headers = dict(_split_header(text) for text in header or [])
-        result = run(url, pool, load, headers=headers, seed=seed, processes=processes, timeout_s=timeout)
+
+        def send(load: Load, seed: int) -> LoadResult:
+            return run(url, pool, load, headers=headers, seed=seed, processes=processes, timeout_s=timeout)
+
+        if slo is None:
+            load = _load(rate, arrivals, connections, duration, requests, warm_up)
+            result = send(load, seed)
+            _print(result, load, as_json)
+            problems = result.problems()
+        else:
+            if requests is not None:
+                raise ValueError(_NO_REQUESTS)
+            goodput = _find(send, slo, rate, arrivals, connections, duration, seed)
+            typer.echo(json.dumps(goodput_as_json(goodput)) if as_json else goodput.explain())
+            problems = goodput.problems()
+    if problems:
+        raise _exit(1, "invalid: " + "; ".join(problems))
+
+
+@contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    """Ends the program with the message and the exit code of what goes wrong inside."""
+    try:
+        yield
     except (ValueError, OSError) as error:
         raise _exit(2, str(error)) from error
-    except LoadError as error:
-        raise _exit(1, str(error)) from error
+    except ExperimentError as error:
+        raise _exit(error.exit_code, str(error)) from error
     except KeyboardInterrupt:
         raise _exit(130, "interrupted: nothing was measured") from None
-    if as_json:
-        typer.echo(json.dumps(_summary(result, load)))
-    else:
-        _print_table(result, load)
-    if problems := result.problems():
-        raise _exit(1, "invalid: " + "; ".join(problems))
 
 
 def _exit(code: int, message: str) -> typer.Exit:
@@ -168,9 +199,31 @@ def _load(
         at_once = DEFAULT_CONNECTIONS if connections is None else connections
         return ClosedLoop(at_once, duration_s=duration, requests=requests, warm_up_s=warm_up)
     if requests is not None or duration is None:
-        raise ValueError("at a rate the time tells the number of requests: give --duration, not --requests")
+        raise ValueError(_NO_REQUESTS)
     at_most = DEFAULT_MOST_IN_FLIGHT if connections is None else connections
     return OpenLoop(rate, duration, arrivals, warm_up, at_most)
+
+
+def _find(
+    send: Send,
+    slo: str,
+    start: float | None,
+    arrivals: str,
+    connections: int | None,
+    duration: float | None,
+    seed: int,
+) -> Goodput:
+    """Searches for the highest rate and tells on stderr what each rate gave."""
+    return find(
+        send,
+        parse_slo(slo),
+        start_rps=DEFAULT_START_RPS if start is None else start,
+        arrivals=arrivals,
+        max_in_flight=DEFAULT_MOST_IN_FLIGHT if connections is None else connections,
+        longest_s=DEFAULT_LONGEST_S if duration is None else duration,
+        seed=seed,
+        note=lambda probe: typer.echo(str(probe), err=True),
+    )
 
 
 def _split_header(text: str) -> tuple[str, str]:
@@ -218,7 +271,10 @@ def _open_loop_summary(pacing: Pacing | None, load: OpenLoop) -> dict[str, Any]:
     }
 
 
-def _print_table(result: LoadResult, load: Load) -> None:
+def _print(result: LoadResult, load: Load, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(_summary(result, load)))
+        return
     table = Table(show_header=False, box=None)
     if isinstance(load, OpenLoop):
         table.add_row("asked for", f"{load.rate_rps:,g} requests/s, {load.arrivals} arrivals")

@@ -73,21 +73,25 @@ class Pacing:
             return float("nan")
         return float(np.percentile(self.lateness_s, percentile) * 1e3)
 
-    def problems(self) -> list[str]:
-        """Why the schedule was not kept; empty when it was."""
-        found = []
-        if unsent := self.scheduled - self.sent:
-            found.append(f"{unsent} of {self.scheduled} scheduled requests were never sent")
+    @property
+    def generator_problem(self) -> str | None:
+        """Why the generator, and not the server, kept the schedule from being kept; None when it didn't."""
         reasons = []
         if self.late > MOST_LATE:
             p99 = f"p99 {self.lateness_ms(99):.1f} ms"
             reasons.append(f"{self.late:.1%} of the requests were more than {LATE_MS:g} ms late ({p99})")
         if self.busy > MOST_BUSY:
             reasons.append(f"it was busy for {min(self.busy, 1.0):.0%} of the time")
-        if reasons:
-            why = " and ".join(reasons)
-            found.append(f"the generator could not keep up: {why}; use more client processes or a lower rate")
-        return found
+        if not reasons:
+            return None
+        why = " and ".join(reasons)
+        return f"the generator could not keep up: {why}; use more client processes or a lower rate"
+
+    def problems(self) -> list[str]:
+        """Why the schedule was not kept; empty when it was."""
+        unsent = self.scheduled - self.sent
+        found = [f"{unsent} of {self.scheduled} scheduled requests were never sent"] if unsent else []
+        return [*found, *([self.generator_problem] if self.generator_problem else [])]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from experiments.alarm import Alarm
 from experiments.load import Body, LoadError, LoadResult, OpenLoop, Pacing, app, result_of, run
 from experiments.traffic import Pace, Recording
-from tests.queueing import Stall, departures, mean_of_md1, mean_of_mm1, percentile_of_mm1
+from tests.queueing import Stall, departures, fifo_departures, mean_of_md1, mean_of_mm1, percentile_of_mm1
 from tests.small_server import Request, always, hang_up, http, never, serving
 from tests.test_load import a_free_port
 
@@ -78,13 +78,19 @@ def test_queueing_theory_holds_for_the_schedule(kind: str) -> None:
     service_s = 0.005
     random_s = np.random.default_rng(5).exponential(service_s, len(due_s))
     services_s = random_s.tolist() if kind == "M/M/1" else [service_s]
-    in_system_s = departures(due_s, services_s) - due_s
+    in_system_s = fifo_departures(due_s, services_s) - due_s
     mean_s = (mean_of_mm1 if kind == "M/M/1" else mean_of_md1)(100, service_s)
     assert in_system_s.mean() == pytest.approx(mean_s, rel=0.03)
     if kind == "M/M/1":
         assert np.percentile(in_system_s, 99) == pytest.approx(
             percentile_of_mm1(100, service_s, 99), rel=0.05
         )
+
+
+def test_lindleys_recursion_is_unrolled_rightly() -> None:
+    due_s = OpenLoop(100, 10).schedule(seed=1)
+    services_s = np.random.default_rng(2).exponential(0.009, 50).tolist()
+    assert fifo_departures(due_s, services_s) == pytest.approx(departures(due_s, services_s))
 
 
 def test_a_stalled_server_works_outside_its_stalls_only() -> None:

@@ -6,11 +6,15 @@ script. So these tests hold on a busy machine and are sharp on an idle one.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from experiments.goodput import find
 from experiments.load import LoadResult, OpenLoop, run
+from experiments.slo import Slo
 from tests.queueing import Stall, departures
 from tests.scripted_server import Script, Witness, scripted
 
@@ -78,3 +82,19 @@ def test_a_clock_started_at_the_send_would_hide_a_stall_and_ours_does_not() -> N
     assert_true(result, truth_s, witness)
     from_send_s = result.end_s - result.start_s
     assert np.percentile(from_send_s, 99) * 10 < np.percentile(truth_s, 99)
+
+
+def test_the_goodput_of_a_server_is_found_on_it() -> None:
+    # It can do 100 requests/s, and nobody waits for long at half of that.
+    with scripted(Script([0.01])) as server:
+
+        def send(load: OpenLoop, seed: int) -> LoadResult:
+            """However busy this machine is: milliseconds don't matter here."""
+            result = run(server.url, [], load, seed=seed)
+            assert result.pacing is not None
+            return replace(result, pacing=replace(result.pacing, lateness_s=np.zeros(1), busy=0.0))
+
+        goodput = find(send, Slo(95, 60), start_rps=50, longest_s=3, tolerance=0.2)
+    assert 50 <= goodput.rate_rps < 100
+    assert goodput.problems() == []
+    assert goodput.surely_not_rps is not None
