@@ -135,7 +135,8 @@ class BareModel:
     def throughput(self, batch_size: int, duration_s: float, windows: int = 1) -> BareResult:
         """All processes run batches for `duration_s`, at least one each; of several such windows, the one
         with the median throughput. Raises BareModelError."""
-        found = self._together({"task": "forward", "batch_size": batch_size}, duration_s, windows)
+        in_order = self._together({"task": "forward", "batch_size": batch_size}, duration_s, windows)
+        found = in_order[windows // 2]
         return BareResult(
             batch_size=batch_size,
             processes=len(self._loops),
@@ -146,20 +147,28 @@ class BareModel:
         )
 
     def flops(self, precision: str, duration_s: float, windows: int = 1) -> float:
-        """Floating-point operations a second that all processes reach with large matrix products."""
-        return _rate(self._together({"task": "matmul", "precision": precision}, duration_s, windows))
+        """Floating-point operations a second that all processes reach with large matrix products.
+
+        The best of the windows: whatever else the machine does can only hide a peak.
+        """
+        return _rate(self._together({"task": "matmul", "precision": precision}, duration_s, windows)[-1])
 
     def bytes_per_s(self, duration_s: float, windows: int = 1) -> float:
-        """Bytes a second, read and written, that all processes reach copying large buffers."""
-        return _rate(self._together({"task": "copy"}, duration_s, windows))
+        """Bytes a second, read and written, that all processes reach copying large buffers, at best."""
+        return _rate(self._together({"task": "copy"}, duration_s, windows)[-1])
 
     def work(self) -> Work:
         """What a request consists of, counted while the first process answers each of the pool's inputs."""
         _say(self._loops[0], {"task": "count"})
         return Work(**self._hear(self._loops[0]))
 
-    def _together(self, command: Mapping[str, Any], duration_s: float, windows: int) -> list[dict[str, Any]]:
-        """What each process tells of the same task, begun when all are ready, kept up until all have told."""
+    def _together(
+        self, command: Mapping[str, Any], duration_s: float, windows: int
+    ) -> list[list[dict[str, Any]]]:
+        """For each window, the slowest first, what each process tells of the same task.
+
+        It is begun when all are ready, and kept up until all have told.
+        """
         self._say_to_all({**command, "duration_s": duration_s})
         for loop in self._loops:
             self._hear(loop)
@@ -168,7 +177,7 @@ class BareModel:
             self._say_to_all("begin")
             told.append([self._hear(loop) for loop in self._loops])
         self._say_to_all("stop")
-        return sorted(told, key=_rate)[windows // 2]
+        return sorted(told, key=_rate)
 
     def _say_to_all(self, value: object) -> None:
         for loop in self._loops:

@@ -31,7 +31,7 @@ PRECISIONS_WITH_PEAKS = ("fp32", "tf32", "fp16", "bf16")
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long measuring may take. Of `windows` windows the median counts.
+    """How long measuring may take. Of `windows` windows the median counts, of a peak's the best.
 
     Batch sizes beyond the plan's are left out where a batch would take longer than `longest_batch_s`.
     """
