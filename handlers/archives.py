@@ -43,11 +43,14 @@ SHARED = (
     "__init__.py",
     "batches.py",
     "devices.py",
+    "packed.py",
     "payload.py",
     "pixels.py",
     "runtime.py",
     "settings.py",
     "shapes.py",
+    "simplified.py",
+    "tally.py",
     "tokens.py",
 )
 

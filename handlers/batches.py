@@ -3,15 +3,25 @@
 What the handlers have in common around the model. Reading one row is payload.py's job.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from itertools import islice
+from time import perf_counter_ns
 from typing import Any, Protocol, TypeVar
 
-from handlers.payload import Payload, PayloadError, read
+from handlers.payload import Limits, Payload, PayloadError, read
+from handlers.tally import Tally
 
 Item = TypeVar("Item")
+Prepared = TypeVar("Prepared")
+Scores = TypeVar("Scores")
 Row = Mapping[str, object]
+Told = Payload[Item] | PayloadError
+
+# Applies a function to each row, in order: the built-in `map`, or that of a pool of threads.
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
 class Context(Protocol):
@@ -26,50 +36,75 @@ class Context(Protocol):
     def set_response_content_type(self, idx: int, value: str) -> None: ...
 
 
+class Handler(Protocol[Item, Prepared, Scores]):
+    """The steps of a handler, each usable alone: what a client sent -> an item; n items -> what the model
+    takes, on its device; that -> scores on the CPU, n rows; scores -> n answers."""
+
+    def read_item(self, value: object) -> Item: ...
+    def preprocess(self, items: list[Item]) -> Prepared: ...
+    def forward(self, prepared: Prepared) -> Scores: ...
+    def postprocess(self, scores: Scores) -> Sequence[object]: ...
+
+
 def answer(
+    handler: Handler[Item, Prepared, Scores],
     rows: Sequence[Row],
     context: Context,
-    read_item: Callable[[object], Item],
-    predict: Callable[[list[Item]], Sequence[object]],
-    max_instances: int,
-) -> list[object]:
-    """Read every row, predict all good inputs of the batch in one call, and hand each row its own answer.
+    limits: Limits,
+    tally: Tally,
+    each: Map = map,
+) -> list[bytes]:
+    """Read every row, predict all good inputs of the batch in one call, and hand each row its own JSON.
 
     A row that can't be read gets its own status and a body with the reason; the others don't notice.
-    An exception of `predict` propagates: TorchServe then answers 503 to the whole batch.
+    An exception of a later step propagates: TorchServe then answers 503 to the whole batch.
     """
-    payloads = [
-        _read_or_refuse(row, read_item, max_instances, _content_types(context, index))
-        for index, row in enumerate(rows)
-    ]
+    begun_ns = perf_counter_ns()
+    read_row = partial(_read_or_refuse, handler.read_item, limits)
+    types = [_content_types(context, index) for index in range(len(rows))]
+    payloads: list[Told[Item]] = list(each(read_row, zip(rows, types, strict=True)))
     items = [item for payload in payloads if isinstance(payload, Payload) for item in payload.items]
-    predictions = iter(predict(items) if items else ())
-    return [
-        _refusal(payload, context, index)
-        if isinstance(payload, PayloadError)
-        else _acceptance(payload.answer(list(islice(predictions, len(payload.items)))), context, index)
-        for index, payload in enumerate(payloads)
-    ]
+    predictions: Sequence[object] = ()
+    prepared_ns = forwarded_ns = perf_counter_ns()
+    if items:
+        prepared = handler.preprocess(items)
+        prepared_ns = perf_counter_ns()
+        scores = handler.forward(prepared)
+        forwarded_ns = perf_counter_ns()
+        predictions = handler.postprocess(scores)
+    answers = _answers(payloads, predictions, context)
+    handle_ns = perf_counter_ns() - begun_ns
+    tally.add(len(rows), prepared_ns - begun_ns, forwarded_ns - prepared_ns, handle_ns)
+    return answers
 
 
 def _read_or_refuse(
-    row: Row, read_item: Callable[[object], Item], max_instances: int, content_types: Mapping[str, str]
-) -> Payload[Item] | PayloadError:
+    read_item: Callable[[object], Item], limits: Limits, row_and_types: tuple[Row, Mapping[str, str]]
+) -> Told[Item]:
     try:
-        return read(row, read_item, max_instances, content_types)
+        return read(row_and_types[0], read_item, limits, row_and_types[1])
     except PayloadError as error:
         return error
 
 
-def _acceptance(body: object, context: Context, index: int) -> object:
-    context.set_response_content_type(index, "application/json")
-    return body
+def _answers(payloads: Sequence[Told[Item]], predictions: Sequence[object], context: Context) -> list[bytes]:
+    """The predictions, one for each item of all payloads in order -> the body of each row's answer."""
+    left = iter(predictions)
+    bodies = []
+    for index, payload in enumerate(payloads):
+        context.set_response_content_type(index, "application/json")
+        if isinstance(payload, PayloadError):
+            body = _refusal(payload, context, index)
+        else:
+            body = payload.answer(list(islice(left, len(payload.items))))
+        # Left to TorchServe, it would be indented, by the slow half of Python's encoder.
+        bodies.append(json.dumps(body).encode())
+    return bodies
 
 
-def _refusal(error: PayloadError, context: Context, index: int) -> dict[str, object]:
+def _refusal(error: PayloadError, context: Context, index: int) -> object:
     """The same shape as TorchServe's own errors. The phrase is HTTP's: nothing of the client's goes there."""
     context.set_response_status(code=error.status, phrase=HTTPStatus(error.status).phrase, idx=index)
-    context.set_response_content_type(index, "application/json")
     return {"code": error.status, "type": type(error).__name__, "message": error.reason}
 
 

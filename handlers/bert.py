@@ -13,9 +13,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from handlers.batches import Context, Row, answer
 from handlers.devices import send
+from handlers.packed import pack_linears
 from handlers.payload import text_of
 from handlers.runtime import Runtime, start
 from handlers.shapes import Network, doubling, make_ready
+from handlers.simplified import read_first_token_only
 from handlers.tokens import TokenBatch, TokenShapes, pack
 
 # Where batches are padded to ready shapes, no text is padded to less than this.
@@ -32,7 +34,9 @@ class BertHandler:
 
     def initialize(self, context: Context) -> None:
         """Load tokenizer and model from the archive. Raises what `runtime.start` raises."""
-        self.runtime = start(context, AutoModelForSequenceClassification)
+        self.runtime = start(context, AutoModelForSequenceClassification, read_first_token_only)
+        if self.runtime.packs:
+            pack_linears(self.runtime.model)
         tokenizer = AutoTokenizer.from_pretrained(
             self.runtime.folder, local_files_only=True, trust_remote_code=False
         )
@@ -44,9 +48,9 @@ class BertHandler:
         examples = [example.to(self.runtime.device) for example in self.shapes.examples()]
         self.network = make_ready(self._logits, examples, self.runtime.settings.compile)
 
-    def handle(self, rows: Sequence[Row], context: Context) -> list[object]:
+    def handle(self, rows: Sequence[Row], context: Context) -> list[bytes]:
         """A batch of requests -> an answer for each, in order."""
-        return answer(rows, context, self.read_item, self.predict, self.runtime.settings.limits.instances)
+        return answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)
 
     def predict(self, texts: list[str]) -> list[list[dict[str, object]]]:
         """n texts -> n lists of {"label", "probability"}, the most probable first."""

@@ -53,9 +53,11 @@ class PayloadError(Exception):
 class Limits:
     """The most that one request may hold. Beyond it the answer is 413."""
 
+    body_bytes: int = 32 * 2**20
     text_bytes: int = 65_536
     image_bytes: int = 6_000_000
     image_pixels: int = 50_000_000
+    image_side: int = 16_384
     instances: int = 32
 
 
@@ -76,7 +78,7 @@ class Payload(Generic[Item]):
 def read(
     row: Mapping[str, object],
     read_item: Callable[[object], Item],
-    max_instances: int,
+    limits: Limits,
     content_types: Mapping[str, str] | None = None,
 ) -> Payload[Item]:
     """Take a request's row apart and read each input in it.
@@ -86,9 +88,12 @@ def read(
     Raises PayloadError.
     """
     name, part = _only_part(row)
+    if isinstance(part, bytes | bytearray | str):  # before anything looks at all of it
+        _check_size("body", len(part), limits.body_bytes)
     inputs, form = _inputs(_document(part, (content_types or {}).get(name, "")))
-    if len(inputs) > max_instances:
-        raise PayloadError(413, f"{len(inputs)} inputs in one request: at most {max_instances} are allowed")
+    if len(inputs) > limits.instances:
+        most = limits.instances
+        raise PayloadError(413, f"{len(inputs)} inputs in one request: at most {most} are allowed")
     if form == "single":
         return Payload((read_item(_unwrap(inputs[0])),), form)
     return Payload(tuple(_read_numbered(inputs, read_item)), form)
@@ -104,13 +109,14 @@ def text_of(value: object, limits: Limits) -> str:
             raise PayloadError(415, f"not UTF-8 text: bad byte at position {error.start}") from None
     if not isinstance(value, str):
         raise PayloadError(400, f"expected a text, got {_json_type(value)}")
+    _check_size("text", len(value), limits.text_bytes)
     try:
         _check_size("text", len(value.encode()), limits.text_bytes)
     except UnicodeEncodeError:  # JSON can spell half a surrogate pair, which is no character
         raise PayloadError(400, "the text holds an unpaired surrogate: not valid Unicode") from None
     if "\0" in value:
         raise PayloadError(415, "not text: it holds NUL bytes")
-    if not value.strip():
+    if not value or value.isspace():
         raise PayloadError(400, NOTHING_ARRIVED)
     return value
 
@@ -199,6 +205,8 @@ def _read_numbered(inputs: list[object], read_item: Callable[[object], Item]) ->
 
 
 def _image_bytes(value: object, limits: Limits) -> bytes:
+    if isinstance(value, str | bytes | bytearray):  # base64 with line breaks takes 4/3 and a little more
+        _check_size("encoded image", len(value), limits.image_bytes * 2)
     if isinstance(value, str):
         encoded = value.encode("utf-8", "replace")
         if encoded and not _DATA_URI.match(encoded) and not _BASE64.fullmatch(encoded):
@@ -245,6 +253,9 @@ def _check_shape(width: int, height: int, limits: Limits) -> None:
     if width * height > limits.image_pixels:
         most = limits.image_pixels
         raise PayloadError(413, f"an image of {width} x {height}: at most {most} pixels are allowed")
+    if max(width, height) > limits.image_side:
+        most = limits.image_side
+        raise PayloadError(413, f"an image of {width} x {height}: a side may have {most} pixels at most")
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise PayloadError(400, f"an image of {width} x {height} is too narrow to classify")
 
@@ -261,7 +272,7 @@ def _not_empty(inputs: list[object]) -> list[object]:
 
 
 def _is_blank(value: object) -> bool:
-    return isinstance(value, str | bytes | bytearray) and not value.strip()
+    return isinstance(value, str | bytes | bytearray) and (not value or value.isspace())
 
 
 def _starts_with_brace(part: bytes | bytearray | str) -> bool:

@@ -13,10 +13,12 @@ from transformers import ResNetForImageClassification
 
 from handlers.batches import Context, Row, answer
 from handlers.devices import host_buffer, send
+from handlers.packed import pack_convolutions, pack_linears
 from handlers.payload import image_of
 from handlers.pixels import ImageBatch, Pixels, Recipe, resize_and_crop, scale_and_shift
 from handlers.runtime import Runtime, start
 from handlers.shapes import Network, make_ready, portions
+from handlers.simplified import fold_normalization
 
 
 class ResNet50Handler:
@@ -31,7 +33,7 @@ class ResNet50Handler:
 
     def initialize(self, context: Context) -> None:
         """Load model and preprocessing recipe from the archive. Raises what `runtime.start` raises."""
-        self.runtime = runtime = start(context, ResNetForImageClassification)
+        self.runtime = runtime = start(context, ResNetForImageClassification, fold_normalization)
         runtime.model.to(memory_format=torch.channels_last)
         self.recipe = json.loads((runtime.folder / "preprocessor_config.json").read_text())
         self.scale, self.shift = (tensor.to(runtime.device) for tensor in scale_and_shift(self.recipe))
@@ -41,11 +43,15 @@ class ResNet50Handler:
             torch.zeros(n, edge, edge, 3, dtype=torch.uint8, device=runtime.device)
             for n in self.ready_sizes or (1,)
         ]
+        if runtime.packs:
+            example = self.normalise(examples[0][:1]).to(runtime.model.dtype)
+            pack_convolutions(runtime.model, example)
+            pack_linears(runtime.model)
         self.network = make_ready(self._logits, examples, runtime.settings.compile)
 
-    def handle(self, rows: Sequence[Row], context: Context) -> list[object]:
+    def handle(self, rows: Sequence[Row], context: Context) -> list[bytes]:
         """A batch of requests -> an answer for each, in order."""
-        return answer(rows, context, self.read_item, self.predict, self.runtime.settings.limits.instances)
+        return answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)
 
     def read_item(self, value: object) -> Pixels:
         """What the client sent -> edge x edge x 3 bytes, scaled and cropped around the centre: of a large

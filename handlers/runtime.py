@@ -5,6 +5,7 @@ base handler is not imported: it touches CUDA before the share of the GPU can be
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from transformers.utils import logging as transformers_logging
 
 from handlers.batches import Context
 from handlers.devices import device_of, use_precision, use_share, use_threads
+from handlers.packed import can_pack
 from handlers.settings import Settings, settings_of
 from handlers.shapes import doubling
+from handlers.tally import Tally, open_tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +30,34 @@ class Runtime:
     settings: Settings
     folder: Path
     batch_size: int
+    tally: Tally
 
     @property
     def compiles(self) -> bool:
         """Are batches padded to a set of shapes that were made ready at load?"""
         return self.settings.compile != "none"
 
+    @property
+    def packs(self) -> bool:
+        """Should the weights be laid out for the CPU? A compiler does that itself."""
+        on_cpu = self.device.type == "cpu" and not self.compiles
+        return self.settings.tuned and on_cpu and can_pack(self.model.dtype)
+
     def batch_sizes(self) -> tuple[int, ...]:
         """The batch sizes to make ready, ascending: those of the YAML, else 1, 2, 4 … the registered one."""
         return self.settings.shapes.batch_sizes or doubling(self.batch_size)
 
 
-def start(context: Context, auto_class: Any) -> Runtime:
+def start(context: Context, auto_class: Any, simplify: Callable[[Any], None]) -> Runtime:
     """Load the archive's checkpoint with one of transformers' Auto classes, onto this worker's device.
+
+    `simplify` rewrites the model in place while it is still in fp32, unless handler.tuned is false.
 
     Raises SettingsError for a bad model-config.yaml, DeviceError where the device can't do what it asks for,
     and OSError where there is no safetensors checkpoint.
     """
+    # Else TorchServe parses and decodes what we may refuse for its size, and logs what is not UTF-8.
+    os.environ.setdefault("TS_DECODE_INPUT_REQUEST", "false")
     settings = settings_of(context.model_yaml_config or {}, os.environ)
     gpu_id = context.system_properties.get("gpu_id")
     if gpu_id is not None:
@@ -54,7 +68,9 @@ def start(context: Context, auto_class: Any) -> Runtime:
     transformers_logging.disable_progress_bar()  # it would end up in TorchServe's log, line by line
     folder = Path(context.system_properties["model_dir"])
     model = auto_class.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=dtype
-    )
+        folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+    ).requires_grad_(False)
+    if settings.tuned:
+        simplify(model)
     batch_size = int(context.system_properties.get("batch_size") or 1)
-    return Runtime(model.to(device).eval(), device, settings, folder, batch_size)
+    return Runtime(model.to(device, dtype).eval(), device, settings, folder, batch_size, open_tally())

@@ -37,6 +37,7 @@ class Settings:
 
     precision: str = "fp32"
     compile: str = "none"
+    tuned: bool = True
     shapes: Shapes = field(default_factory=Shapes)
     pad_to_multiple_of: int = 1
     threads: int | None = None
@@ -67,6 +68,8 @@ def _check(settings: Settings, names: Mapping[str, str]) -> None:
         if (value := getattr(settings, key)) not in choices:
             where = names.get(key, f"handler.{key}")
             raise SettingsError(f"{where}: {value}: choose one of {', '.join(choices)}")
+    if not isinstance(settings.tuned, bool):
+        raise SettingsError(f"handler.tuned: {settings.tuned}: say true or false")
     _whole("pad_to_multiple_of", settings.pad_to_multiple_of)
     _whole("top_k", settings.top_k)
     if settings.threads is not None:

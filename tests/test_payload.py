@@ -17,13 +17,11 @@ LIMITS = Limits(text_bytes=100, image_bytes=20_000, image_pixels=10_000, instanc
 
 
 def texts(row: dict[str, object], content_type: str = "") -> Payload[str]:
-    return read(row, partial(text_of, limits=LIMITS), LIMITS.instances, dict.fromkeys(row, content_type))
+    return read(row, partial(text_of, limits=LIMITS), LIMITS, dict.fromkeys(row, content_type))
 
 
 def sizes(row: dict[str, object], content_type: str = "") -> Payload[tuple[int, int]]:
-    return read(
-        row, lambda value: image_of(value, LIMITS).size, LIMITS.instances, dict.fromkeys(row, content_type)
-    )
+    return read(row, lambda value: image_of(value, LIMITS).size, LIMITS, dict.fromkeys(row, content_type))
 
 
 def refused(call: Any, *arguments: Any) -> PayloadError:

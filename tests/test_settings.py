@@ -30,6 +30,7 @@ class TestValues:
         given = settings(
             precision="fp16",
             compile="cuda_graphs",
+            tuned=False,
             shapes={"batch_sizes": [8, 1, 8], "lengths": 64},
             pad_to_multiple_of=8,
             threads=2,
@@ -38,7 +39,7 @@ class TestValues:
             limits={"instances": 4},
         )
         shapes = Shapes(batch_sizes=(1, 8), lengths=(64,))
-        assert given == Settings("fp16", "cuda_graphs", shapes, 8, 2, 25, 3, Limits(instances=4))
+        assert given == Settings("fp16", "cuda_graphs", False, shapes, 8, 2, 25, 3, Limits(instances=4))
 
     @pytest.mark.parametrize(
         ("section", "told"),
@@ -51,6 +52,7 @@ class TestValues:
             ({"thread_percentage": 101}, "thread_percentage: 101: give a whole number from 1 to 100"),
             ({"thread_percentage": 0}, "from 1 to 100"),
             ({"threads": 1.5}, "threads: 1.5: give a whole number of 1 or more"),
+            ({"tuned": "no"}, "tuned: no: say true or false"),
             ({"top_k": True}, "top_k: True"),
             ({"shapes": {"lengths": []}}, "shapes.lengths is empty"),
             ({"shapes": {"batch_sizes": "8"}}, "shapes.batch_sizes: 8: give a whole number"),

@@ -1,5 +1,6 @@
 """The TorchServe side of a handler, without a server: the real context, filled as a worker fills it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,4 +28,5 @@ def handle(
     ]
     bodies = handler.handle([dict(row) for row in rows], context)
     assert len(bodies) == len(rows)
-    return [(context.get_response_status(index)[0], body) for index, body in enumerate(bodies)]
+    statuses = [context.get_response_status(index)[0] for index in range(len(rows))]
+    return [(status, json.loads(body)) for status, body in zip(statuses, bodies, strict=True)]
