@@ -12,8 +12,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,16 +22,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import interleaved
+from benchmarks.interleaved import BenchmarkError, Effort, Tell, take_turns
 from benchmarks.nginx import ToolMissingError, serving_nginx, tool
 from benchmarks.noop import serving_noop
 from experiments.errors import ExperimentError
 from experiments.load import Body
 
+CONNECTIONS = 64
+SERVERS = {"nginx": "nginx", "noop": "a no-op model under TorchServe"}
 _SCRIPT = Path(__file__).with_name("wrk.lua")
-
-
-class BenchmarkError(Exception):
-    """A run gave no figures that may be compared; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,6 @@ class Comparison:
         return statistics.median(ours.throughput_rps / wrk.throughput_rps for ours, wrk in pairs)
 
 
-_Turn = tuple[list[Figures], Callable[[Load], Figures]]
-
-
 def compare(
     url: str,
     *,
@@ -88,7 +86,6 @@ def compare(
 
     GETs, or POSTs of `body`. Raises BenchmarkError when an answer was an error, ToolMissingError without wrk.
     """
-    comparison = Comparison([], [])
     with tempfile.TemporaryDirectory() as folder:
         file = None
         if body is not None:
@@ -96,11 +93,8 @@ def compare(
             file.write_bytes(body.data)
         content_type = "" if body is None else body.content_type
         load = Load(url, connections, duration_s, headers or {}, file, content_type)
-        for number in range(rounds):
-            turns: list[_Turn] = [(comparison.wrk, run_wrk), (comparison.ours, run_ours)]
-            for runs, run in turns if number % 2 == 0 else reversed(turns):
-                runs.append(run(load))
-    return comparison
+        runs = take_turns({"wrk": partial(run_wrk, load), "ours": partial(run_ours, load)}, rounds)
+    return Comparison(**runs)
 
 
 def run_wrk(load: Load) -> Figures:
@@ -199,32 +193,52 @@ def as_json(comparison: Comparison) -> dict[str, object]:
     }
 
 
+def measure(folder: Path, effort: Effort, tell: Tell) -> dict[str, interleaved.Comparison]:
+    """Ours against wrk on nginx and on a no-op model. `folder` isn't needed. Raises ToolMissingError."""
+    tell("load_generator_over_wrk: our load generator against wrk -t1")
+    seconds = max(1, round(effort.duration_s))
+    found = {}
+    for name, comparison in _on_both_servers(CONNECTIONS, seconds, effort.rounds):
+        rates = [[run.throughput_rps for run in runs] for runs in (comparison.ours, comparison.wrk)]
+        key = f"load_generator_over_wrk_{name}"
+        found[key] = interleaved.Comparison(*rates)
+        tell(f"{key}: {found[key]}")
+    return found
+
+
+def _on_both_servers(connections: int, duration_s: int, rounds: int) -> Iterator[tuple[str, Comparison]]:
+    tool("wrk")
+    with serving_nginx() as nginx:
+        yield "nginx", compare(nginx.url, connections=connections, duration_s=duration_s, rounds=rounds)
+    with serving_noop() as server:
+        yield (
+            "noop",
+            compare(
+                server.predict_url,
+                headers=server.headers,
+                body=Body(b"hello", "text/plain"),
+                connections=connections,
+                duration_s=duration_s,
+                rounds=rounds,
+            ),
+        )
+
+
 def main(
-    connections: Annotated[int, typer.Option(min=1, help="Requests in flight at any time.")] = 64,
+    connections: Annotated[int, typer.Option(min=1, help="Requests in flight at any time.")] = CONNECTIONS,
     duration: Annotated[int, typer.Option(min=1, help="Whole seconds of each run.")] = 5,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each generator.")] = 5,
 ) -> None:
     """Compare our load generator with `wrk -t1`, against nginx and against a no-op model under TorchServe."""
+    found = {}
     try:
-        tool("wrk")
-        with serving_nginx() as nginx:
-            on_nginx = compare(nginx.url, connections=connections, duration_s=duration, rounds=rounds)
-        print_comparison("nginx", on_nginx)
-        with serving_noop() as server:
-            body = Body(b"hello", "text/plain")
-            on_torchserve = compare(
-                server.predict_url,
-                headers=server.headers,
-                body=body,
-                connections=connections,
-                duration_s=duration,
-                rounds=rounds,
-            )
-        print_comparison("a no-op model under TorchServe", on_torchserve)
-    except (ToolMissingError, BenchmarkError, RuntimeError, ExperimentError) as error:
+        for name, comparison in _on_both_servers(connections, duration, rounds):
+            print_comparison(SERVERS[name], comparison)
+            found[name] = as_json(comparison)
+    except (ToolMissingError, RuntimeError, ExperimentError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
-    typer.echo(json.dumps({"nginx": as_json(on_nginx), "torchserve_noop": as_json(on_torchserve)}))
+    typer.echo(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -5,13 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from experiments.noop import noop_archive
 from experiments.server import Registration, TorchServe, torchserve
-from tests.small_archives import NOOP, archive
 
-
-def noop_archive(folder: Path) -> Path:
-    """Builds `<folder>/noop.mar`."""
-    return archive(folder, "noop", NOOP)
+__all__ = ["noop_archive", "serving_noop"]
 
 
 @contextmanager

@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.noop import noop_archive
 from experiments import results
 from experiments.campaign import Bench, carry_out
 from experiments.load import Body
+from experiments.noop import noop_archive
 from experiments.plan import Cell, Plan, Trial
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -48,7 +48,14 @@ SETTINGS = {
     "install_py_dep_per_model": "false",
     "metrics_mode": "prometheus",
     "disable_system_metrics": "true",
+    "number_of_netty_threads": "2",
+    "netty_client_threads": "2",
 }
+# Why these, and those of config.properties: benchmarks/settings.py compares them with TorchServe's own.
+JVM_OPTIONS = (
+    f"-Dlog4j.configurationFile={LOG4J2.as_uri()}",
+    "-Djava.util.concurrent.ForkJoinPool.common.parallelism=16",
+)
 
 MODEL_LOG = " MODEL_LOG - "  # what log4j2.xml puts before a line that a worker printed
 JAVA_SIGNS = ("Invalid configuration", "Exception", "Error")  # how the frontend begins a complaint
@@ -233,25 +240,31 @@ class TorchServe:
 
 @contextmanager
 def torchserve(
-    *, env: Mapping[str, str] | None = None, settings: Mapping[str, str] | None = None
+    *,
+    env: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | None = None,
+    jvm_options: Sequence[str] = JVM_OPTIONS,
 ) -> Iterator[TorchServe]:
     """A TorchServe with no model yet, ready to register one; stopped at the end whatever happens.
 
     `env` is added to the environment, which every worker inherits (there is none per worker);
-    `settings` is added to its config.properties. Raises ServerError when it does not come up.
+    `settings` is added to its config.properties; `jvm_options` replace our own, the log4j2 file among
+    them. Raises ServerError when it does not come up.
     """
     with instance_folder() as folder:
-        server = _start(folder, dict(env or {}), dict(settings or {}))
+        server = _start(folder, dict(env or {}), dict(settings or {}), jvm_options)
         try:
             yield server
         finally:
             carry_through(lambda: _stop(server.process))
 
 
-def _start(folder: Path, env: dict[str, str], settings: dict[str, str]) -> TorchServe:
+def _start(
+    folder: Path, env: dict[str, str], settings: dict[str, str], jvm_options: Sequence[str]
+) -> TorchServe:
     for attempt in range(1, START_ATTEMPTS + 1):
         ports = _free_ports()
-        process = _spawn(folder, ports, env, settings)
+        process = _spawn(folder, ports, env, settings, jvm_options)
         try:
             _wait_until_up(process, folder, ports)
             return TorchServe(process, folder, ports)
@@ -264,7 +277,7 @@ def _start(folder: Path, env: dict[str, str], settings: dict[str, str]) -> Torch
 
 
 def _spawn(
-    folder: Path, ports: Ports, env: dict[str, str], settings: dict[str, str]
+    folder: Path, ports: Ports, env: dict[str, str], settings: dict[str, str], jvm_options: Sequence[str]
 ) -> "subprocess.Popen[bytes]":
     """Starts the Java frontend itself: torchserve's own launcher keeps one pid file for the whole machine."""
     site = _torchserve_site()
@@ -276,7 +289,7 @@ def _spawn(
         str(find_java()),
         f"-Dmodel_server_home={site}",
         f"-Djava.io.tmpdir={folder}",
-        f"-Dlog4j.configurationFile={LOG4J2.as_uri()}",
+        *jvm_options,
         *("-cp", f"{site}/ts/frontend/*", "org.pytorch.serve.ModelServer"),
         *("--python", sys.executable, "-f", str(config), "-s", str(store), "-ncs"),
     ]
