@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.errors import ExperimentError
-from experiments.load_result import LoadResult
+from experiments.load_result import MOST_BUSY, LoadResult, Pacing
 from experiments.open_loop import DEFAULT_MOST_IN_FLIGHT, OpenLoop
 from experiments.slo import Evidence, Slo, Verdict, evidence, judge, least_requests
 
@@ -30,9 +30,11 @@ _LOOK_IN_BOUNDS = 25
 _GLANCE_IN_BOUNDS = 5
 _GLANCE_REQUESTS = 30
 _GLANCE_RISK = 0.01
+_LIMIT_TOLERANCE = 0.5  # the generator's limit isn't what is searched for
 _BEYOND = (1.1, 1.25, 1.5)  # where to look for certainty
 _SHORTEST_S = 0.5
 _WARM_UP_IN_BOUNDS = 3
+_MOST_LATE_IN_BOUNDS = 0.1
 _ALONE_REQUESTS = 7
 _ALONE = 0.05  # requests in the time of the bound: then they hardly ever meet
 
@@ -84,6 +86,11 @@ class Goodput:
     probes: tuple[Probe, ...]
 
     @property
+    def generator_problem(self) -> str | None:
+        """Why higher rates than `rate_rps` could not be measured; None where they were."""
+        return _of_rate(self.probes, self.fails_at_rps).generator_problem
+
+    @property
     def surely_rps(self) -> float | None:
         return max((each.rate_rps for each in self.probes if each.verdict == "holds"), default=None)
 
@@ -98,11 +105,8 @@ class Goodput:
 
     def problems(self) -> list[str]:
         """Why this is not the server's goodput; empty when it is."""
-        limits = [
-            each for each in self.probes if each.rate_rps == self.fails_at_rps and each.generator_problem
-        ]
-        if limits:
-            return [f"the goodput is {self.rate_rps:g} requests/s or more: {limits[-1].generator_problem}"]
+        if problem := self.generator_problem:
+            return [f"the goodput is {self.rate_rps:g} requests/s or more: {problem}"]
         if self.surely_rps and self.surely_not_rps and self.surely_rps > self.surely_not_rps:
             rates = f"it holds at {self.surely_rps:g} requests/s and fails at {self.surely_not_rps:g}"
             return [f"{rates}: the server or the machine changed meanwhile; measure again"]
@@ -111,7 +115,8 @@ class Goodput:
     def explain(self) -> str:
         """The goodput in a sentence, with how sure it is and on how many requests that rests."""
         at_rate = _of_rate(self.probes, self.rate_rps)
-        text = f"{self.slo} is kept up to {self.rate_rps:g} requests/s and not at {self.fails_at_rps:g}"
+        end = "or more" if self.generator_problem else f"and not at {self.fails_at_rps:g}"
+        text = f"{self.slo} is kept up to {self.rate_rps:g} requests/s {end}"
         late = f"{at_rate.found.misses:,} of {at_rate.found.requests:,} requests took longer"
         text += f" ({late}, {self.slo.allowed * 100:.3g}% of them may)"
         if self.sure:
@@ -235,7 +240,7 @@ def _measure(
     verdict: Verdict = "unsure"
     found, problem, failure = Evidence(0, 0, 1.0), None, None
     for load, risk in loads:
-        result, problem = _send_on_time(send, load, seeds)
+        result, problem = _send_on_time(send, slo, load, seeds)
         measured_s += load.duration_s
         failure = _failure(result)
         if problem or failure:
@@ -259,15 +264,28 @@ def _measure(
     )
 
 
-def _send_on_time(send: Send, load: OpenLoop, seeds: Iterator[int]) -> tuple[LoadResult, str | None]:
+def _send_on_time(
+    send: Send, slo: Slo, load: OpenLoop, seeds: Iterator[int]
+) -> tuple[LoadResult, str | None]:
     """The result, and why the generator could not send that load: something else may be in its way once."""
     for _ in range(2):
         result = send(load, next(seeds))
         assert result.pacing is not None
-        problem = result.pacing.generator_problem
+        problem = _generator_problem(slo, result.pacing)
         if problem is None:
             break
     return result, problem
+
+
+def _generator_problem(slo: Slo, pacing: Pacing) -> str | None:
+    """Why the latencies may be the generator's own: its lateness is part of them, so it must be little."""
+    if pacing.busy > MOST_BUSY:
+        return pacing.generator_problem
+    late_ms = pacing.lateness_ms(slo.percentile)
+    if late_ms <= slo.bound_ms * _MOST_LATE_IN_BOUNDS or not len(pacing.lateness_s):
+        return None
+    late = f"it was {late_ms:.2g} ms late at p{slo.percentile:g}, more than a tenth of the bound"
+    return f"the generator could not keep up: {late}; use more client processes or an idle machine"
 
 
 def _failure(result: LoadResult) -> str | None:
@@ -321,9 +339,13 @@ def search(
     def tried(rate_rps: float) -> bool:
         return any(each.rate_rps == rate_rps and not each.glance for each in probes)
 
+    def precision(high_rps: float) -> float:
+        limited = any(each.rate_rps == high_rps and each.generator_problem for each in probes)
+        return max(tolerance, _LIMIT_TOLERANCE) if limited else tolerance
+
     low, high = _bracket(holds, _rounded(start_rps))
     while True:
-        while high / low > 1 + tolerance and low < (middle := _rounded(math.sqrt(low * high))) < high:
+        while high / low > 1 + precision(high) and low < (middle := _rounded(math.sqrt(low * high))) < high:
             low, high = (middle, high) if holds(middle) else (low, middle)
         if not tried(low) and not holds(low):
             low, high = _rounded(low / 2), low

@@ -40,7 +40,7 @@ def finish(stall: Stall, start_s: float, work_s: float) -> float:
 
 def departures(
     arrivals_s: Sequence[float] | NDArray[np.float64],
-    services_s: Sequence[float],
+    services_s: Sequence[float] | NDArray[np.float64],
     most: int = 1,
     stall: Stall = NO_STALL,
 ) -> NDArray[np.float64]:

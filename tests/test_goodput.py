@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from experiments.errors import UsageError
@@ -154,7 +155,8 @@ def test_a_generator_at_its_limit_leaves_a_lower_bound() -> None:
 
     goodput = search(probe, P99_100MS, start_rps=10)
     (problem,) = goodput.problems()
-    assert 950 < goodput.rate_rps <= 1000
+    assert 640 <= goodput.rate_rps <= 1000
+    assert f"is kept up to {goodput.rate_rps:g} requests/s or more" in goodput.explain()
     assert problem.startswith(f"the goodput is {goodput.rate_rps:g} requests/s or more: the generator")
 
 
@@ -175,8 +177,12 @@ def test_what_is_found_is_a_sentence() -> None:
 # Simulated servers.
 
 
+Services = Callable[[int], Sequence[float] | NDArray[np.float64]]
+"""A seed's service times."""
+
+
 def simulated(
-    services_s: Callable[[int], list[float]], most: int = 1
+    services_s: Services, most: int = 1, lateness_s: float = 0.0
 ) -> Callable[[OpenLoop, int], LoadResult]:
     """A server whose latencies are computed."""
 
@@ -202,14 +208,14 @@ def simulated(
             lost_connections=0,
             first_error=None,
             client_cpu_s=0.0,
-            pacing=Pacing(n, n, n, due_s, np.zeros(n), 0.1),
+            pacing=Pacing(n, n, n, due_s, np.full(n, lateness_s), 0.1),
         )
 
     return send
 
 
-def exponential(mean_s: float) -> Callable[[int], list[float]]:
-    return lambda seed: np.random.default_rng(seed + 10**6).exponential(mean_s, 100_000).tolist()
+def exponential(mean_s: float) -> Services:
+    return lambda seed: np.random.default_rng(seed + 10**6).exponential(mean_s, 30_000)
 
 
 def test_the_goodput_of_an_mm1_server_is_that_of_theory() -> None:
@@ -253,6 +259,15 @@ def test_a_rate_with_failures_is_too_high_however_fast_the_rest_is() -> None:
     goodput = find(fails_above_100, P99_100MS)
     assert 95 < goodput.rate_rps <= 100
     assert any(probe.failure and "503" in probe.failure for probe in goodput.probes)
+
+
+def test_the_generators_lateness_matters_where_the_bound_is_as_small() -> None:
+    late = simulated(lambda _: [0.001], lateness_s=0.002)
+    assert find(late, Slo(99, 100), start_rps=500).problems() == []
+    with pytest.raises(
+        NoGoodputError, match=r"no rate can be measured: .* 2 ms late at p99.*tenth of the bound"
+    ):
+        find(late, Slo(99, 10), start_rps=500)
 
 
 # The program.

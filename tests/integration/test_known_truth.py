@@ -89,7 +89,7 @@ def test_the_goodput_of_a_server_is_found_on_it() -> None:
     with scripted(Script([0.01])) as server:
 
         def send(load: OpenLoop, seed: int) -> LoadResult:
-            """However busy this machine is: milliseconds don't matter here."""
+            """However busy this machine is: a few milliseconds don't matter here."""
             result = run(server.url, [], load, seed=seed)
             assert result.pacing is not None
             return replace(result, pacing=replace(result.pacing, lateness_s=np.zeros(1), busy=0.0))
