@@ -6,7 +6,7 @@ What is a difference and what is noise is decided in stats.py. Nothing here meas
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Literal, NoReturn, cast
@@ -24,6 +24,7 @@ from experiments.stats import (
     compare,
     compare_with_best,
     median_of,
+    noise_floor,
     runs_needed,
 )
 from experiments.telemetry import WORKERS, Telemetry
@@ -209,6 +210,18 @@ def advise(
         excluded=excluded,
         notes=tuple(_notes(goal, runs[best.cell], compared, confidence)),
     )
+
+
+def measured_noise(results: Sequence[TrialResult], goal: Goal | None = None) -> float:
+    """How far apart the cell that was measured twice is from itself, as a ratio of 1 or more; 1 if none."""
+    goal = goal or Goal()
+    figures: dict[bool, list[float]] = {False: [], True: []}
+    twin = next((result.trial.cell for result in results if result.trial.cell.twin), None)
+    for result in results:
+        cell = result.trial.cell
+        if twin and result.valid and replace(cell, twin=True) == twin:
+            figures[cell.twin] += _known(goal, [result])
+    return noise_floor(figures[False], figures[True])
 
 
 def sentence(advice: Advice) -> str:

@@ -4,13 +4,17 @@ A server is started only when a cell needs another environment, a model register
 changes. What a trial measures, and what the files look like, lives elsewhere.
 """
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, takewhile
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from experiments.advice import goal_from
 from experiments.arms import MpsOptions, arm, share_env
+from experiments.deciding import Rules, next_runs
 from experiments.environment import usable_cores
 from experiments.errors import ExperimentError
 from experiments.load import Body, LoadResult
@@ -22,6 +26,7 @@ from mps.daemon import MpsError
 from mps.gpu import Gpu, read
 
 PRECISION_VARIABLE = "HANDLER_PRECISION"  # heeded by handlers/runtime.py
+MOST_RUNS = 10  # of a cell, where it takes many to be sure
 FAILED_CELLS_IN_A_ROW = 2  # then the cause is not the cell
 
 
@@ -49,17 +54,35 @@ def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> lis
     """Measures every trial of `plan` that `folder` doesn't hold yet; returns all results.
 
     A cell that cannot be loaded, or whose server dies, is recorded as invalid and the rest goes on.
-    Raises ExperimentError when nothing works at all; what was measured until then stays in `folder`.
+    Ends early when the plan's budget is spent. Raises ExperimentError when nothing works at all; what was
+    measured until then stays in `folder`.
     """
     with open_for_append(folder) as file:
         results = read_trials(folder)
-        done = {(result.trial.cell, result.trial.run) for result in results}
-        todo = [trial for trial in plan.trials() if (trial.cell, trial.run) not in done]
-        progress.planned(todo, done=len(done))
         campaign = _Campaign(bench, folder, file, progress, results)
-        while todo:
-            todo = campaign.measure_on_one_server(todo)
+        if plan.budget_s is not None:
+            campaign.ends_s = time.monotonic() + plan.budget_s
+        try:
+            while todo := due(plan, results):
+                progress.planned(todo, done=len(results))
+                while todo:
+                    todo = campaign.measure_on_one_server(todo)
+        except _BudgetSpentError:
+            progress.warn(f"the budget of {plan.budget_s:g} s is spent: --resume {folder} goes on")
     return results
+
+
+def due(plan: Plan, results: Sequence[TrialResult]) -> list[Trial]:
+    """The trials to measure now: all that are left or, until it is sure what is best, the next round."""
+    if plan.until_sure:
+        return next_runs(plan, results, rules_of(plan))
+    done = {(result.trial.cell, result.trial.run) for result in results}
+    return [trial for trial in plan.trials() if (trial.cell, trial.run) not in done]
+
+
+def rules_of(plan: Plan) -> Rules:
+    """The rules of a plan's race; those of its budget are kept here, where the clock is."""
+    return Rules(goal_from(plan.goal), most_runs=max(MOST_RUNS, plan.runs))
 
 
 def torch_threads(workers: int) -> int:
@@ -73,6 +96,10 @@ def _same_server(trial: Trial) -> tuple[Any, ...]:
     return cell.mps, torch_threads(cell.workers), cell.precision, cell.thread_percentage
 
 
+class _BudgetSpentError(Exception):
+    """There is no time for another trial."""
+
+
 class _Campaign:
     """The trials of one carry_out: what they need in common, and the results so far."""
 
@@ -82,6 +109,7 @@ class _Campaign:
         self.bench, self.folder, self.file = bench, folder, file
         self.progress, self.results = progress, results
         self.failed_cells = 0
+        self.ends_s = math.inf  # on the clock of time.monotonic
 
     def measure_on_one_server(self, todo: Sequence[Trial]) -> list[Trial]:
         """Measures the leading trials that can share a server; returns those that are left.
@@ -119,6 +147,8 @@ class _Campaign:
         registration = Registration(self.bench.archive, cell.workers, cell.batch_size, cell.batch_delay_ms)
         workers = server.register(registration)
         for trial in trials:
+            if time.monotonic() > self.ends_s:
+                raise _BudgetSpentError
             self.progress.measuring(trial)
             result, load = measure(trial, replace(serving, workers=workers), self.bench.pool)
             self._keep(result, load)

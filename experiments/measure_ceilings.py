@@ -84,7 +84,7 @@ class _Measuring:
     def settings(self) -> list[Cell]:
         """A cell of the plan for each setting that all batch sizes share: arm, share, number of workers."""
         smallest = min(self.plan.batch_size)
-        return [cell for cell in self.plan.cells() if cell.batch_size == smallest]
+        return [cell for cell in self.plan.cells() if cell.batch_size == smallest and not cell.twin]
 
     def work(self) -> Work | None:
         """What a request consists of, counted on all cores and without compiling, which hides the layers."""

@@ -76,6 +76,8 @@ class Plan:
     given (the share of the GPU's multiprocessors that a worker may use). `precision` None is the archive's.
     `concurrency` None means two requests in flight for every slot of every worker's batch.
     `requests` takes the place of `duration_s` when it is given. `tokens` makes texts of that many tokens.
+    `goal` says in the words of advice.py what is best; `until_sure` adds runs only to cells that may still be
+    it (deciding.py), and `budget_s` bounds the time that a start of the campaign takes.
     `noise_floor` measures the first cell twice, as itself and as its twin: what differs is noise.
     """
 
@@ -95,6 +97,9 @@ class Plan:
     thread_percentage: tuple[int, ...] = ()
     precision: str | None = None
     tokens: int | None = None
+    goal: str = "throughput"
+    until_sure: bool = False
+    budget_s: float | None = None
     input: str | None = None
 
     def __post_init__(self) -> None:
@@ -119,6 +124,8 @@ class Plan:
             raise UsageError("give either --requests or --duration, not both and not neither")
         if self.duration_s is not None and not 0 < self.duration_s < float("inf"):
             raise UsageError(f"--duration must be above 0 seconds, not {self.duration_s:g}")
+        if self.budget_s is not None and not 0 < self.budget_s < float("inf"):
+            raise UsageError(f"--budget must be above 0 seconds, not {self.budget_s:g}")
         if not 0 <= self.warm_up_s < float("inf"):
             raise UsageError(f"--warm-up must be 0 or more seconds, not {self.warm_up_s:g}")
 
@@ -210,13 +217,13 @@ def plan_from(values: Mapping[str, Any]) -> Plan:
     for key in ("batch_delay_ms", "concurrency", "requests", "runs", "seed", "tokens"):
         if arguments.get(key) is not None:
             (arguments[key],) = _whole_numbers(key, [arguments[key]])
-    for key in ("duration_s", "warm_up_s"):
+    for key in ("duration_s", "warm_up_s", "budget_s"):
         if arguments.get(key) is not None and not _is_number(arguments[key]):
             raise UsageError(f"plan key {key!r} must be a number of seconds, not {arguments[key]!r}")
-    for key in ("model", "input", "precision"):
+    for key in ("model", "input", "precision", "goal"):
         if arguments.get(key) is not None and not isinstance(arguments[key], str):
             raise UsageError(f"plan key {key!r} must be text, not {arguments[key]!r}")
-    for key in ("interleave", "noise_floor", "with_mps"):
+    for key in ("interleave", "noise_floor", "until_sure", "with_mps"):
         if not isinstance(arguments.get(key, False), bool):
             raise UsageError(f"plan key {key!r} must be true or false, not {arguments[key]!r}")
     if arguments.get("requests") is not None and "duration_s" not in arguments:

@@ -34,11 +34,15 @@ class ConsoleProgress:
             self._status.stop()
 
     def planned(self, todo: Sequence[Trial], done: int) -> None:
-        self._todo = len(todo)
+        self._todo, self._finished, self._started_s = len(todo), 0, time.monotonic()
         cells = len({trial.cell for trial in todo})
         self._estimate_s = estimated_s(todo)
         kept = f" ({done} are there already)" if done else ""
         self._console.print(f"{self._todo} trials of {cells} cells{kept}, about {_clock(self._estimate_s)}")
+
+    def ceiling(self, what: str) -> None:
+        if self._status:
+            self._status.update(f"ceilings: {what}")
 
     def loading(self, trial: Trial) -> None:
         self._show(f"{trial.cell}: loading the model")

@@ -5,34 +5,37 @@ A door: it parses, calls experiments/, prints, and turns errors into one line an
 
 import dataclasses
 import hashlib
-import math
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
-import pandas as pd
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from experiments import environment, results
+from experiments.advice import NoAdviceError, advise, goal_from, measured_noise, sentence, write_files
 from experiments.arms import MpsOptions
-from experiments.campaign import Bench, carry_out, missing_results
+from experiments.campaign import Bench, carry_out, missing_results, rules_of
+from experiments.ceilings import read_ceilings, with_ceilings
+from experiments.ceilings import table as ceilings_table
+from experiments.deciding import standing
 from experiments.errors import ExperimentError, UsageError
 from experiments.inputs import pool_for
+from experiments.measure_ceilings import Effort, measure_ceilings
 from experiments.picture import draw_throughput
 from experiments.plan import Plan, plan_from
 from experiments.plan_file import settings_in
 from experiments.progress import ConsoleProgress
-from handlers.archives import ArchiveError, Provenance, read_provenance
+from handlers.archives import ArchiveError, read_provenance
 from mps.checks import first_obstacle
 from mps.gpu import Gpu, NoGpuError, is_stood_in_for
 from mps.gpu import gpu as find_gpu
+from mps.table import show
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = Plan()
@@ -60,14 +63,11 @@ Examples:
 Exit codes: 0 every cell has a valid run; 1 something failed; 2 wrong usage; 130 interrupted.
 """
 
+# Enough for a figure beside each cell, in a fraction of the sweep's time.
+BESIDE_A_SWEEP = Effort(windows=1, bare_s=1.5, batch_sizes=())
 STAND_IN_NOTE = "The GPU and its MPS clients were stood in for: these are figures of a test and of no GPU."
 
-# Shown where a GPU tells them: heading, column of summary.csv, what of its unit makes one of the heading's.
-GPU_COLUMNS = (
-    ("GPU GiB", "gpu_memory_bytes_total", 2**30),
-    ("util %", "gpu_utilisation_percent", 1),
-    ("J/1000", "energy_j_per_1000_requests", 1),
-)
+SECONDS_OF = {"s": 1, "m": 60, "h": 3600}
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -144,6 +144,29 @@ def main(
         bool,
         typer.Option("--use-running-daemon", help="With MPS: use the control daemon that runs; leave it."),
     ] = False,
+    goal: Annotated[
+        str | None,
+        typer.Option(
+            help="What is best, e.g. 'throughput with p99<100ms' or 'requests per joule'. [throughput]"
+        ),
+    ] = None,
+    until_sure: Annotated[
+        bool | None,
+        typer.Option(
+            "--until-sure",
+            help="Add runs only to configurations that may still be the best. [all runs of all]",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Stop measuring after this time, e.g. 90s, 20m, 1h. [no limit]")
+    ] = None,
+    ceilings: Annotated[
+        bool | None,
+        typer.Option(
+            "--ceilings/--no-ceilings",
+            help="What could be reached at most: measure this alone, or not at all. [before the sweep]",
+        ),
+    ] = None,
     gpu: Annotated[
         str | None, typer.Option(help="Index or UUID of the GPU. [the first that CUDA would use]")
     ] = None,
@@ -168,6 +191,9 @@ def main(
             "precision": precision,
             "tokens": tokens,
             "with_mps": with_mps,
+            "goal": goal,
+            "until_sure": until_sure,
+            "budget_s": _seconds("budget", budget),
             "thread_percentage": _numbers("thread-percentage", thread_percentage),
             "input": str(Path(input_).resolve()) if input_ else None,
         }
@@ -181,9 +207,10 @@ def main(
         else:
             plan = _plan(plan_file, given)
             folder = out or _new_folder(plan)
+        goal_from(plan.goal)  # refused now, not after the sweep
         options_of_mps = MpsOptions(keep_compute_mode, use_running_daemon)
         card = _card(plan, gpu, options_of_mps)
-        _sweep(plan, folder, card, options_of_mps, resuming=resume is not None)
+        _sweep(plan, folder, card, options_of_mps, resuming=resume is not None, ceilings=ceilings)
     except ExperimentError as error:
         _fail(error)
 
@@ -210,13 +237,16 @@ def _card(plan: Plan, which: str | None, options: MpsOptions) -> Gpu | None:
         raise
 
 
-def _sweep(plan: Plan, folder: Path, card: Gpu | None, options: MpsOptions, *, resuming: bool) -> None:
+def _sweep(
+    plan: Plan, folder: Path, card: Gpu | None, options: MpsOptions, *, resuming: bool, ceilings: bool | None
+) -> None:
     archive = _archive(plan.model)
     try:
         provenance = read_provenance(archive)
     except ArchiveError as error:
         raise UsageError(str(error)) from error
     pool = pool_for(provenance.kind, plan.input, plan.tokens, archive)
+    bench = Bench(archive, pool, card, options)
     here = environment.describe(environment.python_command("mps.run", sys.argv[1:]), plan.seed)
     here["archive"] = {"name": archive.name, "sha256": _sha256(archive), **dataclasses.asdict(provenance)}
     console = Console(soft_wrap=True)
@@ -229,7 +259,12 @@ def _sweep(plan: Plan, folder: Path, card: Gpu | None, options: MpsOptions, *, r
     console.print(f"Results go to {folder}", highlight=False)
     try:
         with ConsoleProgress(console) as progress:
-            measured = carry_out(plan, Bench(archive, pool, card, options), folder, progress)
+            if ceilings is not False and provenance.kind != "unknown" and not read_ceilings(folder):
+                effort = None if ceilings else BESIDE_A_SWEEP
+                console.print(ceilings_table(measure_ceilings(plan, bench, folder, progress, effort)))
+            if ceilings:
+                return
+            measured = carry_out(plan, bench, folder, progress)
     except KeyboardInterrupt:
         _stop_interrupted(folder, plan)
     except ExperimentError as error:
@@ -238,13 +273,39 @@ def _sweep(plan: Plan, folder: Path, card: Gpu | None, options: MpsOptions, *, r
             error.args = (f"{error}; {kept} trials are kept, go on with: {_resume_command(folder)}",)
         raise
     summary = results.summarise(plan, measured)
+    if found := read_ceilings(folder):
+        summary = with_ceilings(summary, found)
     results.write_summary(folder, summary)
     draw_throughput(plan, measured, folder / "throughput.png", provenance.note)
-    _print(console, plan, provenance, folder, measured)
+    show(console, plan, summary)
+    _advise(console, plan, measured, folder)
+    if is_stood_in_for():
+        console.print(STAND_IN_NOTE, style="yellow")
+    if provenance.random_weights:
+        console.print(f"{provenance.note}.", style="yellow")
+    console.print(f"summary.csv, throughput.png, trials.jsonl and the rest: {folder}", highlight=False)
     if problems := list(missing_results(plan, measured)):
         raise ExperimentError(
             f"{len(problems)} of {len(plan.cells())} cells have no valid run: {problems[0]}"
         )
+
+
+def _advise(console: Console, plan: Plan, measured: Sequence[results.TrialResult], folder: Path) -> None:
+    """Says what to use, and puts the files for it into the results folder."""
+    contenders = standing(plan, measured, rules_of(plan)).contenders if plan.until_sure else None
+    try:
+        advice = advise(
+            measured, goal_from(plan.goal), contenders=contenders, noise_floor=measured_noise(measured)
+        )
+    except NoAdviceError as error:
+        console.print(f"No advice: {error}", markup=False, highlight=False)
+        return
+    said = sentence(advice)
+    console.print(f"{said[0].upper()}{said[1:]}.", style="bold", markup=False, highlight=False)
+    for note in advice.notes:
+        console.print(f"{note}.", markup=False, highlight=False)
+    write_files(advice, folder / "advice")
+    console.print(f"What to deploy: {folder / 'advice'}", highlight=False)
 
 
 def _archive(model: str) -> Path:
@@ -285,54 +346,6 @@ def _note_resumption(folder: Path, here: dict[str, Any]) -> None:
     results.write_json(folder / "environment.json", before)
 
 
-def _print(
-    console: Console, plan: Plan, provenance: Provenance, folder: Path, measured: list[results.TrialResult]
-) -> None:
-    table = Table(
-        title=f"{Path(plan.model).stem}: median of {plan.runs} runs",
-        title_justify="left",
-        box=box.SIMPLE,
-        collapse_padding=True,
-        pad_edge=False,
-    )
-    headings = ["workers", "batch", "requests/s", "min - max", "p50", "p95", "p99 ms", "runs"]
-    if plan.with_mps:
-        headings[2:2] = ["MPS"]
-        headings.append("on/off")
-    summary = results.summarise(plan, measured)
-    of_gpu = {
-        heading: (column, unit) for heading, column, unit in GPU_COLUMNS if summary[column].notna().any()
-    }
-    for heading in [*headings, *of_gpu]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in summary.to_dict("records"):
-        share = "" if pd.isna(row["thread_percentage"]) else f" {row['thread_percentage']:.0f} %"
-        table.add_row(
-            f"{row['workers']}",
-            f"{row['batch_size']}",
-            *([f"{'on' if row['mps'] else 'off'}{share}"] if plan.with_mps else []),
-            _figure(row["throughput_rps_median"]),
-            f"{_figure(row['throughput_rps_min'])} - {_figure(row['throughput_rps_max'])}",
-            *(_figure(row[f"latency_ms_p{p}"]) for p in results.PERCENTILES),
-            f"{row['runs']}/{row['runs'] + row['invalid_runs']}",
-            *([_figure(row["mps_over_off"])] if plan.with_mps else []),
-            *(_figure(row[column] / unit) for column, unit in of_gpu.values()),
-        )
-    console.print(table)
-    if is_stood_in_for():
-        console.print(STAND_IN_NOTE, style="yellow")
-    if provenance.random_weights:
-        console.print(f"{provenance.note}.", style="yellow")
-    console.print(f"summary.csv, throughput.png, trials.jsonl and the rest: {folder}", highlight=False)
-
-
-def _figure(value: float) -> str:
-    """Three or more significant digits, none that five runs can't carry; a dash for what was not measured."""
-    if math.isnan(value):
-        return "-"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
 def _numbers(option: str, text: str | None) -> list[int] | None:
     if text is None:
         return None
@@ -340,6 +353,17 @@ def _numbers(option: str, text: str | None) -> list[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
         raise UsageError(f"--{option} takes whole numbers with commas between, not {text!r}") from error
+
+
+def _seconds(option: str, text: str | None) -> float | None:
+    """A time as people write it: 90, 90s, 20m, 1.5h."""
+    if text is None:
+        return None
+    number, unit = (text[:-1], text[-1]) if text[-1:] in SECONDS_OF else (text, "s")
+    try:
+        return float(number) * SECONDS_OF[unit]
+    except ValueError as error:
+        raise UsageError(f"--{option} takes a time such as 90s, 20m or 1h, not {text!r}") from error
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 
 from experiments import results
+from experiments.campaign import due
 from experiments.errors import ExperimentError, UsageError
 from experiments.plan import Plan, Trial, estimated_s, plan_from
 from experiments.plan_file import settings_in
@@ -62,9 +63,8 @@ class Piece:
         return self.plan_file.stem
 
     def left(self) -> list[Trial]:
-        """The trials that are not measured yet."""
-        done = {(result.trial.cell, result.trial.run) for result in results.read_trials(self.folder)}
-        return [trial for trial in self.plan.trials() if (trial.cell, trial.run) not in done]
+        """The trials that are not measured yet; of a race, those of the next round."""
+        return due(self.plan, results.read_trials(self.folder))
 
     def command(self, options: Sequence[str]) -> list[str]:
         """Begins the sweep, or goes on with it."""

@@ -1,0 +1,64 @@
+"""The table of a sweep on the terminal, and the lines below it. What is shown is computed elsewhere."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from experiments.plan import Plan
+from experiments.results import PERCENTILES
+
+# Shown where the summary has them: heading, column, what of its unit makes one of the heading's.
+IF_KNOWN = (
+    ("of bare", "served_over_bare", 1),
+    ("on/off", "mps_over_off", 1),
+    ("GPU GiB", "gpu_memory_bytes_total", 2**30),
+    ("util %", "gpu_utilisation_percent", 1),
+    ("J/1000", "energy_j_per_1000_requests", 1),
+)
+
+
+def show(console: Console, plan: Plan, summary: pd.DataFrame) -> None:
+    """Prints a line for each row of the summary, with those columns that hold anything."""
+    known = [each for each in IF_KNOWN if each[1] in summary and summary[each[1]].notna().any()]
+    table = Table(
+        title=f"{Path(plan.model).stem}: median of {plan.runs} runs",
+        title_justify="left",
+        box=box.SIMPLE,
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    mps = ["MPS"] if plan.with_mps else []
+    figures = ["requests/s", "min - max", "p50", "p95", "p99 ms", "runs"]
+    for heading in ["workers", *mps, "batch", *figures, *(heading for heading, _, _ in known)]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in summary.to_dict("records"):
+        table.add_row(*_row(row, plan.with_mps), *(_figure(row[column] / unit) for _, column, unit in known))
+    console.print(table)
+    if plan.noise_floor and (summary["twin"] & (summary["runs"] > 0)).any():
+        console.print("The last line is the first cell once more: what differs between them is noise.")
+
+
+def _row(row: Mapping[Any, Any], with_mps: bool) -> Sequence[str]:
+    share = "" if pd.isna(row["thread_percentage"]) else f" {row['thread_percentage']:.0f} %"
+    return (
+        f"{row['workers']}",
+        *([f"{'on' if row['mps'] else 'off'}{share}"] if with_mps else []),
+        f"{row['batch_size']}",
+        _figure(row["throughput_rps_median"]),
+        f"{_figure(row['throughput_rps_min'])} - {_figure(row['throughput_rps_max'])}",
+        *(_figure(row[f"latency_ms_p{percentile}"]) for percentile in PERCENTILES),
+        f"{row['runs']}" + (f" of {row['runs'] + row['invalid_runs']}" if row["invalid_runs"] else ""),
+    )
+
+
+def _figure(value: float) -> str:
+    """Three or more significant digits, none that five runs can't carry; a dash for what was not measured."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
