@@ -57,6 +57,8 @@ class Part:
 
     def deal(self, things: Iterable[T]) -> Iterator[T]:
         """Every `of`-th of the things, so that all parts together have each of them once."""
+        if self.of == 1:
+            return iter(things)
         return itertools.islice(things, self.number, None, self.of)
 
 
