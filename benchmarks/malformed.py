@@ -123,7 +123,7 @@ def main(url: str, kind: str, rate_rps: float) -> None:
         print("ready", flush=True)
         begin_s = time.monotonic()
         number = 0
-        while not _told_to_stop(begin_s + (number + 1) / rate_rps):
+        while not _told_to_stop(begin_s + number / rate_rps):
             malformed = next(sorts)
             status = _send(session, url, malformed.body)
             of_this = statuses.setdefault(malformed.name, {})
