@@ -67,11 +67,14 @@ def test_one_load_serves_many_batch_sizes_and_the_peaks(tiny_bert_mar: Path) -> 
         assert model.flops("fp32", 0.05) > 1e9
         assert model.bytes_per_s(0.05) > 1e8
         work = model.work()
-    layers, hidden, intermediate, tokens, labels = 2, 32, 64, 16, 3
+    # The first of two layers in full; of the second, keys and values of all tokens, the rest of the first.
+    hidden, intermediate, tokens, labels = 32, 64, 16, 3
     products = 4 * hidden**2 + 2 * hidden * intermediate
     attention = 2 * tokens * hidden
+    first_layer = tokens * (products + attention)
+    second_layer = (tokens - 1) * 2 * hidden**2 + products + attention
     head = hidden**2 + hidden * labels
-    assert work.flop == 2 * (layers * tokens * (products + attention) + head)
+    assert work.flop == 2 * (first_layer + second_layer + head)
     assert work.precision == "fp32"
 
 
@@ -216,7 +219,7 @@ def diagnosed(server: TorchServe, connections: int, batch_size: int) -> tuple[Bo
     return diagnose(shares), counted
 
 
-def test_what_torchserve_and_a_handler_count_tells_what_binds(tmp_path: Path) -> None:
+def test_what_torchserve_and_a_handler_count_tells_what_binds(tiny_bert_mar: Path, tmp_path: Path) -> None:
     with torchserve(env={TALLY_VARIABLE: "1"}) as server:
         server.register(Registration(archive(tmp_path, "tallies", TALLIES), 1, 4))
         bound, counted = diagnosed(server, connections=8, batch_size=4)
@@ -235,6 +238,12 @@ def test_what_torchserve_and_a_handler_count_tells_what_binds(tmp_path: Path) ->
         server.register(Registration(archive(tmp_path, "does-nothing", does_nothing), 1, 4))
         bound, _ = diagnosed(server, connections=32, batch_size=4)
         assert bound is Bound.FRONTEND
+        server.unregister()
+        server.register(Registration(tiny_bert_mar, 1, 4))
+        _, counted = diagnosed(server, connections=8, batch_size=4)
+        assert counted.forward_ms
+        assert counted.handle_ms
+        assert counted.handle_ms > counted.forward_ms
 
 
 def test_a_handler_without_a_tally_leaves_the_batches_unknown(tmp_path: Path) -> None:
