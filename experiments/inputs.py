@@ -13,6 +13,7 @@ from experiments.errors import UsageError
 from experiments.load import Body
 
 CORPUS = Path(__file__).resolve().parent.parent / "handlers" / "corpus.txt"
+TEXT_KINDS = ("text", "embedding")
 TEXT_WORDS = (8, 16, 32, 64)  # short query, sentence, review, paragraph
 TEXTS_PER_LENGTH = 8
 # Crops of the photograph as shares of its height: different content and size, decoded like any upload.
@@ -22,7 +23,8 @@ PHOTO_SHARES = (1.0, 0.9, 0.8, 0.7)
 def pool_for(
     kind: str, given: str | None, tokens: int | None = None, archive: Path | None = None
 ) -> list[Body]:
-    """The request bodies for a model of `kind` ("text" or "image"), or those in `given`, a file or folder.
+    """The request bodies for a model of `kind` ("text", "embedding" or "image"), or those in `given`: a file
+    or folder.
 
     With `tokens`, texts that `archive`'s tokenizer turns into so many tokens each. Raises UsageError when
     the kind is unknown and no input was given, the input can't be read, or a text can't have that length.
@@ -30,11 +32,11 @@ def pool_for(
     if given is not None:
         return _bodies_from(Path(given))
     if tokens is not None:
-        if kind != "text" or archive is None:
+        if kind not in TEXT_KINDS or archive is None:
             raise UsageError("--tokens is for models that take texts: drop it")
         texts_of_length = texts_of_tokens(archive, tokens)
         return [Body(text.encode(), "text/plain; charset=utf-8") for text in texts_of_length]
-    if kind == "text":
+    if kind in TEXT_KINDS:
         return [Body(text.encode(), "text/plain; charset=utf-8") for text in texts()]
     if kind == "image":
         return [Body(photo, "image/jpeg") for photo in photographs()]

@@ -1,4 +1,4 @@
-"""Host side, `make mar`: checkpoint -> bert.mar and resnet50.mar, self-contained and with their provenance.
+"""Host side, `make mar`: a checkpoint -> an archive of each kind, self-contained and with its provenance.
 
 Packs and fingerprints. Which checkpoints qualify is said in sources.py, their weights are the business of
 checkpoints.py: torch is imported only when there is something to build, so asking again takes no time.
@@ -20,9 +20,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from handlers.sentence_models import recipe_of
 from handlers.sources import CheckpointError, check, locate
 
-Kind = Literal["text", "image"]
+Kind = Literal["text", "image", "embedding"]
 
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus.txt"
@@ -32,26 +33,30 @@ SEED = 42
 RANDOM_ARCHITECTURES: dict[Kind, str] = {
     "text": "BertForSequenceClassification",
     "image": "ResNetForImageClassification",
+    "embedding": "BertModel",
 }
 RANDOM_NOTE = "weights are random: speed is representative, predictions are not"
 
 # kind -> the handler's module, which also names its YAML, the archive and the model.
-NAMES: dict[Kind, str] = {"text": "bert", "image": "resnet50"}
+NAMES: dict[Kind, str] = {"text": "bert", "image": "resnet50", "embedding": "embeddings"}
 
 # What the handlers share; in the archive it is the package `handlers`, as in the repository.
 SHARED = (
     "__init__.py",
     "batches.py",
     "devices.py",
+    "encoder.py",
     "packed.py",
     "payload.py",
     "pixels.py",
+    "pooling.py",
     "runtime.py",
     "settings.py",
     "shapes.py",
     "simplified.py",
     "tally.py",
     "tokens.py",
+    "vectors.py",
 )
 
 # Packages whose version leaves traces in an archive.
@@ -66,7 +71,7 @@ class ArchiveError(Exception):
 class Provenance:
     """Where an archive comes from. Of a foreign archive nothing is known: kind "unknown", the rest None."""
 
-    kind: Literal["text", "image", "unknown"] = "unknown"
+    kind: Literal["text", "image", "embedding", "unknown"] = "unknown"
     architecture: str | None = None
     source: str | None = None
     random_weights: bool | None = None
@@ -79,7 +84,7 @@ def build(kind: Kind, source: str | Path | None, out: Path, *, name: str | None 
     """Build `<out>/<name>.mar`, or leave it where nothing has changed since it was built.
 
     `source` is a checkpoint's folder or model hub id; None stands for the full-size architecture with seeded
-    random weights. `name` is bert or resnet50 unless told. Raises ArchiveError and CheckpointError.
+    random weights. `name` is that of NAMES unless told. Raises ArchiveError and CheckpointError.
     """
     archive = out / f"{name or NAMES[kind]}.mar"
     folder = _checked(kind, source)
@@ -104,7 +109,7 @@ def read_provenance(archive: Path) -> Provenance:
             told = json.loads(mar.read(PROVENANCE)) if PROVENANCE in mar.namelist() else None
     except FileNotFoundError:
         raise ArchiveError(
-            f"no such archive: {archive}. `make mar` builds bert.mar and resnet50.mar"
+            f"no such archive: {archive}. `make mar` builds bert.mar, resnet50.mar and embeddings.mar"
         ) from None
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ArchiveError(f"{archive} is not a readable .mar archive: {error}") from None
@@ -119,6 +124,8 @@ def _checked(kind: Kind, source: str | Path | None) -> Path | None:
         return None
     folder = locate(str(source))
     check(folder, kind)
+    if kind == "embedding":
+        recipe_of(folder)
     return folder
 
 
@@ -147,16 +154,19 @@ def _pack(kind: Kind, folder: Path | None, provenance: Provenance, name: str, wo
 def _write_checkpoint(kind: Kind, folder: Path | None, content: Path) -> None:
     from handlers import checkpoints  # imports torch
 
-    if kind == "text":
-        if folder is None:
-            corpus = CORPUS.read_text().splitlines()
-            checkpoints.random_text(content, checkpoints.bert_base(), corpus, SEED)
-        else:
-            checkpoints.resave_text(folder, content)
-    elif folder is None:
+    if folder is not None:
+        resave = {
+            "text": checkpoints.resave_text,
+            "image": checkpoints.resave_image,
+            "embedding": checkpoints.resave_embedding,
+        }
+        resave[kind](folder, content)
+    elif kind == "text":
+        checkpoints.random_text(content, checkpoints.bert_base(), CORPUS.read_text().splitlines(), SEED)
+    elif kind == "image":
         checkpoints.random_image(content, checkpoints.resnet50(), SEED)
     else:
-        checkpoints.resave_image(folder, content)
+        checkpoints.random_embedding(content, checkpoints.minilm(), CORPUS.read_text().splitlines(), SEED)
 
 
 def _run_archiver(name: str, handler: str, work: Path) -> None:
@@ -196,6 +206,8 @@ def _fingerprint(kind: Kind, source: str | Path | None, folder: Path | None) -> 
         for file in sorted(path for path in folder.iterdir() if path.is_file()):
             status = file.stat()
             digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        if kind == "embedding":
+            digest.update(repr(recipe_of(folder)).encode())  # some of it lies in a folder below
     return digest.hexdigest()
 
 
@@ -214,9 +226,10 @@ def _is_current(archive: Path, provenance: Provenance) -> bool:
 def main(
     bert: Annotated[str, typer.Option(help="A BERT-like text classifier: folder or model hub id.")] = "",
     resnet50: Annotated[str, typer.Option(help="A ResNet image classifier: folder or model hub id.")] = "",
+    embeddings: Annotated[str, typer.Option(help="A BERT-like encoder: folder or model hub id.")] = "",
     out: Annotated[Path, typer.Option(help="The folder for the archives.")] = Path("model_store"),
 ) -> None:
-    """Build bert.mar and resnet50.mar from checkpoints.
+    """Build bert.mar, resnet50.mar and embeddings.mar from checkpoints.
 
     Where none is given, an archive keeps the one it was built from; a new one gets the full-size architecture
     with random weights, as does one for which `random` is given.
@@ -229,7 +242,7 @@ def main(
 
         python -m handlers.archives --resnet50 ~/models/resnet50 --out /tmp/store
     """
-    given: dict[Kind, str] = {"text": bert, "image": resnet50}
+    given: dict[Kind, str] = {"text": bert, "image": resnet50, "embedding": embeddings}
     try:
         for kind, source in given.items():
             _build_and_tell(kind, source, out)

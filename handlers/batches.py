@@ -38,7 +38,8 @@ class Context(Protocol):
 
 class Handler(Protocol[Item, Prepared, Scores]):
     """The steps of a handler, each usable alone: what a client sent -> an item; n items -> what the model
-    takes, on its device; that -> scores on the CPU, n rows; scores -> n answers."""
+    takes, on its device; that -> scores on the CPU, n rows; scores -> n answers, as bytes where they are
+    JSON already."""
 
     def read_item(self, value: object) -> Item: ...
     def preprocess(self, items: list[Item]) -> Prepared: ...
@@ -94,12 +95,26 @@ def _answers(payloads: Sequence[Told[Item]], predictions: Sequence[object], cont
     for index, payload in enumerate(payloads):
         context.set_response_content_type(index, "application/json")
         if isinstance(payload, PayloadError):
-            body = _refusal(payload, context, index)
+            bodies.append(_to_json(_refusal(payload, context, index)))
         else:
-            body = payload.answer(list(islice(left, len(payload.items))))
-        # Left to TorchServe, it would be indented, by the slow half of Python's encoder.
-        bodies.append(json.dumps(body).encode())
+            bodies.append(_body(payload, list(islice(left, len(payload.items)))))
     return bodies
+
+
+def _body(payload: Payload[Item], predictions: Sequence[object]) -> bytes:
+    """One prediction an item, of some handlers already JSON -> the JSON that the client expects."""
+    encoded = [prediction for prediction in predictions if isinstance(prediction, bytes)]
+    if not encoded:
+        return _to_json(payload.answer(predictions))
+    if payload.form == "single":
+        return encoded[0]
+    listed = b"[" + b",".join(encoded) + b"]"
+    return listed if payload.form == "list" else b'{"predictions":' + listed + b"}"
+
+
+def _to_json(body: object) -> bytes:
+    """Left to TorchServe, it would be indented, by the slow half of Python's encoder."""
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def _refusal(error: PayloadError, context: Context, index: int) -> object:

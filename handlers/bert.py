@@ -1,52 +1,33 @@
-"""Text classification with a BERT-like encoder: texts -> token ids -> one forward pass -> labels.
+"""Text classification with a BERT-like encoder: texts -> one forward pass -> labels and probabilities.
 
-Only what is peculiar to text. Reading requests is payload.py's job, devices are devices.py's, batches
-batches.py's. TorchServe wants exactly one class in this file.
+Only what is peculiar to classification. Texts and tokens are encoder.py's job, reading requests is
+payload.py's, batches are batches.py's. TorchServe wants exactly one class in this file.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
 from handlers.batches import Context, Row, answer
-from handlers.devices import send
-from handlers.packed import pack_linears
+from handlers.encoder import Encoder, encoder_of
 from handlers.payload import text_of
 from handlers.runtime import Runtime, start
-from handlers.shapes import Network, doubling, make_ready
 from handlers.simplified import read_first_token_only
-from handlers.tokens import TokenBatch, TokenShapes, pack
-
-# Where batches are padded to ready shapes, no text is padded to less than this.
-SHORTEST = 16
+from handlers.tokens import TokenBatch
 
 
 class BertHandler:
     """One per worker. `initialize` once, then `handle` for every batch."""
 
     runtime: Runtime
-    tokenizer: Any
-    shapes: TokenShapes
-    network: Network
+    encoder: Encoder
 
     def initialize(self, context: Context) -> None:
-        """Load tokenizer and model from the archive. Raises what `runtime.start` raises."""
+        """Load tokenizer and model from the archive. Raises what `runtime.start` and `encoder_of` raise."""
         self.runtime = start(context, AutoModelForSequenceClassification, read_first_token_only)
-        if self.runtime.packs:
-            pack_linears(self.runtime.model)
-        tokenizer = AutoTokenizer.from_pretrained(
-            self.runtime.folder, local_files_only=True, trust_remote_code=False
-        )
-        max_tokens = _max_tokens(tokenizer, self.runtime.model.config)
-        self.tokenizer = tokenizer.backend_tokenizer
-        self.tokenizer.enable_truncation(max_tokens, direction=tokenizer.truncation_side)
-        self.tokenizer.no_padding()
-        self.shapes = _token_shapes(self.runtime, tokenizer.pad_token_id, max_tokens)
-        examples = [example.to(self.runtime.device) for example in self.shapes.examples()]
-        self.network = make_ready(self._logits, examples, self.runtime.settings.compile)
+        self.encoder = encoder_of(self.runtime, _probabilities)
 
     def handle(self, rows: Sequence[Row], context: Context) -> list[bytes]:
         """A batch of requests -> an answer for each, in order."""
@@ -62,19 +43,11 @@ class BertHandler:
 
     def preprocess(self, texts: list[str]) -> TokenBatch:
         """n texts -> their token ids on the device, cut at the model's limit and padded."""
-        encodings = self.tokenizer.encode_batch_fast(texts)
-        batch = pack([encoding.ids for encoding in encodings], self.shapes)
-        return replace(batch, packed=send(batch.packed, self.runtime.device))
+        return self.encoder.preprocess(texts)
 
-    @torch.inference_mode()
     def forward(self, batch: TokenBatch) -> torch.Tensor:
-        """Token ids -> probabilities, n x labels, fp32 on the CPU. Waits for the device once, at the end."""
-        logits = [
-            (self.network if part.padded else self._logits_without_mask)(matrix)[: part.texts]
-            for part, matrix in batch.matrices()
-        ]
-        probabilities = torch.softmax(torch.cat(logits).float(), dim=-1).cpu()
-        return probabilities if batch.places is None else probabilities[list(batch.places)]
+        """Token ids -> probabilities, n x labels, fp32 on the CPU."""
+        return self.encoder.forward(batch)
 
     def postprocess(self, probabilities: torch.Tensor) -> list[list[dict[str, object]]]:
         """Probabilities, n x labels -> all labels of each text, the most probable first."""
@@ -85,32 +58,6 @@ class BertHandler:
             for row, order in zip(values.tolist(), indices.tolist(), strict=True)
         ]
 
-    def _logits(self, matrix: torch.Tensor) -> torch.Tensor:
-        """Rows x (1 + length) of a TokenBatch -> rows x labels. The mask has the four dimensions that
-        attention wants: given two, transformers would look at it on the host, and wait for the device."""
-        lengths, ids = matrix[:, :1], matrix[:, 1:]
-        mask = torch.arange(ids.shape[1], device=ids.device) < lengths
-        logits: torch.Tensor = self.runtime.model(input_ids=ids, attention_mask=mask[:, None, None, :]).logits
-        return logits
 
-    def _logits_without_mask(self, matrix: torch.Tensor) -> torch.Tensor:
-        """The same where no row is padded: without a mask, attention may choose its fastest kernels."""
-        logits: torch.Tensor = self.runtime.model(input_ids=matrix[:, 1:]).logits
-        return logits
-
-
-def _token_shapes(runtime: Runtime, pad_id: int, max_tokens: int) -> TokenShapes:
-    settings = runtime.settings
-    if not runtime.compiles:
-        return TokenShapes(pad_id, max_tokens, settings.pad_to_multiple_of)
-    asked = settings.shapes.lengths or doubling(max_tokens, smallest=SHORTEST)
-    lengths = tuple(length for length in asked if length <= max_tokens) or (max_tokens,)
-    return TokenShapes(pad_id, max_tokens, settings.pad_to_multiple_of, runtime.batch_sizes(), lengths)
-
-
-def _max_tokens(tokenizer: Any, config: Any) -> int:
-    """The model's limit. A tokenizer without one claims 10^30; RoBERTa counts positions after its padding."""
-    positions = config.max_position_embeddings
-    if "roberta" in config.model_type:
-        positions -= config.pad_token_id + 1
-    return int(min(tokenizer.model_max_length, positions))
+def _probabilities(output: Any, _: torch.Tensor | None) -> torch.Tensor:
+    return torch.softmax(output.logits.float(), dim=-1)

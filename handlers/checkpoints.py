@@ -14,6 +14,8 @@ import transformers
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
+from handlers.pooling import write_pooling
+from handlers.sentence_models import recipe_of
 from handlers.sources import CheckpointError
 
 # The recipe of the published ResNet50 checkpoints: shorter side to 256, 224 x 224 from the middle.
@@ -39,6 +41,42 @@ LOCAL = {"local_files_only": True, "trust_remote_code": False}
 def resave_text(source: Path, folder: Path) -> None:
     """Load a text classifier and its tokenizer, save what a worker needs. Raises CheckpointError."""
     model = _load(transformers.AutoModelForSequenceClassification, source)
+    _check_labels(source, model.config)
+    model.save_pretrained(folder)
+    _tokenizer_for(model, source).save_pretrained(folder)
+
+
+def resave_embedding(source: Path, folder: Path) -> None:
+    """Load an encoder and its tokenizer, save what a worker needs. Raises CheckpointError.
+
+    Its limit of tokens and its lower case, where sentence-transformers' files name them, become the
+    tokenizer's own; how it pools goes to a file.
+    """
+    recipe = recipe_of(source)
+    model = _load(transformers.AutoModel, source)
+    tokenizer = _tokenizer_for(model, source)
+    if recipe.max_tokens:
+        tokenizer.model_max_length = recipe.max_tokens
+    if recipe.lower_case:
+        _lower_case_first(tokenizer.backend_tokenizer)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_pooling(folder, recipe.pooling, recipe.normalize)
+
+
+def resave_image(source: Path, folder: Path) -> None:
+    """Load an image classifier, save what a worker needs. Raises CheckpointError.
+
+    A checkpoint without preprocessor_config.json gets the recipe of the published ones.
+    """
+    model = _load(transformers.ResNetForImageClassification, source)
+    _check_labels(source, model.config)
+    model.save_pretrained(folder)
+    recipe = source / "preprocessor_config.json"
+    _write_recipe(folder, json.loads(recipe.read_text()) if recipe.is_file() else IMAGENET_RECIPE)
+
+
+def _tokenizer_for(model: Any, source: Path) -> Any:
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, **LOCAL)
     except (OSError, ValueError) as error:
@@ -48,18 +86,13 @@ def resave_text(source: Path, folder: Path) -> None:
             f"{source}: its tokenizer knows {len(tokenizer)} tokens, its model {model.config.vocab_size}: "
             "they don't belong together"
         )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    return tokenizer
 
 
-def resave_image(source: Path, folder: Path) -> None:
-    """Load an image classifier, save what a worker needs. Raises CheckpointError.
-
-    A checkpoint without preprocessor_config.json gets the recipe of the published ones.
-    """
-    _load(transformers.ResNetForImageClassification, source).save_pretrained(folder)
-    recipe = source / "preprocessor_config.json"
-    _write_recipe(folder, json.loads(recipe.read_text()) if recipe.is_file() else IMAGENET_RECIPE)
+def _lower_case_first(tokenizer: Any) -> None:
+    """Before whatever else the tokenizer makes of a text."""
+    steps = [tokenizers.normalizers.Lowercase(), tokenizer.normalizer]
+    tokenizer.normalizer = tokenizers.normalizers.Sequence([step for step in steps if step is not None])
 
 
 def random_text(folder: Path, config: Any, corpus: Iterable[str], seed: int) -> None:
@@ -72,6 +105,13 @@ def random_text(folder: Path, config: Any, corpus: Iterable[str], seed: int) -> 
     _save_seeded(transformers.BertForSequenceClassification, config, folder, seed)
 
 
+def random_embedding(folder: Path, config: Any, corpus: Iterable[str], seed: int) -> None:
+    """Save a BERT encoder with random weights, which says nothing of pooling, otherwise as `random_text`."""
+    _train_tokenizer(corpus, config).save_pretrained(folder)
+    _save_seeded(transformers.BertModel, config, folder, seed)
+    write_pooling(folder, None, normalize=True)
+
+
 def random_image(folder: Path, config: Any, seed: int, recipe: dict[str, Any] | None = None) -> None:
     """Save a ResNet classifier with random weights; `config` is a transformers.ResNetConfig."""
     _save_seeded(transformers.ResNetForImageClassification, config, folder, seed)
@@ -82,6 +122,13 @@ def bert_base() -> Any:
     """BERT-base as published (12 layers of 768, 30522 tokens) with two labels."""
     labels = {0: "negative", 1: "positive"}
     return transformers.BertConfig(id2label=labels, label2id={name: i for i, name in labels.items()})
+
+
+def minilm() -> Any:
+    """An encoder of the published MiniLM-L6-H384's size: 22.7 million weights, 30522 tokens."""
+    return transformers.BertConfig(
+        hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
+    )
 
 
 def resnet50() -> Any:
@@ -97,14 +144,14 @@ def _load(model_class: Any, source: Path) -> Any:
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{source} can't be loaded: {_first_line(error)}") from error
-    _check_loaded(source, model.config, loading["missing_keys"])
+    # transformers fills missing weights with noise and goes on; predictions would be noise too. A bare
+    # encoder's pooler is read by nobody here.
+    if missing := [key for key in loading["missing_keys"] if not key.startswith("pooler.")]:
+        raise CheckpointError(f"{source} lacks weights, {min(missing)} for one: fine-tune it first")
     return model
 
 
-def _check_loaded(source: Path, config: Any, missing: Iterable[str]) -> None:
-    """transformers fills missing weights with noise and goes on; predictions would be noise too."""
-    if missing:
-        raise CheckpointError(f"{source} lacks weights, {min(missing)} for one: fine-tune it first")
+def _check_labels(source: Path, config: Any) -> None:
     problem = getattr(config, "problem_type", None)
     if config.num_labels < 2 or problem not in (None, "single_label_classification"):
         raise CheckpointError(

@@ -12,6 +12,7 @@ from handlers.payload import Limits
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 COMPILERS = ("none", "torch_compile", "cuda_graphs")
+POOLINGS = ("mean", "cls")
 
 # Settings that the server's environment decides where it names them, so that a sweep can vary them without
 # building archives anew. `threads` and `thread_percentage` yield in the same way to the variables that torch
@@ -43,6 +44,7 @@ class Settings:
     threads: int | None = None
     thread_percentage: int | None = None
     top_k: int = 5
+    pooling: str = "mean"
     limits: Limits = field(default_factory=Limits)
 
 
@@ -64,7 +66,8 @@ def settings_of(config: Mapping[str, Any], environment: Mapping[str, str] | None
 
 def _check(settings: Settings, names: Mapping[str, str]) -> None:
     """`names`: what the user calls a setting, where that is not handler.<key>."""
-    for key, choices in (("precision", PRECISIONS), ("compile", COMPILERS)):
+    named = (("precision", PRECISIONS), ("compile", COMPILERS), ("pooling", POOLINGS))
+    for key, choices in named:
         if (value := getattr(settings, key)) not in choices:
             where = names.get(key, f"handler.{key}")
             raise SettingsError(f"{where}: {value}: choose one of {', '.join(choices)}")

@@ -29,6 +29,12 @@ def read_first_token_only(model: Any) -> None:
         layers[-1] = _LastDistilBertLayer(layers[-1])
 
 
+def drop_pooler(model: Any) -> None:
+    """Leave out the layer that some encoders put behind the first token: embeddings don't read it."""
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+
+
 def fold_normalization(model: Any) -> None:
     """Fold each batch normalisation of a ResNet into the convolution before it: both only scale and shift."""
     for block in model.modules():

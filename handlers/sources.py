@@ -8,9 +8,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-# Encoders that BertHandler can serve: one text in, the logits of mutually exclusive labels out.
+# Encoders that BertHandler (with the logits of mutually exclusive labels) and EmbeddingsHandler can serve.
 TEXT_TYPES = ("bert", "distilbert", "electra", "albert", "roberta", "xlm-roberta")
 IMAGE_TYPES = ("resnet",)
+
+# How the architectures that a kind of handler serves may end.
+ARCHITECTURES = {
+    "text": ("ForSequenceClassification",),
+    "image": ("ResNetForImageClassification",),
+    "embedding": ("Model", "ForMaskedLM", "ForPreTraining"),
+}
 
 # One of these holds a tokenizer's vocabulary. Without any, transformers makes up an empty one.
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -39,25 +46,25 @@ def locate(source: str) -> Path:
 
 
 def check(folder: Path, kind: str) -> str:
-    """Make sure that the handler of `kind` (text, image) can serve this checkpoint -> its architecture.
+    """Make sure that the handler of `kind` (text, image, embedding) can serve it -> its architecture.
 
     Raises CheckpointError.
     """
     config = _config(folder)
     architecture = str((config.get("architectures") or ["no architecture"])[0])
-    types = TEXT_TYPES if kind == "text" else IMAGE_TYPES
-    wanted = "ForSequenceClassification" if kind == "text" else "ResNetForImageClassification"
+    types = IMAGE_TYPES if kind == "image" else TEXT_TYPES
+    wanted = ARCHITECTURES[kind]
     if config.get("model_type") not in types or not architecture.endswith(wanted):
         raise CheckpointError(
             f"{folder} is of type {config.get('model_type')} with {architecture}; "
-            f"the {kind} handler serves *{wanted} of type {', '.join(types)}"
+            f"the {kind} handler serves *{' or *'.join(wanted)} of type {', '.join(types)}"
         )
     if not list(folder.glob("*.safetensors")):
         raise CheckpointError(
             f"{folder} holds no *.safetensors: convert it where you trust it, "
             f"with transformers' from_pretrained() and save_pretrained()"
         )
-    if kind == "text" and not any(list(folder.glob(pattern)) for pattern in VOCABULARIES):
+    if kind != "image" and not any(list(folder.glob(pattern)) for pattern in VOCABULARIES):
         raise CheckpointError(
             f"{folder} holds no tokenizer ({', '.join(VOCABULARIES)}): save the tokenizer beside the model"
         )

@@ -31,7 +31,7 @@ from experiments.picture import draw_throughput
 from experiments.plan import Plan, plan_from
 from experiments.plan_file import settings_in
 from experiments.progress import ConsoleProgress
-from handlers.archives import ArchiveError, read_provenance
+from handlers.archives import NAMES, ArchiveError, read_provenance
 from mps.checks import first_obstacle
 from mps.gpu import Gpu, NoGpuError, is_stood_in_for
 from mps.gpu import gpu as find_gpu
@@ -76,7 +76,8 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 @app.command(help=HELP)
 def main(
     model: Annotated[
-        str | None, typer.Option(help=f"bert, resnet50, or the path of a .mar file. [{DEFAULTS.model}]")
+        str | None,
+        typer.Option(help=f"bert, resnet50, embeddings, or the path of a .mar file. [{DEFAULTS.model}]"),
     ] = None,
     workers: Annotated[str | None, typer.Option(help="Worker processes, e.g. 1,2,4. [1,2]")] = None,
     batch_size: Annotated[str | None, typer.Option(help="TorchServe's batch_size, e.g. 1,8. [1,4,8]")] = None,
@@ -312,11 +313,13 @@ def _archive(model: str) -> Path:
     if model.endswith(".mar"):
         path = Path(model)
         remedy = "check the path"
-    elif (known := {"bert", "resnet50"}) and model in known:
+    elif model in NAMES.values():
         path = ROOT / "model_store" / f"{model}.mar"
         remedy = "run `make mar` first"
     else:
-        raise UsageError(f"unknown model {model!r}: use bert, resnet50 or the path of a .mar file")
+        raise UsageError(
+            f"unknown model {model!r}: use bert, resnet50, embeddings or the path of a .mar file"
+        )
     if not path.is_file():
         raise UsageError(f"no archive {path}: {remedy}")
     return path

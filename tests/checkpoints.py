@@ -39,6 +39,21 @@ def tiny_bert(
     return folder
 
 
+def tiny_encoder(folder: Path, *, max_tokens: int = 64, seed: int = 0, spread: float = 0.2) -> Path:
+    """A BERT encoder of two layers, with its tokenizer and an archive's note on pooling -> `folder`."""
+    config = transformers.BertConfig(
+        vocab_size=1000,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=max_tokens,
+        initializer_range=spread,
+    )
+    checkpoints.random_embedding(folder, config, CORPUS.read_text().splitlines(), seed)
+    return folder
+
+
 def tiny_resnet(folder: Path, *, labels: int = 10, edge: int = 224, seed: int = 0) -> Path:
     """A ResNet image classifier of four small stages, with its preprocessing recipe -> `folder`."""
     config = transformers.ResNetConfig(

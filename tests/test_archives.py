@@ -17,7 +17,7 @@ import yaml
 from handlers import archives
 from handlers.archives import ArchiveError, Provenance, build, is_current, read_provenance
 from handlers.sources import CheckpointError
-from tests.checkpoints import tiny_bert, tiny_resnet
+from tests.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,16 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(bert: Path, resnet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="module")
+def store(bert: Path, resnet: Path, encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("a store, with a comma")
     build("text", bert, out)
     build("image", resnet, out)
+    build("embedding", encoder, out)
     return out
 
 
@@ -51,7 +57,13 @@ def edit_config(folder: Path, **changes: Any) -> Path:
 
 class TestContent:
     @pytest.mark.parametrize(
-        ("name", "companion"), [("bert", "tokenizer.json"), ("resnet50", "preprocessor_config.json")]
+        ("name", "companion"),
+        [
+            ("bert", "tokenizer.json"),
+            ("resnet50", "preprocessor_config.json"),
+            ("embeddings", "tokenizer.json"),
+            ("embeddings", "pooling.json"),
+        ],
     )
     def test_is_all_that_a_worker_needs(self, store: Path, name: str, companion: str) -> None:
         with zipfile.ZipFile(store / f"{name}.mar") as mar:
@@ -83,6 +95,8 @@ class TestProvenance:
         assert (told.source, told.random_weights, told.seed, told.note) == (str(bert), False, None, "")
         told = read_provenance(store / "resnet50.mar")
         assert (told.kind, told.source) == ("image", str(resnet))
+        told = read_provenance(store / "embeddings.mar")
+        assert (told.kind, told.architecture) == ("embedding", "BertModel")
 
     def test_tells_random_weights(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         small = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8] * 4, depths=[1] * 4)
@@ -149,7 +163,11 @@ class TestBuildingAgain:
         assert not is_current("text", bert, store / "bert.mar")
 
     def test_leaves_nothing_but_the_archives(self, store: Path) -> None:
-        assert sorted(path.name for path in store.iterdir()) == ["bert.mar", "resnet50.mar"]
+        assert sorted(path.name for path in store.iterdir()) == [
+            "bert.mar",
+            "embeddings.mar",
+            "resnet50.mar",
+        ]
 
     def test_that_fails_leaves_the_old_archive(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = tiny_resnet(tmp_path / "resnet")
@@ -219,11 +237,12 @@ class TestUnsuitableCheckpoints:
 
 
 class TestProgram:
-    def test_says_what_is_up_to_date(self, store: Path, bert: Path, resnet: Path) -> None:
-        done = run("--bert", bert, "--resnet50", resnet, "--out", store)
+    def test_says_what_is_up_to_date(self, store: Path, bert: Path, resnet: Path, encoder: Path) -> None:
+        done = run("--bert", bert, "--resnet50", resnet, "--embeddings", encoder, "--out", store)
         assert done.stdout.splitlines() == [
             f"{store / 'bert.mar'} is up to date",
             f"{store / 'resnet50.mar'} is up to date",
+            f"{store / 'embeddings.mar'} is up to date",
         ]
 
     def test_keeps_the_checkpoint_an_archive_was_built_from(self, store: Path) -> None:
@@ -231,11 +250,14 @@ class TestProgram:
         assert done.stdout.splitlines() == [
             f"{store / 'bert.mar'} is up to date",
             f"{store / 'resnet50.mar'} is up to date",
+            f"{store / 'embeddings.mar'} is up to date",
         ]
 
-    def test_keeps_the_archive_where_its_checkpoint_is_gone(self, tmp_path: Path, resnet: Path) -> None:
+    def test_keeps_the_archive_where_its_checkpoint_is_gone(
+        self, tmp_path: Path, resnet: Path, encoder: Path
+    ) -> None:
         folder = tiny_bert(tmp_path / "bert")
-        run("--bert", folder, "--resnet50", resnet, "--out", tmp_path / "store")
+        run("--bert", folder, "--resnet50", resnet, "--embeddings", encoder, "--out", tmp_path / "store")
         shutil.rmtree(folder)
         done = run("--out", tmp_path / "store")
         assert f"bert.mar is kept as it is: its checkpoint {folder} is not there any more" in done.stdout

@@ -36,10 +36,13 @@ class TestValues:
             threads=2,
             thread_percentage=25,
             top_k=3,
+            pooling="cls",
             limits={"instances": 4},
         )
         shapes = Shapes(batch_sizes=(1, 8), lengths=(64,))
-        assert given == Settings("fp16", "cuda_graphs", False, shapes, 8, 2, 25, 3, Limits(instances=4))
+        assert given == Settings(
+            "fp16", "cuda_graphs", False, shapes, 8, 2, 25, 3, "cls", Limits(instances=4)
+        )
 
     @pytest.mark.parametrize(
         ("section", "told"),
@@ -49,6 +52,7 @@ class TestValues:
             ({"shapes": [8]}, r"handler.shapes must hold keys with values, not \[8\]"),
             ({"precision": "fp99"}, "handler.precision: fp99: choose one of fp32, tf32, fp16, bf16"),
             ({"compile": None}, "handler.compile: None: choose one of none, torch_compile, cuda_graphs"),
+            ({"pooling": "max"}, "handler.pooling: max: choose one of mean, cls"),
             ({"thread_percentage": 101}, "thread_percentage: 101: give a whole number from 1 to 100"),
             ({"thread_percentage": 0}, "from 1 to 100"),
             ({"threads": 1.5}, "threads: 1.5: give a whole number of 1 or more"),

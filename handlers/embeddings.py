@@ -1,0 +1,63 @@
+"""Sentence embeddings with a BERT-like encoder: texts -> one forward pass -> a vector for each.
+
+Only what is peculiar to embeddings. Texts and tokens are encoder.py's job, pooling is pooling.py's, reading
+requests payload.py's, batches batches.py's. TorchServe wants exactly one class in this file.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import AutoModel
+
+from handlers.batches import Context, Row, answer
+from handlers.encoder import Encoder, encoder_of
+from handlers.payload import text_of
+from handlers.pooling import Pooling, read_pooling
+from handlers.runtime import Runtime, start
+from handlers.simplified import drop_pooler, read_first_token_only
+from handlers.tokens import TokenBatch
+from handlers.vectors import to_json
+
+
+class EmbeddingsHandler:
+    """One per worker. `initialize` once, then `handle` for every batch."""
+
+    runtime: Runtime
+    pooling: Pooling
+    encoder: Encoder
+
+    def initialize(self, context: Context) -> None:
+        """Load tokenizer and model from the archive. Raises what `runtime.start` and `encoder_of` raise."""
+        self.runtime = runtime = start(context, AutoModel, drop_pooler)
+        self.pooling = read_pooling(runtime.folder, runtime.settings.pooling)
+        if runtime.settings.tuned and self.pooling.how == "cls":
+            read_first_token_only(runtime.model)
+        self.encoder = encoder_of(runtime, self._vectors)
+
+    def handle(self, rows: Sequence[Row], context: Context) -> list[bytes]:
+        """A batch of requests -> an answer for each, in order."""
+        return answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)
+
+    def predict(self, texts: list[str]) -> torch.Tensor:
+        """n texts -> their vectors, n x size, fp32."""
+        return self.forward(self.preprocess(texts))
+
+    def read_item(self, value: object) -> str:
+        """What the client sent for one input -> its text. Raises PayloadError."""
+        return text_of(value, self.runtime.settings.limits)
+
+    def preprocess(self, texts: list[str]) -> TokenBatch:
+        """n texts -> their token ids on the device, cut at the model's limit and padded."""
+        return self.encoder.preprocess(texts)
+
+    def forward(self, batch: TokenBatch) -> torch.Tensor:
+        """Token ids -> vectors, n x size, fp32 on the CPU."""
+        return self.encoder.forward(batch)
+
+    def postprocess(self, vectors: torch.Tensor) -> list[bytes]:
+        """Vectors, n x size -> a JSON array of numbers for each."""
+        return to_json(vectors.numpy())
+
+    def _vectors(self, output: Any, real: torch.Tensor | None) -> torch.Tensor:
+        return self.pooling.vectors(output.last_hidden_state, real)

@@ -1,0 +1,104 @@
+"""BERT-like encoders: texts -> token ids -> one forward pass -> a row of features for each text, in order.
+
+What text handlers have in common between reading requests and telling answers. What a row holds is the
+handler's business: it gives the head that makes rows of what transformers' model puts out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from handlers.devices import send
+from handlers.packed import pack_linears
+from handlers.runtime import Runtime
+from handlers.shapes import Network, doubling, make_ready
+from handlers.tokens import TokenBatch, TokenShapes, pack
+
+# Where batches are padded to ready shapes, no text is padded to less than this.
+SHORTEST = 16
+
+# The model's output, and which tokens are real (rows x length; None: all of them) -> rows x features, fp32.
+Head = Callable[[Any, torch.Tensor | None], torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A tokenizer, a model and its head, ready for any number of texts."""
+
+    runtime: Runtime
+    tokenizer: Any
+    shapes: TokenShapes
+    network: Network
+    network_without_mask: Network
+
+    def preprocess(self, texts: list[str]) -> TokenBatch:
+        """n texts -> their token ids on the device, cut at the model's limit and padded."""
+        encodings = self.tokenizer.encode_batch_fast(texts)
+        batch = pack([encoding.ids for encoding in encodings], self.shapes)
+        return replace(batch, packed=send(batch.packed, self.runtime.device))
+
+    @torch.inference_mode()
+    def forward(self, batch: TokenBatch) -> torch.Tensor:
+        """Token ids -> the head's rows, n x features, fp32 on the CPU. Waits for the device once."""
+        rows = [
+            (self.network if part.padded else self.network_without_mask)(matrix)[: part.texts]
+            for part, matrix in batch.matrices()
+        ]
+        features = torch.cat(rows).cpu()
+        return features if batch.places is None else features[list(batch.places)]
+
+
+def encoder_of(runtime: Runtime, head: Head) -> Encoder:
+    """The archive's tokenizer and its loaded model, made ready for the shapes of batches to come.
+
+    Raises SettingsError where a shape can't be made ready, OSError where there is no tokenizer.
+    """
+    if runtime.packs:
+        pack_linears(runtime.model)
+    tokenizer = AutoTokenizer.from_pretrained(runtime.folder, local_files_only=True, trust_remote_code=False)
+    max_tokens = _max_tokens(tokenizer, runtime.model.config)
+    backend = tokenizer.backend_tokenizer
+    backend.enable_truncation(max_tokens, direction=tokenizer.truncation_side)
+    backend.no_padding()
+    shapes = _token_shapes(runtime, tokenizer.pad_token_id, max_tokens)
+    examples = [example.to(runtime.device) for example in shapes.examples()]
+    network, without_mask = _networks(runtime.model, head)
+    ready = make_ready(network, examples, runtime.settings.compile)
+    return Encoder(runtime, backend, shapes, ready, without_mask)
+
+
+def _networks(model: Any, head: Head) -> tuple[Network, Network]:
+    """Rows x (1 + length) of a TokenBatch -> the head's rows; and the same where no row is padded: without a
+    mask, attention may choose its fastest kernels."""
+
+    def network(matrix: torch.Tensor) -> torch.Tensor:
+        lengths, ids = matrix[:, :1], matrix[:, 1:]
+        real = torch.arange(ids.shape[1], device=ids.device) < lengths
+        # The four dimensions that attention wants: given two, transformers would look at the mask on the
+        # host, and wait for the device.
+        return head(model(input_ids=ids, attention_mask=real[:, None, None, :]), real)
+
+    def without_mask(matrix: torch.Tensor) -> torch.Tensor:
+        return head(model(input_ids=matrix[:, 1:]), None)
+
+    return network, without_mask
+
+
+def _token_shapes(runtime: Runtime, pad_id: int, max_tokens: int) -> TokenShapes:
+    settings = runtime.settings
+    if not runtime.compiles:
+        return TokenShapes(pad_id, max_tokens, settings.pad_to_multiple_of)
+    asked = settings.shapes.lengths or doubling(max_tokens, smallest=SHORTEST)
+    lengths = tuple(length for length in asked if length <= max_tokens) or (max_tokens,)
+    return TokenShapes(pad_id, max_tokens, settings.pad_to_multiple_of, runtime.batch_sizes(), lengths)
+
+
+def _max_tokens(tokenizer: Any, config: Any) -> int:
+    """The model's limit. A tokenizer without one claims 10^30; RoBERTa counts positions after its padding."""
+    positions = config.max_position_embeddings
+    if "roberta" in config.model_type:
+        positions -= config.pad_token_id + 1
+    return int(min(tokenizer.model_max_length, positions))
