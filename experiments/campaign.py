@@ -14,6 +14,7 @@ from typing import IO, Any, Protocol
 
 from experiments.advice import goal_from
 from experiments.arms import MpsOptions, arm, share_env
+from experiments.counters import TALLY_VARIABLE
 from experiments.deciding import Rules, next_runs
 from experiments.environment import usable_cores
 from experiments.errors import ExperimentError
@@ -129,7 +130,12 @@ class _Campaign:
         cell = block[0].cell
         threads = torch_threads(cell.workers)
         with arm(cell.mps, self.bench.card, self.bench.mps, self.progress.warn) as current:
-            env = {"OMP_NUM_THREADS": str(threads), **current.env, **share_env(cell.thread_percentage)}
+            env = {
+                "OMP_NUM_THREADS": str(threads),
+                TALLY_VARIABLE: "1",
+                **current.env,
+                **share_env(cell.thread_percentage),
+            }
             if cell.precision:
                 env[PRECISION_VARIABLE] = cell.precision
             # A worker gets the next of so many GPUs: of all that nvidia-smi lists, unless told.

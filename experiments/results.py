@@ -23,6 +23,7 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
+from experiments.counters import Counted
 from experiments.errors import ExperimentError, UsageError
 from experiments.load import LoadResult
 from experiments.plan import Cell, Load, Plan, Trial, plan_from
@@ -37,10 +38,11 @@ CELL_COLUMNS = [f.name for f in dataclasses.fields(Cell)]
 class TrialResult:
     """What one trial gave. Valid when `problems` is empty; figures of an invalid trial are not a result.
 
-    `latency_ms` maps "p50", "p95", "p99" to milliseconds; it is empty when nothing was answered.
+    `latency_ms` maps "p50", "p95", "p99" and "mean" to milliseconds; it is empty when nothing was answered.
     `answers` came inside the measured window; `statuses` counts every answer, those of warm-up and drain
     included. `torch_threads` is each worker's share of the cores; `mps_clients` are those of `worker_pids`
     that were clients of an MPS daemon: all of them in the arm with MPS, none in the other.
+    `counted` is what TorchServe and handlers count, from before the warm-up until after the last answer.
     `gpu_memory_before_bytes` was in use on the GPU before the server started. `telemetry` is None where
     nothing could be measured.
     """
@@ -57,6 +59,7 @@ class TrialResult:
     torch_threads: int
     worker_pids: Sequence[int]
     mps_clients: Sequence[int]
+    counted: Counted | None
     gpu_memory_before_bytes: int | None
     telemetry: Telemetry | None
     problems: Sequence[str] = field(default_factory=tuple)
@@ -78,6 +81,7 @@ class TrialResult:
             "position": trial.position,
             "seed": trial.seed,
             **own,
+            "counted": self.counted and dataclasses.asdict(self.counted),
             "telemetry": self.telemetry and dataclasses.asdict(self.telemetry),
             "valid": self.valid,
         }
@@ -99,6 +103,7 @@ def trial_result_from(line: Mapping[str, Any]) -> TrialResult:
         seed=line["seed"],
     )
     own = {f.name: line[f.name] for f in dataclasses.fields(TrialResult) if f.name != "trial"}
+    own["counted"] = own["counted"] and Counted(**own["counted"])
     own["telemetry"] = own["telemetry"] and telemetry_from(own["telemetry"])
     return TrialResult(trial=trial, **own)
 
@@ -192,6 +197,14 @@ def summarise(plan: Plan, results: Sequence[TrialResult]) -> pd.DataFrame:
     memory_bytes = summary["gpu_memory_bytes_total"]
     summary["gpu_memory_saved_bytes"] = _same_without_mps(summary, "gpu_memory_bytes_total") - memory_bytes
     return summary
+
+
+def read_environment(folder: Path) -> dict[str, Any]:
+    """Where the results of a folder were measured. Raises ExperimentError when it can't be read."""
+    try:
+        return read_json(folder / "environment.json")
+    except (OSError, ValueError) as error:
+        raise ExperimentError(f"{folder}/environment.json can't be read: {error}") from error
 
 
 def write_summary(folder: Path, summary: pd.DataFrame) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import psutil
 
 from experiments.arms import Arm
+from experiments.counters import between, snapshot
 from experiments.load import Body, ClosedLoop, LoadError, LoadResult, run
 from experiments.plan import Trial
 from experiments.results import PERCENTILES, TrialResult
@@ -57,10 +58,12 @@ def measure(trial: Trial, serving: Serving, pool: Sequence[Body]) -> tuple[Trial
     server, pids = serving.server, serving.worker_pids
     groups = {FRONTEND: [server.process.pid], WORKERS: pids, LOAD_GENERATOR: [os.getpid()]}
     try:
+        before = snapshot(server)
         with sampling(groups, serving.card.uuid if serving.card else None) as recorder:
             measured = run(server.predict_url, pool, traffic, headers=server.headers, seed=trial.seed)
     except LoadError as error:
         raise ServerError(str(error), details=server.log_since(0)) from error
+    after = snapshot(server)
     serving.arm.check()
     window = measured.begin_s, measured.begin_s + measured.window_s
     problems = [*measured.problems(), *_deaths(pids), *serving.arm.problems(pids)]
@@ -68,7 +71,7 @@ def measure(trial: Trial, serving: Serving, pool: Sequence[Body]) -> tuple[Trial
         trial=trial,
         started_at=started_at,
         throughput_rps=measured.throughput_rps,
-        latency_ms={f"p{p}": measured.latency_ms(p) for p in PERCENTILES} if measured.requests else {},
+        latency_ms=_latencies_ms(measured),
         answers=measured.requests,
         window_s=measured.window_s,
         statuses={str(status): count for status, count in sorted(measured.statuses.items())},
@@ -77,6 +80,7 @@ def measure(trial: Trial, serving: Serving, pool: Sequence[Body]) -> tuple[Trial
         torch_threads=serving.torch_threads,
         worker_pids=pids,
         mps_clients=serving.arm.clients(pids),
+        counted=between(before, after),
         gpu_memory_before_bytes=serving.gpu_memory_before_bytes,
         telemetry=recorder.summary(measured.requests, window),
         problems=problems,
@@ -99,10 +103,18 @@ def failed(trial: Trial, reason: str, torch_threads: int) -> TrialResult:
         torch_threads=torch_threads,
         worker_pids=[],
         mps_clients=[],
+        counted=None,
         gpu_memory_before_bytes=None,
         telemetry=None,
         problems=[reason],
     )
+
+
+def _latencies_ms(measured: LoadResult) -> dict[str, float]:
+    if not measured.requests:
+        return {}
+    percentiles = {f"p{p}": measured.latency_ms(p) for p in PERCENTILES}
+    return percentiles | {"mean": float((measured.end_s - measured.start_s).mean()) * 1e3}
 
 
 def _deaths(pids: Sequence[int]) -> list[str]:

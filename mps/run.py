@@ -21,9 +21,10 @@ from experiments import environment, results
 from experiments.advice import NoAdviceError, advise, goal_from, measured_noise, sentence, write_files
 from experiments.arms import MpsOptions
 from experiments.campaign import Bench, carry_out, missing_results, rules_of
-from experiments.ceilings import read_ceilings, with_ceilings
+from experiments.ceilings import read_ceilings
 from experiments.ceilings import table as ceilings_table
 from experiments.deciding import standing
+from experiments.environment import usable_cores
 from experiments.errors import ExperimentError, UsageError
 from experiments.inputs import pool_for
 from experiments.measure_ceilings import Effort, measure_ceilings
@@ -31,6 +32,7 @@ from experiments.picture import draw_throughput
 from experiments.plan import Plan, plan_from
 from experiments.plan_file import settings_in
 from experiments.progress import ConsoleProgress
+from experiments.summary import summary_of
 from handlers.archives import NAMES, ArchiveError, read_provenance
 from mps.checks import first_obstacle
 from mps.gpu import Gpu, NoGpuError, is_stood_in_for
@@ -273,9 +275,7 @@ def _sweep(
         if kept:
             error.args = (f"{error}; {kept} trials are kept, go on with: {_resume_command(folder)}",)
         raise
-    summary = results.summarise(plan, measured)
-    if found := read_ceilings(folder):
-        summary = with_ceilings(summary, found)
+    summary = summary_of(plan, measured, read_ceilings(folder), usable_cores())
     results.write_summary(folder, summary)
     draw_throughput(plan, measured, folder / "throughput.png", provenance.note)
     show(console, plan, summary)
@@ -337,10 +337,7 @@ def _new_folder(plan: Plan) -> Path:
 
 def _note_resumption(folder: Path, here: dict[str, Any]) -> None:
     """Adds this start to environment.json; refuses another archive, warns of another machine."""
-    try:
-        before = results.read_json(folder / "environment.json")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{folder}/environment.json can't be read: {error}") from error
+    before = results.read_environment(folder)
     if before.get("archive", {}).get("sha256") != here["archive"]["sha256"]:
         raise UsageError(f"the archive is not the one {folder} was measured with: start a new run")
     for difference in environment.differences(before, here):

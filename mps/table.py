@@ -37,8 +37,14 @@ def show(console: Console, plan: Plan, summary: pd.DataFrame) -> None:
     figures = ["requests/s", "min - max", "p50", "p95", "p99 ms", "runs"]
     for heading in ["workers", *mps, "batch", *figures, *(heading for heading, _, _ in known)]:
         table.add_column(heading, justify="right", no_wrap=True)
+    if diagnosed := (summary["binds"] != "").any():
+        table.add_column("what binds")
     for row in summary.to_dict("records"):
-        table.add_row(*_row(row, plan.with_mps), *(_figure(row[column] / unit) for _, column, unit in known))
+        table.add_row(
+            *_row(row, plan.with_mps),
+            *(_figure(row[column] / unit) for _, column, unit in known),
+            *([row["binds"]] if diagnosed else []),
+        )
     console.print(table)
     if plan.noise_floor and (summary["twin"] & (summary["runs"] > 0)).any():
         console.print("The last line is the first cell once more: what differs between them is noise.")

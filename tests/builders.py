@@ -32,6 +32,7 @@ def a_result(
         torch_threads=1,
         worker_pids=[1, 2],
         mps_clients=[1, 2] if trial.cell.mps else [],
+        counted=None,
         gpu_memory_before_bytes=2**30 if telemetry else None,
         telemetry=telemetry,
         problems=list(problems),

@@ -1,0 +1,48 @@
+"""A cell's row: figures, ceilings, and what binds it."""
+
+from dataclasses import replace
+
+from experiments.ceilings import Ceiling, Ceilings
+from experiments.counters import Counted
+from experiments.plan import Plan
+from experiments.results import TrialResult
+from experiments.summary import summary_of
+from tests.builders import results_of
+
+PLAN = Plan(workers=(1,), batch_size=(8,), runs=3, noise_floor=False)
+
+
+def counted(rows: float, handling: float, forward: float) -> Counted:
+    """Batches of so many rows; `handling` of the time handled, `forward` of that in the model."""
+    return Counted(400, 10.0, 5.0, rows, 1.0, 50 * forward, 50.0, handling)
+
+
+def measured(tally: Counted | None) -> list[TrialResult]:
+    return [
+        replace(result, counted=tally, latency_ms={**result.latency_ms, "mean": 10.0})
+        for result in results_of(PLAN)
+    ]
+
+
+def binds(tally: Counted | None) -> str:
+    return str(summary_of(PLAN, measured(tally), None, cores=2)["binds"][0])
+
+
+def test_the_largest_share_binds() -> None:
+    assert binds(counted(rows=8, handling=0.95, forward=0.95)) == "model, compute"
+    assert binds(counted(rows=8, handling=0.95, forward=0.3)) == "preprocessing"
+    assert binds(counted(rows=8, handling=0.3, forward=0.95)) == "frontend"
+    assert binds(counted(rows=3, handling=0.95, forward=0.95)) == "batch not filled"
+
+
+def test_without_a_tally_nothing_is_said() -> None:
+    assert binds(None) == ""
+    assert summary_of(PLAN, [], None, cores=2)["binds_because"][0] == ""
+
+
+def test_ceilings_stand_beside_the_figures_and_in_the_reasons() -> None:
+    tally = counted(rows=8, handling=0.95, forward=0.95)
+    row = Ceiling(False, None, None, 1, 8, 2, bare_rps=200.0, bare_batch_ms=40.0, empty_rps=5000.0)
+    summary = summary_of(PLAN, measured(tally), Ceilings(None, None, (row,)), cores=2)
+    assert summary.served_over_bare[0] == 102 / 200  # runs of 101, 102 and 103 requests/s
+    assert "a batch takes 1.19 x the bare model's time" in summary.binds_because[0]
