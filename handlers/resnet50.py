@@ -6,19 +6,23 @@ batches.py's. TorchServe wants exactly one class in this file.
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from transformers import ResNetForImageClassification
 
-from handlers.batches import Context, Row, answer
+from handlers.batches import Context, Map, Row, answer
 from handlers.devices import host_buffer, send
 from handlers.packed import pack_convolutions, pack_linears
 from handlers.payload import image_of
-from handlers.pixels import ImageBatch, Pixels, Recipe, resize_and_crop, scale_and_shift
+from handlers.pixels import ImageBatch, Pixels, Recipe, scale_and_shift, squared
 from handlers.runtime import Runtime, start
 from handlers.shapes import Network, make_ready, portions
 from handlers.simplified import fold_normalization
+
+# Beyond this, decoding is faster than any GPU's forward pass, and memory is what more threads take.
+MOST_DECODERS = 8
 
 
 class ResNet50Handler:
@@ -30,6 +34,7 @@ class ResNet50Handler:
     shift: torch.Tensor
     ready_sizes: tuple[int, ...] | None
     network: Network
+    each: Map
 
     def initialize(self, context: Context) -> None:
         """Load model and preprocessing recipe from the archive. Raises what `runtime.start` raises."""
@@ -37,6 +42,7 @@ class ResNet50Handler:
         runtime.model.to(memory_format=torch.channels_last)
         self.recipe = json.loads((runtime.folder / "preprocessor_config.json").read_text())
         self.scale, self.shift = (tensor.to(runtime.device) for tensor in scale_and_shift(self.recipe))
+        self.each = _map_in_threads(min(torch.get_num_threads(), MOST_DECODERS))
         edge = self.recipe["size"]["shortest_edge"]
         self.ready_sizes = runtime.batch_sizes() if runtime.compiles else None
         examples = [
@@ -51,12 +57,13 @@ class ResNet50Handler:
 
     def handle(self, rows: Sequence[Row], context: Context) -> list[bytes]:
         """A batch of requests -> an answer for each, in order."""
-        return answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)
+        settings, tally = self.runtime.settings, self.runtime.tally
+        return answer(self, rows, context, settings.limits, tally, self.each)
 
     def read_item(self, value: object) -> Pixels:
         """What the client sent -> edge x edge x 3 bytes, scaled and cropped around the centre: of a large
         photograph only these stay in memory. Raises PayloadError."""
-        return np.asarray(resize_and_crop(image_of(value, self.runtime.settings.limits), self.recipe))
+        return squared(image_of(value, self.runtime.settings.limits), self.recipe)
 
     def predict(self, images: list[Pixels]) -> list[list[dict[str, object]]]:
         """n scaled images -> n lists of {"label", "probability"}, the most probable first."""
@@ -99,3 +106,8 @@ class ResNet50Handler:
         model = self.runtime.model
         logits: torch.Tensor = model(pixel_values=self.normalise(images).to(model.dtype)).logits
         return logits
+
+
+def _map_in_threads(threads: int) -> Map:
+    """A `map` on so many threads: Pillow lets go of Python's lock while it decodes and scales."""
+    return map if threads == 1 else ThreadPoolExecutor(threads, "decode").map

@@ -6,6 +6,7 @@ Seeded random weights. For unit tests, and for tests that serve a real archive.
 from pathlib import Path
 
 import transformers
+from safetensors.torch import load_file, save_file
 
 from handlers import checkpoints
 from handlers.archives import CORPUS
@@ -54,8 +55,13 @@ def tiny_encoder(folder: Path, *, max_tokens: int = 64, seed: int = 0, spread: f
     return folder
 
 
-def tiny_resnet(folder: Path, *, labels: int = 10, edge: int = 224, seed: int = 0) -> Path:
-    """A ResNet image classifier of four small stages, with its preprocessing recipe -> `folder`."""
+def tiny_resnet(
+    folder: Path, *, labels: int = 10, edge: int = 224, seed: int = 0, decision: float = 1
+) -> Path:
+    """A ResNet image classifier of four small stages, with its preprocessing recipe -> `folder`.
+
+    `decision` multiplies the weights of its last layer: the larger, the clearer it prefers one label.
+    """
     config = transformers.ResNetConfig(
         embedding_size=8,
         hidden_sizes=[8, 16, 16, 32],
@@ -65,4 +71,7 @@ def tiny_resnet(folder: Path, *, labels: int = 10, edge: int = 224, seed: int = 
     )
     recipe = checkpoints.IMAGENET_RECIPE | {"size": {"shortest_edge": edge}}
     checkpoints.random_image(folder, config, seed, recipe)
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.1.weight"] *= decision
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
     return folder
