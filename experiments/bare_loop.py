@@ -10,6 +10,7 @@ import select
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -21,11 +22,11 @@ import torch
 WARM_UP_S = 0.5
 MOST_ROWS = 512  # in all prepared batches together: images of 224 x 224 then take 300 MB
 MOST_COUNTED = 64  # inputs of which the work is counted
-MATRIX_EDGE = {
-    "cpu": 2048,
-    "cuda": 8192,
-}  # far enough beyond every cache's size that more would not be faster
+# So large that more would be no faster, and far beyond every cache.
+MATRIX_EDGE = {"cpu": 2048, "cuda": 8192}
 COPY_BYTES = {"cpu": 256 * 2**20, "cuda": 2 * 2**30}
+SMALL_EDGE = 256  # of matrices where a product of large ones would take longer than the next line says
+SLOWEST_PRODUCT_S = 4.0
 DTYPES = {
     "fp32": torch.float32,
     "tf32": torch.float32,
@@ -219,10 +220,10 @@ def forward_passes(model: Model, command: dict[str, Any]) -> Task:
 
 def products(model: Model, command: dict[str, Any]) -> Task:
     """A product of two large matrices in `command["precision"]`: 2 n^3 floating-point operations."""
-    device = _device(model)
-    edge = MATRIX_EDGE[device.type]
+    device, dtype = _device(model), DTYPES[command["precision"]]
     torch.backends.cuda.matmul.allow_tf32 = command["precision"] == "tf32"
-    left, right = (torch.randn(edge, edge, device=device).to(DTYPES[command["precision"]]) for _ in range(2))
+    edge = _matrix_edge(device, dtype)
+    left, right = (torch.randn(edge, edge, device=device).to(dtype) for _ in range(2))
     multiply = _fastest(_ways_to_multiply(left, right))
 
     def step(n: int) -> None:
@@ -232,15 +233,30 @@ def products(model: Model, command: dict[str, Any]) -> Task:
     return Task(step, 2.0 * edge**3)
 
 
+def _matrix_edge(device: torch.device, dtype: torch.dtype) -> int:
+    """Large, but not on a CPU without instructions for the precision: one product would take minutes."""
+    large = MATRIX_EDGE[device.type]
+    if device.type != "cpu":
+        return large
+    small = torch.ones(SMALL_EDGE, SMALL_EDGE, dtype=dtype)
+    torch.mm(small, small)  # the first one is slow in any precision
+    begin_s = time.perf_counter()
+    torch.mm(small, small)
+    would_take_s = (time.perf_counter() - begin_s) * (large / SMALL_EDGE) ** 3
+    return large if would_take_s < SLOWEST_PRODUCT_S else SMALL_EDGE
+
+
 def _ways_to_multiply(left: torch.Tensor, right: torch.Tensor) -> list[Callable[[], object]]:
     """torch's own product and, on a CPU, oneDNN's with one side laid out for it: on an AMD EPYC (Zen 4, one
     thread, fp32) 110 against 93 GFLOP/s, and tuned handlers use it."""
     out = torch.empty_like(left)
     ways: list[Callable[[], object]] = [lambda: torch.mm(left, right, out=out)]
     one_dnn = torch.ops.mkldnn
-    if left.device.type == "cpu" and hasattr(one_dnn, "_reorder_linear_weight"):
-        packed = one_dnn._reorder_linear_weight(right, len(left))
-        ways.append(lambda: one_dnn._linear_pointwise(left, packed, None, "none", [], "none"))
+    # A build without the operators, or a CPU without instructions for the precision, has torch's way alone.
+    if left.device.type == "cpu":
+        with suppress(AttributeError, RuntimeError):
+            packed = one_dnn._reorder_linear_weight(right, len(left))
+            ways.append(lambda: one_dnn._linear_pointwise(left, packed, None, "none", [], "none"))
     return ways
 
 
