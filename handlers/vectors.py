@@ -1,8 +1,8 @@
 """Vectors -> JSON, as fast as a model can make them.
 
-Python's own encoder searches the shortest decimal for each float: 0.38 ms for a vector of 384 (measured on
-an AMD EPYC, Zen 4), about a tenth of what MiniLM takes for a short text on the same core, and many times
-what it takes on a GPU. Eight decimals by table take 1/40 of that.
+Python's own encoder searches the shortest decimal for each float. Measured in the same minute on a core of an
+AMD EPYC (Zen 4): 340 us for a vector of 384, 5 % of what MiniLM takes for a text of 15 tokens; eight decimals
+by table take 5 us, in a batch of 32.
 """
 
 import json

@@ -166,7 +166,7 @@ class TestRealSentenceModel:
 
 def reference(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")
-    from sentence_transformers import SentenceTransformer  # type: ignore[import-untyped]
+    from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
 

@@ -21,7 +21,7 @@ def refused(*options: str) -> str:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--model", "gpt"], "unknown model 'gpt': use bert, resnet50 or the path of a .mar file"),
+        (["--model", "gpt"], "unknown model 'gpt': use bert, resnet50, embeddings or the path of a .mar"),
         (["--model", "missing.mar"], "no archive missing.mar: check the path"),
         (["--batch-size", "0"], "--batch-size must be 1 or more, not 0"),
         (["--workers", "1,two"], "--workers takes whole numbers with commas between, not '1,two'"),

@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from handlers.archives import NAMES, Kind, build
-from tests.checkpoints import tiny_bert, tiny_resnet
+from tests.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
 
-CHECKPOINTS: dict[Kind, Callable[[Path], Path]] = {"text": tiny_bert, "image": tiny_resnet}
+CHECKPOINTS: dict[Kind, Callable[[Path], Path]] = {
+    "text": tiny_bert,
+    "image": tiny_resnet,
+    "embedding": tiny_encoder,
+}
 
 LOAD = """
 import sys

@@ -9,8 +9,9 @@ import torch
 from torch._dynamo.utils import counters
 
 from handlers.bert import BertHandler
+from handlers.embeddings import EmbeddingsHandler
 from handlers.resnet50 import ResNet50Handler
-from tests.checkpoints import tiny_bert, tiny_resnet
+from tests.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
 from tests.worker import a_context
 
 pytestmark = [
@@ -41,6 +42,18 @@ def test_bert_is_compiled_at_load_and_never_again(tmp_path: Path) -> None:
         expected = plain.forward(plain.preprocess(TEXTS[:count]))
         found = fast.forward(fast.preprocess(TEXTS[:count]))
         assert (found - expected).abs().max() < 1e-5
+    assert compiled_graphs() == before > 0
+
+
+def test_embeddings_are_compiled_at_load_and_never_again(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path)
+    plain, fast = EmbeddingsHandler(), EmbeddingsHandler()
+    plain.initialize(a_context(folder, "embedding"))
+    shapes = {"batch_sizes": [1, 4], "lengths": [16, 64]}
+    fast.initialize(a_context(folder, "embedding", compile="torch_compile", shapes=shapes))
+    before = compiled_graphs()
+    for count in range(1, len(TEXTS) + 1):
+        assert (fast.predict(TEXTS[:count]) - plain.predict(TEXTS[:count])).abs().max() < 1e-5
     assert compiled_graphs() == before > 0
 
 

@@ -37,7 +37,7 @@ def server(archive: Path) -> Iterator[TorchServe]:
 def reference() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
-        from sentence_transformers import SentenceTransformer  # type: ignore[import-untyped]
+        from sentence_transformers import SentenceTransformer
 
         yield SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
 
