@@ -12,6 +12,7 @@ MINUTES ?= 25
 # full-size architectures with random weights the first time or for 'random'.
 BERT ?=
 RESNET50 ?=
+EMBEDDINGS ?=
 # Where the host's own Python has all that is needed, and nothing can be installed: PY=python3 SETUP=
 SETUP ?= setup
 # Options for the sweep, e.g. ARGS='--model resnet50 --workers 1'
@@ -39,8 +40,9 @@ $(VENV)/.ready: requirements.lock scripts/torchserve.py
 	@touch $@
 	@echo "setup: ready"
 
-mar: $(SETUP) ## Build model_store/*.mar (BERT=, RESNET50=: folder, hub id or 'random')
-	@$(PY) -m handlers.archives $(if $(BERT),--bert '$(BERT)') $(if $(RESNET50),--resnet50 '$(RESNET50)')
+mar: $(SETUP) ## Build model_store/*.mar (BERT=, RESNET50=, EMBEDDINGS=: folder, hub id or 'random')
+	@$(PY) -m handlers.archives $(if $(BERT),--bert '$(BERT)') $(if $(RESNET50),--resnet50 '$(RESNET50)') \
+		$(if $(EMBEDDINGS),--embeddings '$(EMBEDDINGS)')
 
 run: mar ## The main job: sweep BERT over workers x batch size (ARGS=: options of mps.run)
 	@$(PY) -m mps.run $(ARGS)
@@ -70,8 +72,8 @@ format: setup ## Let ruff format and fix
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
 
-bench: setup ## Compare our load generator with wrk (needs nginx and wrk)
-	@$(PY) -m benchmarks.load_generator
+bench: setup ## Every ratio that the README claims, in half an hour on an idle machine (needs nginx and wrk)
+	@$(PY) -m benchmarks $(ARGS)
 
 lock: ## Write requirements.lock anew from pyproject.toml
 	@$(PYTHON) scripts/lock.py > requirements.lock.new && mv requirements.lock.new requirements.lock
