@@ -30,7 +30,6 @@ A100_40 = (
     "https://images.nvidia.com/aem-dam/en-zz/Solutions/data-center/nvidia-ampere-architecture-whitepaper.pdf"
 )
 L4 = "https://www.nvidia.com/en-us/data-center/l4/"
-A10G = "https://d1.awsstatic.com/product-marketing/ec2/NVIDIA_AWS_A10G_DataSheet_FINAL_02_17_2022.pdf"
 T4 = (
     "https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/tesla-t4/t4-tensor-core-product-brief.pdf"
 )
@@ -53,7 +52,6 @@ CARDS = (
     Card(r"(NVIDIA )?A100-SXM4-80GB", AMPERE, 2039, A100),
     Card(r"NVIDIA A100 80GB PCIe", AMPERE, 1935, A100),
     Card(r"NVIDIA L4", {"fp32": 30.3, "tf32": 120 / 2, "fp16": 242 / 2, "bf16": 242 / 2}, 300, L4),
-    Card(r"(NVIDIA )?A10G", {"fp32": 31.5, "tf32": 35, "fp16": 70, "bf16": 70}, 600, A10G),
     Card(r"Tesla T4", {"fp32": 8.1, "fp16": 65}, 320, T4),
     Card(r"Tesla V100-SXM[23]-(16|32)GB(-LS)?", {"fp32": 15.7, "fp16": 125}, 900, V100),
     Card(r"Tesla V100-PCIE-(16|32)GB", {"fp32": 14, "fp16": 112}, 900, V100),
