@@ -6,6 +6,7 @@ handler's business: it gives the head that makes rows of what transformers' mode
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -19,6 +20,11 @@ from handlers.tokens import TokenBatch, TokenShapes, pack
 
 # Where batches are padded to ready shapes, no text is padded to less than this.
 SHORTEST = 16
+
+# The shapes (texts, tokens) whose forward passes are timed at load, small and larger: enough to tell a pass's
+# overhead from what its tokens cost, and well under a second for BERT-base.
+PROBES = {"cpu": ((1, 16), (4, 32)), "cuda": ((1, 16), (64, 128))}
+PROBE_RUNS = 4  # the first one warms up
 
 # The model's output, and which tokens are real (rows x length; None: all of them) -> rows x features, fp32.
 Head = Callable[[Any, torch.Tensor | None], torch.Tensor]
@@ -67,6 +73,8 @@ def encoder_of(runtime: Runtime, head: Head) -> Encoder:
     examples = [example.to(runtime.device) for example in shapes.examples()]
     network, without_mask = _networks(runtime.model, head)
     ready = make_ready(network, examples, runtime.settings.compile)
+    if runtime.settings.tuned:
+        shapes = replace(shapes, overhead_tokens=_overhead_tokens(ready, shapes, runtime.device))
     return Encoder(runtime, backend, shapes, ready, without_mask)
 
 
@@ -85,6 +93,34 @@ def _networks(model: Any, head: Head) -> tuple[Network, Network]:
         return head(model(input_ids=matrix[:, 1:]), None)
 
     return network, without_mask
+
+
+def _overhead_tokens(network: Network, shapes: TokenShapes, device: torch.device) -> float:
+    """What a forward pass costs beyond its tokens, in tokens: where the line through the times of two passes
+    meets no tokens at all. Infinite where more tokens take no longer, as on a GPU that waits for its host."""
+    (few, short_s), (many, long_s) = (
+        _timed(network, shapes, rows, length, device) for rows, length in PROBES[device.type]
+    )
+    if many <= few or long_s <= short_s:
+        return float("inf")
+    token_s = (long_s - short_s) / (many - few)
+    return max(0.0, short_s / token_s - few)
+
+
+@torch.inference_mode()
+def _timed(
+    network: Network, shapes: TokenShapes, rows: int, length: int, device: torch.device
+) -> tuple[int, float]:
+    """The tokens of a batch of about this shape, and the seconds of its forward pass, the fastest of some."""
+    length = shapes.padded_length(min(length, shapes.max_tokens))
+    batch = pack([[shapes.pad_id] * length] * rows, replace(shapes, overhead_tokens=float("inf")))
+    part, matrix = next(replace(batch, packed=batch.packed.to(device)).matrices())
+    times_s = []
+    for _ in range(PROBE_RUNS):
+        begun_s = perf_counter()
+        network(matrix).cpu()
+        times_s.append(perf_counter() - begun_s)
+    return part.rows * part.length, min(times_s)
 
 
 def _token_shapes(runtime: Runtime, pad_id: int, max_tokens: int) -> TokenShapes:

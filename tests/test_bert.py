@@ -1,5 +1,6 @@
 """The BERT handler, driven as a TorchServe worker drives it, against a direct forward pass."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ def a_handler(folder: Path, **settings: Any) -> tuple[BertHandler, Any]:
     handler, context = BertHandler(), a_context(folder, "text", **settings)
     handler.initialize(context)
     return handler, context
+
+
+def let_a_pass_cost(handler: BertHandler, tokens: float) -> None:
+    """Beyond its own tokens, in place of what was measured at load."""
+    shapes = replace(handler.encoder.shapes, overhead_tokens=tokens)
+    handler.encoder = replace(handler.encoder, shapes=shapes)
 
 
 def directly(folder: Path, text: str) -> dict[str, float]:
@@ -95,12 +102,26 @@ class TestHalfPrecision:
 class TestBatch:
     def test_is_one_forward_pass_padded_to_its_longest_text(self, folder: Path) -> None:
         handler, context = a_handler(folder)
+        let_a_pass_cost(handler, tokens=5)
         shapes = []
         handler.runtime.model.register_forward_pre_hook(
             lambda _module, _args, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
         )
         handle(handler, context, [{"body": "good"}, {"body": {"instances": ["so good", "good"]}}])
         assert shapes == [(3, 4)]  # [CLS] so good [SEP]
+
+    def test_of_very_different_lengths_takes_several_passes_and_keeps_its_order(self, folder: Path) -> None:
+        handler, context = a_handler(folder)
+        let_a_pass_cost(handler, tokens=5)
+        texts = ["rain " * count for count in (30, 1, 31, 2, 1)]
+        assert [(part.texts, part.length) for part in handler.preprocess(texts).parts] == [(3, 4), (2, 33)]
+        answers = handle(handler, context, [{"body": text} for text in texts])
+        for text, (_, prediction) in zip(texts, answers, strict=True):
+            assert as_dict(prediction) == pytest.approx(directly(folder, text), abs=1e-5)
+
+    def test_is_split_only_where_the_measured_overhead_allows(self, folder: Path) -> None:
+        assert a_handler(folder)[0].encoder.shapes.overhead_tokens >= 0
+        assert a_handler(folder, tuned=False)[0].encoder.shapes.overhead_tokens == float("inf")
 
     def test_is_cut_at_the_models_limit(self, folder: Path) -> None:
         handler, _ = a_handler(folder)
