@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks import models
 from benchmarks.interleaved import BenchmarkError, Comparison, Effort, Tell, compare
 from benchmarks.malformed import Sent, sending
-from benchmarks.served import Setup, serving, throughput_rps
+from benchmarks.served import Setup, host, throughput_rps
 from experiments.environment import usable_cores
 from experiments.load import Body
 from experiments.server import TorchServe
@@ -68,7 +68,8 @@ def beside_malformed(case: Case, effort: Effort, tell: Tell) -> Comparison:
     tell(f"{case.name}: {case.setup}, every {1 / SHARE:.0f}th request malformed")
     plain: list[Run] = []
     mixed: list[Run] = []
-    with serving(case.setup) as server:
+    with host() as ours:
+        server = ours.serve(case.setup)
         pids = [worker.pid for worker in server.workers()]
         malformed_rps = SHARE * throughput_rps(server, case.setup, case.pool, effort)
 

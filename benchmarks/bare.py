@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import models
 from benchmarks.interleaved import Comparison, Effort, Tell, compare
-from benchmarks.served import best_setup, grid, serving, throughput_rps
+from benchmarks.served import Host, grid, host, throughput_rps
 from experiments.bare import BareModel, bare_model
 from experiments.campaign import torch_threads
 from experiments.environment import usable_cores
@@ -51,16 +51,17 @@ def cases(folder: Path) -> Iterator[Case]:
 
 def measure(folder: Path, effort: Effort, tell: Tell) -> dict[str, Comparison]:
     """Served against bare for every model, by the ratio's name."""
-    return {case.name: served_against_bare(case, effort, tell) for case in cases(folder)}
+    with host() as server:
+        return {case.name: served_against_bare(case, server, effort, tell) for case in cases(folder)}
 
 
-def served_against_bare(case: Case, effort: Effort, tell: Tell) -> Comparison:
+def served_against_bare(case: Case, server: Host, effort: Effort, tell: Tell) -> Comparison:
     """One model served at its best against the same model alone at its best."""
     tell(f"{case.name}: {case.archive.stem} served and alone")
     workers = sorted({1, usable_cores()})
-    setup = best_setup(grid(case.archive, workers, case.served_batches), case.pool, effort, tell)
-    with best_bare(case, effort, tell) as bare, serving(setup) as server:
-        served = partial(throughput_rps, server, setup, case.pool, effort)
+    setup = server.best(grid(case.archive, workers, case.served_batches), case.pool, effort, tell)
+    with best_bare(case, effort, tell) as bare:
+        served = partial(throughput_rps, server.serve(setup), setup, case.pool, effort)
         comparison = compare(served, bare, effort.rounds)
     tell(f"{case.name}: {comparison}")
     return comparison

@@ -15,7 +15,8 @@ from pathlib import Path
 import typer
 
 from benchmarks.interleaved import BenchmarkError
-from benchmarks.settings import BATCH_SIZE, POOL, SETTLING_S
+from benchmarks.served import SETTLING_S
+from benchmarks.settings import BATCH_SIZE, POOL
 from experiments.load import ClosedLoop, LoadResult, run
 from experiments.noop import noop_archive
 from experiments.server import Registration, TorchServe, torchserve
@@ -58,7 +59,7 @@ def _load(server: TorchServe, connections: int, seconds: float) -> LoadResult:
 def main(seconds: float = 2.0) -> None:
     """Print the table in Markdown."""
     typer.echo(
-        "| delay, ms | one request at a time, p50 ms | half a batch at a time, requests/s | full queue |"
+        "| delay, ms | one request at a time, p50 ms | half a batch, requests/s | full queue, requests/s |"
     )
     typer.echo("|---:|---:|---:|---:|")
     for row in measure(seconds):

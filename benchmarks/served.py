@@ -1,19 +1,20 @@
-"""Archives behind a TorchServe of our own, as something to measure: requests/s, or an error where one failed.
+"""Archives behind TorchServe, as something to measure: requests/s, or an error where a request failed.
 
-Here: one load on one server, and which setup suits an archive best. Not here: who is compared with whom.
+Here: servers, a load on one of them, which setup suits an archive best. Not here: who is compared with whom.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 from benchmarks.interleaved import BenchmarkError, Effort, Tell
 from experiments.campaign import torch_threads
 from experiments.load import Body, ClosedLoop, LoadResult, run
+from experiments.noop import noop_archive
 from experiments.server import Registration, TorchServe, torchserve
 
 # The claims of `make bench` are about CPUs. Without this, TorchServe would use a GPU where there is one.
@@ -22,6 +23,11 @@ NO_GPU = {"number_of_gpu": "0"}
 # Answers come batch by batch. A window of fewer batches from each worker says little about throughput.
 FEWEST_BATCHES = 4
 LONGEST_S = 60.0
+# Java spends more on compiling what runs often than on the requests of a slow model, and takes tens of
+# thousands of requests until it is done. A server that runs for days is past that; so is ours, after as many
+# requests to a model that does nothing.
+SETTLING_S = 10.0
+NOOP_BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +49,55 @@ class Setup:
 
 
 @contextmanager
-def server_for(workers: int, env: Mapping[str, str] | None = None) -> Iterator[TorchServe]:
-    """A server whose workers get the threads that each of `workers` may use."""
-    threads = {"OMP_NUM_THREADS": str(torch_threads(workers))}
-    with torchserve(env=threads | dict(env or {}), settings=NO_GPU) as server:
-        yield server
+def host() -> Iterator[Host]:
+    """A Host whose servers are stopped at the end."""
+    with ExitStack() as servers, tempfile.TemporaryDirectory() as folder:
+        yield Host(servers, noop_archive(Path(folder)))
 
 
-@contextmanager
-def serving(setup: Setup) -> Iterator[TorchServe]:
-    """A server of our own with this archive, its workers ready."""
-    with server_for(setup.workers) as server:
+class Host:
+    """Serves one archive at a time, on servers that it keeps: one for each number of workers, as the workers'
+    threads are in a server's environment. Made by `host`, which also stops them.
+    """
+
+    def __init__(self, servers: ExitStack, noop: Path) -> None:
+        self._servers: dict[int, TorchServe] = {}
+        self._serving: TorchServe | None = None
+        self._stack, self._noop = servers, noop
+
+    def serve(self, setup: Setup) -> TorchServe:
+        """The server that serves `setup`, and nothing else, from now on."""
+        self.rest()
+        server = self._servers.get(setup.workers) or self._start(setup.workers)
         server.register(Registration(setup.archive, setup.workers, setup.batch_size))
-        yield server
+        self._serving = server
+        return server
+
+    def rest(self) -> None:
+        """Serve nothing."""
+        if self._serving:
+            self._serving.unregister()
+        self._serving = None
+
+    def best(self, setups: Sequence[Setup], pool: Sequence[Body], effort: Effort, tell: Tell) -> Setup:
+        """The setup that answers most requests a second, each tried once."""
+        found: dict[Setup, float] = {}
+        for setup in setups:
+            trial = load(self.serve(setup), setup, pool, effort.trial_s, effort.warm_up_s)
+            found[setup] = trial.throughput_rps
+            tell(f"  tried {setup}: {trial.throughput_rps:,.1f} requests/s")
+        self.rest()
+        return max(found, key=found.__getitem__)
+
+    def _start(self, workers: int) -> TorchServe:
+        env = {"OMP_NUM_THREADS": str(torch_threads(workers))}
+        server = self._stack.enter_context(torchserve(env=env, settings=NO_GPU))
+        noop = Setup(self._noop, workers, NOOP_BATCH)
+        server.register(Registration(noop.archive, noop.workers, noop.batch_size))
+        load(server, noop, [Body(b"hello", "text/plain")], 1.0, SETTLING_S)
+        server.unregister()
+        self._servers[workers] = server
+        return server
 
 
 def throughput_rps(server: TorchServe, setup: Setup, pool: Sequence[Body], effort: Effort) -> float:
@@ -89,24 +131,6 @@ def _all_good(found: LoadResult) -> bool:
     return not found.lost_connections and all(200 <= status < 300 for status in found.statuses)
 
 
-def best_setup(setups: Sequence[Setup], pool: Sequence[Body], effort: Effort, tell: Tell) -> Setup:
-    """The setup that answers most requests a second, each tried once."""
-    found: dict[Setup, float] = {}
-    for workers, group in groupby(sorted(setups, key=_workers), key=_workers):
-        with server_for(workers) as server:
-            for setup in group:
-                server.register(Registration(setup.archive, workers, setup.batch_size))
-                trial = load(server, setup, pool, effort.trial_s, effort.warm_up_s)
-                found[setup] = trial.throughput_rps
-                tell(f"  tried {setup}: {trial.throughput_rps:,.1f} requests/s")
-                server.unregister()
-    return max(found, key=found.__getitem__)
-
-
 def grid(archive: Path, workers: Sequence[int], batch_sizes: Sequence[int]) -> list[Setup]:
     """Every combination as a setup of `archive`."""
     return [Setup(archive, count, size) for count in workers for size in batch_sizes]
-
-
-def _workers(setup: Setup) -> int:
-    return setup.workers

@@ -16,7 +16,7 @@ from statistics import median
 import psutil
 
 from benchmarks.interleaved import Comparison, Effort, Tell, compare
-from benchmarks.served import NO_GPU, Setup, load
+from benchmarks.served import NO_GPU, SETTLING_S, Setup, load
 from experiments.environment import usable_cores
 from experiments.load import Body
 from experiments.noop import noop_archive
@@ -24,7 +24,6 @@ from experiments.server import JVM_OPTIONS, LOG4J2, SETTINGS, Registration, Torc
 
 BATCH_SIZE = 8
 POOL = [Body(b"hello", "text/plain")]
-SETTLING_S = 10.0  # of load: Java compiles what runs often, and a server runs longer than a benchmark
 
 # What TorchServe 0.12.0 does without being told, for the settings in which experiments.server differs. What
 # measuring itself needs is left as it is there: the management API, and tokens that live long enough.

@@ -6,21 +6,21 @@ with the same torch threads to a worker. What the stock handlers do is in stock_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from benchmarks import models
-from benchmarks.interleaved import Comparison, Effort, Tell, compare
-from benchmarks.served import Setup, best_setup, grid, serving, throughput_rps
+from benchmarks.interleaved import Comparison, Effort, Measure, Tell, compare
+from benchmarks.served import Host, grid, host, throughput_rps
 from experiments.environment import usable_cores
 from experiments.load import Body
 
 HERE = Path(__file__).parent
-TEXT_BATCHES = (8, 16, 32)
-IMAGE_BATCHES = (4, 8)
+# Tokens -> the batch sizes that are tried with them, by both handlers.
+TEXTS = {15: (16, 64), 60: (8, 32), 150: (8, 16)}
+IMAGES = {(500, 375): (4, 8), (2000, 1500): (4, 8)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,45 +34,54 @@ class Case:
 
 def text_cases(archive: Path) -> list[Case]:
     """Texts of 15, 60 and 150 tokens; the stock handler pads them all to 150."""
-    return [Case(f"stock_text_{n}", models.texts(archive, n), TEXT_BATCHES) for n in (15, 60, 150)]
+    return [
+        Case(f"stock_text_{tokens}", models.texts(archive, tokens), batch_sizes)
+        for tokens, batch_sizes in TEXTS.items()
+    ]
 
 
 def image_cases() -> list[Case]:
     """Photographs as a web page has them, and as a phone sends them."""
-    sizes = ((500, 375), (2000, 1500))
-    return [Case(f"stock_image_{w}", models.photographs(w, h), IMAGE_BATCHES) for w, h in sizes]
+    return [
+        Case(f"stock_image_{width}", models.photographs(width, height), batch_sizes)
+        for (width, height), batch_sizes in IMAGES.items()
+    ]
 
 
 def measure(folder: Path, effort: Effort, tell: Tell) -> dict[str, Comparison]:
     """Ours against stock for every case, by the ratio's name. The archives are built in `folder`."""
     minilm = models.minilm_archive(folder)
     resnet50 = models.resnet50_archive(folder)
-    found = {}
-    for case in text_cases(minilm):
-        found[case.name] = against_stock(minilm, HERE / "stock_text.py", case, effort, tell)
-    for case in image_cases():
-        found[case.name] = against_stock(resnet50, HERE / "stock_image.py", case, effort, tell)
-    return found
+    with host() as first, host() as second:
+        match = Match(first, second, effort, tell)
+        texts = match.measure(minilm, HERE / "stock_text.py", text_cases(minilm))
+        images = match.measure(resnet50, HERE / "stock_image.py", image_cases())
+    return texts | images
 
 
-def against_stock(ours: Path, handler: Path, case: Case, effort: Effort, tell: Tell) -> Comparison:
-    """Our archive against the same weights under a stock handler, each at its best."""
-    tell(f"{case.name}: {ours.stem} against {handler.stem}")
-    stock = models.with_handler(ours, handler)
-    best = [best_of(archive, case, effort, tell) for archive in (ours, stock)]
-    with ExitStack() as servers:
-        ours_run, stock_run = (_run_of(setup, case, effort, servers) for setup in best)
-        comparison = compare(ours_run, stock_run, effort.rounds)
-    tell(f"{case.name}: {comparison}")
-    return comparison
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Where our archive and the stock one are served side by side, and with how much effort."""
 
+    ours: Host
+    stock: Host
+    effort: Effort
+    tell: Tell
 
-def best_of(archive: Path, case: Case, effort: Effort, tell: Tell) -> Setup:
-    """The best setup of an archive, with one worker for all cores or one for each."""
-    workers = sorted({1, usable_cores()})
-    return best_setup(grid(archive, workers, case.batch_sizes), case.pool, effort, tell)
+    def measure(self, archive: Path, handler: Path, cases: Sequence[Case]) -> dict[str, Comparison]:
+        """Our archive against the same weights under a stock handler, each at its best in every case."""
+        stock = models.with_handler(archive, handler)
+        found = {}
+        for case in cases:
+            self.tell(f"{case.name}: {archive.stem} against {stock.stem}")
+            ours_run = self._at_its_best(self.ours, archive, case)
+            stock_run = self._at_its_best(self.stock, stock, case)
+            found[case.name] = compare(ours_run, stock_run, self.effort.rounds)
+            self.tell(f"{case.name}: {found[case.name]}")
+        return found
 
-
-def _run_of(setup: Setup, case: Case, effort: Effort, servers: ExitStack) -> Callable[[], float]:
-    server = servers.enter_context(serving(setup))
-    return partial(throughput_rps, server, setup, case.pool, effort)
+    def _at_its_best(self, host: Host, archive: Path, case: Case) -> Measure:
+        """Serves an archive in its best setup, one worker for all cores or one for each, to be measured."""
+        setups = grid(archive, sorted({1, usable_cores()}), case.batch_sizes)
+        setup = host.best(setups, case.pool, self.effort, self.tell)
+        return partial(throughput_rps, host.serve(setup), setup, case.pool, self.effort)

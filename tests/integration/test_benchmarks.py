@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from transformers import ResNetForImageClassification
 
-from benchmarks import bad_input, stock, stock_image
+from benchmarks import bad_input, served, stock, stock_image
 from benchmarks.interleaved import Effort
 from benchmarks.models import photographs, texts, with_handler
 from benchmarks.served import Setup
@@ -75,7 +75,10 @@ def by_hand(checkpoint: Path, photograph: Body) -> dict[str, float]:
     return {model.config.id2label[int(i)]: float(v) for i, v in zip(indices, values, strict=True)}
 
 
-def test_malformed_texts_beside_a_load_get_their_4xx_and_cost_no_good_answer(bert: Path) -> None:
+def test_malformed_texts_beside_a_load_get_their_4xx_and_cost_no_good_answer(
+    bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served, "SETTLING_S", 0.2)
     told: list[str] = []
     case = bad_input.Case("bad", "text", Setup(bert, 1, 4), texts(bert, 15))
     comparison = bad_input.beside_malformed(case, BRIEF, told.append)
