@@ -223,7 +223,7 @@ def _read_numbered(inputs: list[object], read_item: Callable[[object], Item]) ->
 
 def _image_bytes(value: object, limits: Limits) -> bytes:
     if isinstance(value, str | bytes | bytearray):  # base64 with line breaks takes 4/3 and a little more
-        _check_size("encoded image", len(value), limits.image_bytes * 2)
+        _check_size("encoded image", len(value), limits.image_bytes * 3 // 2)
     if isinstance(value, str):
         encoded = value.encode("utf-8", "replace")
         if encoded and not _DATA_URI.match(encoded) and not _BASE64.fullmatch(encoded):
