@@ -3,7 +3,6 @@
 import io
 import json
 import tracemalloc
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from PIL import Image
 from handlers import pixels
 from handlers.bert import BertHandler
 from handlers.resnet50 import ResNet50Handler
+from tests.bodies import png_of_zeros
 from tests.checkpoints import tiny_bert, tiny_resnet
 from tests.worker import a_context, handle
 
@@ -38,23 +38,12 @@ def as_torchserve_hands_over(cases: list[Any]) -> list[Any]:
     return [pytest.param(bytearray(case.values[0]), *case.values[1:], id=case.id) for case in cases]
 
 
-def png_header(width: int, height: int) -> bytes:
-    """A PNG of zeros that would be that large: a few kB on the wire."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
-
-    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([1, 0, 0, 0, 0])
-    rows = zlib.compress(bytes(min(10_000_000, (width // 8 + 1) * height)))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-
-
 BAD_IMAGES = [
     pytest.param(b"", 400, id="empty"),
     pytest.param(b"no image, but text!", 415, id="text"),
-    pytest.param(png_header(30_000, 30_000), 413, id="a bomb, 30,000 pixels wide"),
-    pytest.param(png_header(30_000, 1_000), 413, id="a strip, 30,000 pixels wide"),
-    pytest.param(png_header(2_000_000_000, 2_000_000_000), 413, id="more pixels than Pillow counts"),
+    pytest.param(png_of_zeros(30_000, 30_000), 413, id="a bomb, 30,000 pixels wide"),
+    pytest.param(png_of_zeros(30_000, 1_000), 413, id="a strip, 30,000 pixels wide"),
+    pytest.param(png_of_zeros(2_000_000_000, 2_000_000_000), 413, id="more pixels than Pillow counts"),
     pytest.param(bytes(50_000_000), 413, id="50 MB of zeros"),
     pytest.param(b"A" * 50_000_000, 413, id="50 MB of base64"),
     pytest.param(PHOTOGRAPH[:100], 415, id="a truncated header"),

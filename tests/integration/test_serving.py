@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 import torch
@@ -21,6 +22,7 @@ from transformers import (
 from experiments.inputs import photographs, texts
 from experiments.server import Registration, TorchServe, torchserve
 from handlers.archives import build
+from tests.bodies import png_of_zeros
 from tests.checkpoints import tiny_bert, tiny_resnet
 
 pytestmark = pytest.mark.integration
@@ -60,9 +62,11 @@ def post(server: TorchServe, body: bytes, content_type: str) -> requests.Respons
     return requests.post(server.predict_url, data=body, headers=headers, timeout=30)
 
 
-def post_all(server: TorchServe, bodies: list[tuple[bytes, str]]) -> list[requests.Response]:
-    """All at the same time, so that TorchServe makes batches of them."""
-    with ThreadPoolExecutor(len(bodies)) as threads:
+def post_all(
+    server: TorchServe, bodies: list[tuple[bytes, str]], connections: int | None = None
+) -> list[requests.Response]:
+    """All at the same time, or so many, so that TorchServe makes batches of them."""
+    with ThreadPoolExecutor(connections or len(bodies)) as threads:
         return list(threads.map(lambda body: post(server, *body), bodies))
 
 
@@ -121,6 +125,16 @@ class TestBert:
             assert answer.json()["message"]
         assert by_label(answers[0].json()) == pytest.approx(by_label(answers[-1].json()), abs=1e-5)
 
+    def test_bad_input_among_many_requests_disturbs_nobody(self, server: TorchServe, bert: Path) -> None:
+        good = [(text.encode(), "text/plain; charset=utf-8") for text in texts()] * 8
+        bad = {
+            (b"", "text/plain"): 400,
+            (b"caf\xe9", "text/plain"): 415,
+            (b"a" * 10_000_000, "text/plain"): 413,
+            (b'{"data": "' + b"a" * 10_000_000 + b'"}', "application/json"): 413,
+        }
+        assert_bad_disturbs_nobody(server, good, bad)
+
 
 class TestResNet50:
     def test_served_probabilities_are_those_of_a_direct_forward_pass(
@@ -155,6 +169,35 @@ class TestResNet50:
         bad = [b"", b"\x89 no image", photo[:5000]]
         answers = post_all(server, [(body, "image/jpeg") for body in [photo, *bad, photo]])
         assert [answer.status_code for answer in answers] == [200, 400, 415, 415, 200]
+
+    def test_bad_input_among_many_requests_disturbs_nobody(self, server: TorchServe, resnet: Path) -> None:
+        good = [(photo, "image/jpeg") for photo in photographs()] * 30
+        photo = photographs()[0]
+        bad = {
+            (b"", "image/jpeg"): 400,
+            (photo[: len(photo) // 2], "image/jpeg"): 415,
+            (png_of_zeros(30_000, 30_000), "image/png"): 413,
+            (bytes(25_000_000), "image/jpeg"): 413,
+        }
+        assert_bad_disturbs_nobody(server, good, bad)
+
+
+def assert_bad_disturbs_nobody(
+    server: TorchServe, good: list[tuple[bytes, str]], bad: dict[tuple[bytes, str], int]
+) -> None:
+    """Each bad body, twice, in the midst of good ones: its own status, and the worker as it was before."""
+    [worker] = server.workers()
+    requests_sent = list(good)
+    for number, body in enumerate([*bad, *bad]):
+        requests_sent.insert((number + 1) * len(good) // (2 * len(bad) + 1), body)
+    post_all(server, good[:BATCH])
+    before_bytes = psutil.Process(worker.pid).memory_info().rss
+    answers = post_all(server, requests_sent, connections=2 * BATCH)
+    assert [answer.status_code for answer in answers] == [bad.get(body, 200) for body in requests_sent]
+    assert [found.pid for found in server.workers()] == [worker.pid]
+    # TorchServe hands a batch over as a whole: it holds the bodies, large ones too, but only of one batch.
+    held_bytes = psutil.Process(worker.pid).memory_info().rss - before_bytes
+    assert held_bytes < BATCH * max(len(body) for body, _ in bad)
 
 
 def by_label(answer: list[dict[str, Any]]) -> dict[str, float]:
