@@ -1,0 +1,332 @@
+"""Several runs side by side: other machines, other days, other models.
+
+The same building blocks as a single run's report; what is a difference is decided by the same statistics.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from experiments.advice import UNITS
+from experiments.errors import UsageError
+from experiments.plan import Cell
+from experiments.report import PAGE, findings, published
+from experiments.report.drawing import (
+    Figure,
+    Panel,
+    Series,
+    counts_on_x,
+    dodge,
+    dots,
+    from_zero,
+    line,
+    place,
+    plain_axes,
+)
+from experiments.report.forest import OUTCOMES, outcome
+from experiments.report.layout import series_of
+from experiments.report.page import KeyFigure, Page
+from experiments.report.run import Measured, Run
+from experiments.report.sections import Section, beside_published
+from experiments.report.table import (
+    NOTHING,
+    Column,
+    Field,
+    Table,
+    number_field,
+    outcome_field,
+    ratio_field,
+)
+from experiments.report.words import (
+    DASH,
+    apart,
+    arm,
+    change,
+    configuration,
+    counted,
+    interval,
+    joined,
+    number,
+    range_of,
+    sentence,
+    told,
+)
+from experiments.stats import compare_all
+
+MOST_PANELS = 12
+MOST_KEY_FIGURES = 8
+ROOM = 1.06
+Named = Mapping[str, Run]
+
+
+def of_runs(runs: Sequence[Run], out: Path) -> Page:
+    """The report on these runs, as it will stand in `out`: links lead from there to each run's own report.
+
+    Raises UsageError for fewer than two runs, or one that is given twice.
+    """
+    if len(runs) < 2:
+        raise UsageError("one results folder has nothing to be compared with: give two or more")
+    if len({run.folder.resolve() for run in runs}) < len(runs):
+        raise UsageError("the same results folder is given twice: give different ones")
+    named = _named(runs)
+    hardware = joined(dict.fromkeys(run.hardware for run in runs))
+    return Page(
+        title=f"{counted(len(runs), 'run')} side by side",
+        eyebrow=f"{counted(len(runs), 'run')} · {hardware}",
+        verdict=_verdict(named),
+        besides=[],
+        banners=_banners(named),
+        key_figures=_key_figures(named),
+        sections=_sections(named, out),
+        note=hardware + (" · random weights" if any(run.random_weights for run in runs) else ""),
+    )
+
+
+def _named(runs: Sequence[Run]) -> Named:
+    """The runs by their folders' names, with their parents' where two are called the same."""
+    if len({run.name for run in runs}) == len(runs):
+        return {run.name: run for run in runs}
+    return {f"{run.folder.resolve().parent.name}/{run.name}": run for run in runs}
+
+
+def _verdict(named: Named) -> str:
+    """Where each model reaches most; a stand-in for a GPU counts only where there is nothing else."""
+    found = []
+    for model in dict.fromkeys(run.model for run in named.values()):
+        rated = [
+            (run.advice.best.median.median, name, run.advice)
+            for name, run in named.items()
+            if run.model == model and run.advice
+        ]
+        if not rated:
+            found.append(f"{model}: nothing valid is measured")
+            continue
+        of_gpus = [each for each in rated if not named[each[1]].stood_in_for]
+        figure, name, advice = max(of_gpus or rated, key=lambda each: each[0])
+        unit = UNITS[advice.goal.figure]
+        found.append(
+            f"in {name}, on {named[name].hardware}, {model} reaches most: {number(figure)} {unit} "
+            f"with {configuration(advice.best.cell)}"
+        )
+    return sentence("; ".join(found))
+
+
+def _banners(named: Named) -> list[str]:
+    """What differs between the runs first; then what is to be known of each, once where it is the same."""
+    names: dict[str, list[str]] = {}
+    for name, run in named.items():
+        for text in findings.banners(run):
+            names.setdefault(text, []).append(name)
+    told_once = [text if len(of) == len(named) else f"{joined(of)}: {text}" for text, of in names.items()]
+    different = [what for what, values in _depended_on(named).items() if any(v != values[0] for v in values)]
+    if different:
+        told_once.insert(0, f"Not measured alike: {joined(different)} differ, which may explain the rest.")
+    return told_once
+
+
+def _depended_on(named: Named) -> dict[str, list[Any]]:
+    """What a figure depends on, of every run."""
+    runs = named.values()
+    return {
+        "hardware": [run.hardware for run in runs],
+        "models": [run.model for run in runs],
+        "archives": [run.archive.get("sha256") for run in runs],
+        "versions": [run.environment.get("versions") for run in runs],
+        "commits": [run.environment.get("git_commit") for run in runs],
+        "precisions": [run.plan.precision for run in runs],
+        "inputs": [(run.plan.tokens, run.plan.input) for run in runs],
+        "requests in flight": [run.plan.concurrency for run in runs],
+        "batch delays": [run.plan.batch_delay_ms for run in runs],
+    }
+
+
+def _key_figures(named: Named) -> list[KeyFigure]:
+    figures = []
+    for name, run in list(named.items())[:MOST_KEY_FIGURES]:
+        if run.advice is None:
+            figures.append(KeyFigure(name, DASH, note=run.hardware))
+        else:
+            best, unit = run.advice.best.median.median, UNITS[run.advice.goal.figure]
+            figures.append(KeyFigure(name, number(best), unit, run.hardware))
+    return figures
+
+
+def _sections(named: Named, out: Path) -> list[Section]:
+    drawn = _figure(named)
+    beside = published.figures(list(named.values()), list(named))
+    folders = " ".join(str(run.folder) for run in named.values())
+    return [
+        _runs_section(named, out),
+        *([_throughput_section(drawn)] if drawn else []),
+        _cells_section(named),
+        *([beside_published(beside)] if beside else []),
+        Section("reproduce", "How to reproduce", command=f"python -m mps.report {folders} --out {out}"),
+    ]
+
+
+def _throughput_section(drawn: Figure) -> Section:
+    caption = "Every dot is a run of a cell, every bar the range of its runs; lines join the medians."
+    return Section("throughput", "Throughput", figures=[drawn], captions=[caption])
+
+
+def _runs_section(named: Named, out: Path) -> Section:
+    columns = [
+        Column("run", numeric=False),
+        Column("started", "UTC", numeric=False),
+        Column("model", numeric=False),
+        Column("hardware", numeric=False),
+        Column("valid runs"),
+        Column("noise floor", "how far a cell that was measured twice is from itself"),
+        Column("best configuration", numeric=False),
+        Column("its figure"),
+        Column("range", "least and most of its runs"),
+        Column("p99 ms"),
+        Column("MPS there", "what MPS changes at the best configuration"),
+    ]
+    rows = [[*_what(name, run, out), *_best(run)] for name, run in named.items()]
+    return Section("runs", "The runs", tables=[Table("runs", columns, rows)])
+
+
+def _what(name: str, run: Run, out: Path) -> list[Field]:
+    """What a run is."""
+    valid = len(run.results) - len(run.invalid)
+    return [
+        Field(name, link=os.path.relpath(run.folder.resolve() / PAGE, out.resolve())),
+        Field(f"{run.started_at:%Y-%m-%d %H:%M}") if run.started_at else NOTHING,
+        Field(run.model),
+        Field(run.hardware),
+        Field(f"{valid}/{len(run.trials)}", valid, look="warn" if run.invalid else ""),
+        Field(apart(run.floor), run.floor) if run.floor else NOTHING,
+    ]
+
+
+def _best(run: Run) -> list[Field]:
+    """Its best configuration, and what that reaches."""
+    if run.advice is None:
+        return [NOTHING] * 5
+    best = run.advice.best
+    pair = run.pair_at(best.cell)
+    return [
+        Field(configuration(best.cell)),
+        Field(f"{number(best.median.median)} {UNITS[run.advice.goal.figure]}", best.median.median),
+        Field(range_of(best.median.low, best.median.high)),
+        number_field(run.measured(best.cell).known("latency_ms_p99")),
+        Field(change(pair.comparison.ratio), pair.comparison.ratio) if pair else NOTHING,
+    ]
+
+
+def _cells_section(named: Named) -> Section:
+    """The cells that the first run has too, against it."""
+    (first_name, first), *others = named.items()
+    own = {_setting(measured.cell): measured for measured in first.grid}
+    met = [
+        (name, measured, own[_setting(measured.cell)])
+        for name, run in others
+        for measured in run.grid
+        if _setting(measured.cell) in own
+    ]
+    title = "Cell by cell"
+    if not met:
+        return Section(
+            "cells",
+            title,
+            f"No cell of {first_name} has valid runs in another of these: model, precision, arm, workers "
+            "and batch size would have to be the same.",
+        )
+    floor = max(run.floor or 1.0 for run in named.values())
+    compared = compare_all([(now.rps, then.rps) for _, now, then in met], noise_floor=floor)
+    rows = [
+        [
+            Field(configuration(now.cell)),
+            Field(name),
+            number_field(now.median_rps),
+            number_field(then.median_rps),
+            ratio_field(each),
+            Field(interval(each)),
+            outcome_field(each),
+        ]
+        for (name, now, then), each in zip(met, compared, strict=True)
+    ]
+    columns = [
+        Column("cell", numeric=False),
+        Column("run", numeric=False),
+        Column("requests/s", "median of its valid runs"),
+        Column(first_name, "median of the same cell there"),
+        Column("change"),
+        Column("interval", "of the ratio"),
+        Column("verdict", f"{counted(len(met), 'pair')} allowed for", numeric=False),
+    ]
+    counts = Counter(outcome(each) for each in compared)
+    parts = [f"{counts[name]} {name}" for name in OUTCOMES if counts[name]]
+    caption = (
+        "Runs of different days or machines differ by more than the runs of one: an interval holds whatever "
+        "differs between these two runs, not its cause."
+    )
+    table = Table("compared", columns, rows)
+    return Section(
+        "cells", title, f"Against {first_name}: {joined(parts)}.", captions=[caption], tables=[table]
+    )
+
+
+def _setting(cell: Cell) -> tuple[Any, ...]:
+    """What must be the same for two cells to be compared."""
+    return cell.model, cell.precision, cell.mps, cell.thread_percentage, cell.workers, cell.batch_size
+
+
+def _figure(named: Named) -> Figure | None:
+    """A panel for each model, number of workers and arm; runs are the series. Where there are too many
+    panels, those in which the most runs meet."""
+    panels: dict[str, dict[str, list[Measured]]] = {}
+    for name, run in named.items():
+        for measured in sorted(run.grid, key=lambda each: each.cell.batch_size):
+            panels.setdefault(_panel_title(named, measured.cell), {}).setdefault(name, []).append(measured)
+    if not panels:
+        return None
+    meeting = sorted(panels, key=lambda title: -len(panels[title]))[:MOST_PANELS]
+    series = series_of(list(named))
+    return Figure(
+        "runs",
+        "Throughput of the runs by batch size",
+        [
+            Panel(title, _described(runs), partial(_draw, runs, series))
+            for title, runs in panels.items()
+            if title in meeting
+        ],
+        series,
+    )
+
+
+def _panel_title(named: Named, cell: Cell) -> str:
+    model = f"{cell.model}, " if len({run.model for run in named.values()}) > 1 else ""
+    arms = f", {arm(cell)}" if any(run.plan.with_mps for run in named.values()) else ""
+    return f"{model}{counted(cell.workers, 'worker')}{arms}"
+
+
+def _draw(runs: Mapping[str, Sequence[Measured]], series: Sequence[Series], axes: Axes) -> None:
+    shown = [each for each in series if each.label in runs]
+    for index, own in enumerate(shown):
+        cells = runs[own.label]
+        at = [place(measured.cell.batch_size) + dodge(index, len(shown)) for measured in cells]
+        low, high = ([end(measured.rps) for measured in cells] for end in (min, max))
+        axes.vlines(at, low, high, color=own.hex, alpha=0.28, linewidth=5)
+        line(axes, own, at, [median(measured.rps) for measured in cells])
+        each_run = [(x, rps) for x, measured in zip(at, cells, strict=True) for rps in measured.rps]
+        dots(axes, own, [x for x, _ in each_run], [rps for _, rps in each_run])
+    everything = [measured for cells in runs.values() for measured in cells]
+    plain_axes(axes, "batch size", "requests/s")
+    counts_on_x(axes, [measured.cell.batch_size for measured in everything])
+    from_zero(axes, "y", max(max(measured.rps) for measured in everything) * ROOM)
+
+
+def _described(runs: Mapping[str, Sequence[Measured]]) -> str:
+    parts = [
+        f"{name}: " + "; ".join(f"{each.cell.batch_size}: {told(each.median_rps)}" for each in cells)
+        for name, cells in runs.items()
+    ]
+    return f"Median requests/s by batch size. {'. '.join(parts)}."

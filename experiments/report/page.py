@@ -1,0 +1,147 @@
+"""A report's content -> report.html, report.md and the PNG files of its figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from experiments.advice import UNITS
+from experiments.errors import ExperimentError
+from experiments.report import FIGURES, PAGE, SUMMARY, findings, sections
+from experiments.report.drawing import Figure, theme
+from experiments.report.palette import DARK, LIGHT, css
+from experiments.report.run import Run
+from experiments.report.sections import Section
+from experiments.report.words import apart, change, counted, number, range_of
+
+HERE = Path(__file__).resolve().parent
+ROWS_OF_SUMMARY = 12
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFigure:
+    """One of the numbers below the verdict."""
+
+    label: str
+    value: str
+    unit: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A report. `note` stands below each PNG."""
+
+    title: str
+    eyebrow: str
+    verdict: str
+    besides: Sequence[str]
+    banners: Sequence[str]
+    key_figures: Sequence[KeyFigure]
+    sections: Sequence[Section]
+    note: str
+
+    @property
+    def figures(self) -> list[Figure]:
+        """All figures, in their order."""
+        return [figure for section in self.sections for figure in section.figures]
+
+
+def of_run(run: Run) -> Page:
+    """The report of one run."""
+    return Page(
+        title=f"{run.model} on {run.hardware}",
+        eyebrow=" · ".join(filter(None, [run.model, run.hardware, findings.date(run)])),
+        verdict=findings.verdict(run),
+        besides=findings.besides(run),
+        banners=list(findings.banners(run)),
+        key_figures=_key_figures(run),
+        sections=sections.of_run(run),
+        note=findings.png_note(run),
+    )
+
+
+def write(page: Page, out: Path) -> Path:
+    """Writes the page, its summary and its pictures into `out`; returns the page's path.
+
+    Pictures of an earlier report that this one does not have are removed. Raises ExperimentError.
+    """
+    names = {figure.name for figure in page.figures}
+    try:
+        (out / FIGURES).mkdir(parents=True, exist_ok=True)
+        with theme():
+            for figure in page.figures:
+                figure.write_png(out / FIGURES / f"{figure.name}.png", page.note)
+            _write(out / PAGE, html(page))
+        _write(out / SUMMARY, markdown(page))
+        for picture in (out / FIGURES).glob("*.png"):
+            if picture.stem not in names:
+                picture.unlink()
+    except OSError as error:
+        raise ExperimentError(f"can't write the report to {out}: {error.strerror}; give --out") from error
+    return out / PAGE
+
+
+def html(page: Page) -> str:
+    """The whole page in one piece; to be called within `theme`."""
+    return (
+        _templates()
+        .get_template("page.html")
+        .render(
+            page=page,
+            light=css(LIGHT),
+            dark=css(DARK),
+            style=(HERE / "style.css").read_text(),
+            script=(HERE / "sort.js").read_text(),
+        )
+    )
+
+
+def markdown(page: Page) -> str:
+    """The same in short, for a pull request."""
+    text = _templates().get_template("summary.md").render(page=page, figures=FIGURES, most=ROWS_OF_SUMMARY)
+    return text.strip() + "\n"
+
+
+def _templates() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _key_figures(run: Run) -> list[KeyFigure]:
+    valid = len(run.results) - len(run.invalid)
+    cells = counted(len(run.plan.cells()), "cell")
+    runs = KeyFigure("Valid runs", f"{valid}", f"of {len(run.trials)}", cells)
+    floor = [KeyFigure("Noise floor", apart(run.floor), note="a cell against itself")] if run.floor else []
+    return [*_of_best(run), *floor, runs]
+
+
+def _of_best(run: Run) -> list[KeyFigure]:
+    """What the advised configuration reaches, and what MPS does there."""
+    if run.advice is None:
+        return []
+    best = run.advice.best
+    median, unit = best.median, UNITS[run.advice.goal.figure]
+    reach = f"runs from {range_of(median.low, median.high)}" if median.runs > 1 else "one run: no range"
+    figures = [KeyFigure("Best configuration", number(median.median), unit, reach)]
+    measured = run.measured(best.cell)
+    p50_ms, p99_ms = measured.known("latency_ms_p50"), measured.known("latency_ms_p99")
+    if p50_ms is not None and p99_ms is not None:
+        figures.append(KeyFigure("Its p99", number(p99_ms), "ms", f"p50 {number(p50_ms)} ms"))
+    if pair := run.pair_at(best.cell):
+        reach = f"{change(pair.comparison.low)} to {change(pair.comparison.high)}"
+        figures.append(KeyFigure("MPS there", change(pair.comparison.ratio), note=reach))
+    return figures
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(text)
+    temporary.replace(path)

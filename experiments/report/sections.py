@@ -1,0 +1,263 @@
+"""The parts of a run's report in their order: figures, tables and what they say."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.environment import differences
+from experiments.reference import Document
+from experiments.report import findings, forest, latency, limits, published, resources, table, throughput
+from experiments.report.drawing import Figure
+from experiments.report.run import Run
+from experiments.report.table import Table
+from experiments.report.words import GIB, counted
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """`finding` is its first sentence, `captions` explain; `facts` are pairs of a name and a text, `command`
+    is to be typed. `absent` says in a line what would fill it, where there is nothing to show."""
+
+    ident: str
+    title: str
+    finding: str = ""
+    figures: Sequence[Figure] = ()
+    captions: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    facts: Sequence[tuple[str, str]] = ()
+    command: str = ""
+    absent: str = ""
+
+    @property
+    def layout(self) -> str:
+        """Where the words stand: beside what is shown, or above it where that needs the page's width."""
+        panels = [len(figure.panels) for figure in self.figures]
+        if (self.tables and not self.figures) or any(count == 3 or count > 4 for count in panels):
+            return "wide"
+        return "pair" if len(panels) == 2 and max(panels) == 1 else ""
+
+
+def of_run(run: Run) -> list[Section]:
+    """All sections of one run's report. What is not in it, and why, is the last but two of them."""
+    of_valid = (
+        throughput_section,
+        mps_section,
+        latency_section,
+        resources_section,
+        ceilings_section,
+        published_section,
+        table_section,
+    )
+    made = [make(run) for make in of_valid] if run.grid else []
+    made += [invalid_section(run)] if run.results else []
+    shown = [section for section in made if not section.absent]
+    if absent := [(section.title, section.absent) for section in made if section.absent]:
+        shown.append(Section("absent", "Not in this report", facts=absent))
+    return [*shown, environment_section(run), reproduce_section(run)]
+
+
+def throughput_section(run: Run) -> Section:
+    drawn = throughput.figure(run)
+    return Section(
+        "throughput",
+        "Throughput",
+        findings.throughput(run),
+        [drawn] if drawn else [],
+        [findings.ranges(run)],
+    )
+
+
+def mps_section(run: Run) -> Section:
+    title = "With and without MPS"
+    drawn = forest.figure(run)
+    if drawn is None:
+        arms = "no cell has valid runs in both arms" if run.plan.with_mps else "--with-mps measures both arms"
+        return Section("mps", title, absent=f"Not compared: {arms}.")
+    band = " The grey band shows it." if run.floor else ""
+    captions = [
+        "A mark is the ratio by all pairs of runs (Hodges and Lehmann), its bar the exact interval, free of "
+        "assumptions about the noise.",
+        findings.noise(run) + band,
+    ]
+    return Section("mps", title, findings.mps(run), [drawn], captions, [table.of_pairs(run)])
+
+
+def latency_section(run: Run) -> Section:
+    drawn = latency.figure(run)
+    if drawn is None:
+        return Section("latency", "Latency", absent="Not measured: no valid run has answers in its window.")
+    caption = (
+        "Each point is a cell, named along the frontier by workers times batch size. Load is a closed loop: "
+        "latency grows with the requests in flight, which the plan chose."
+    )
+    return Section("latency", "Latency", findings.latency(run), [drawn], [caption])
+
+
+def resources_section(run: Run) -> Section:
+    title = "Memory and energy"
+    memory, energy = resources.memory(run), resources.energy(run)
+    if memory is None:
+        return Section("resources", title, absent="Not measured: there is no telemetry of these runs.")
+    lines = "Dots are cells; the line of memory joins the most of them, that of energy the least."
+    if energy is None:
+        lines = "Dots are cells; the line joins the most of them. Energy: no GPU told its power."
+    finding = f"{findings.memory(run)} {findings.energy(run)}".strip()
+    return Section("resources", title, finding, [memory, *([energy] if energy else [])], [lines])
+
+
+def ceilings_section(run: Run) -> Section:
+    drawn = limits.figure(run)
+    if drawn is None:
+        return Section("ceilings", "Ceilings", absent="Not measured: --ceilings does that.")
+    captions = [
+        "Bare model: the handler's forward pass alone, in as many processes. Empty handler: TorchServe with "
+        "a model that does nothing. Roofline: the model's work against the device's peaks.",
+        *(
+            [f"{limits.only_arm(run)} only: both arms would be too many panels."]
+            if limits.only_arm(run)
+            else []
+        ),
+        *(run.ceilings.problems if run.ceilings else ()),
+    ]
+    return Section("ceilings", "Ceilings", findings.ceilings(run), [drawn], captions)
+
+
+def published_section(run: Run) -> Section:
+    found = published.figures([run])
+    if not found:
+        why = "no published figure is of such a model at the same settings; plans/ has what compares."
+        return Section("published", "Beside published figures", absent=f"Left out: {why}")
+    return beside_published(found)
+
+
+def beside_published(found: Sequence[tuple[Document, Figure]]) -> Section:
+    """Our bars beside those of these documents."""
+    captions = [
+        f"Grey: {document.source}. {document.load}. {' '.join(document.caveats)} "
+        f"{document.plan} asks our server the same."
+        for document, _ in found
+    ]
+    return Section(
+        "published",
+        "Beside published figures",
+        "What is grey was measured by others, on other hardware and with other software: context, not a "
+        "comparison of equals.",
+        [figure for _, figure in found],
+        captions,
+    )
+
+
+def table_section(run: Run) -> Section:
+    twin = " ↻ is the cell that was measured twice." if run.plan.noise_floor else ""
+    caption = f"A heading sorts by its column, pressed again the other way round.{twin}"
+    return Section("cells", "All cells", captions=[caption], tables=[table.of_cells(run)])
+
+
+def invalid_section(run: Run) -> Section:
+    rows = table.of_invalid(run)
+    excluded = [] if run.advice is None else [(cell, why) for cell, why in run.advice.excluded.items() if why]
+    captions = [f"Not advised: {cell}, {why}." for cell, why in excluded[:10]]
+    if len(excluded) > len(captions):
+        captions.append(f"Not advised for the like: {counted(len(excluded) - len(captions), 'more cell')}.")
+    return Section(
+        "invalid",
+        "What does not count",
+        findings.invalid(run),
+        tables=[rows] if rows.rows else [],
+        captions=captions,
+    )
+
+
+def environment_section(run: Run) -> Section:
+    told = [*_machine(run), *_software(run.environment), *_model(run.archive), *_plan(run), *_resumed(run)]
+    return Section("environment", "Environment", facts=[(name, text) for name, text in told if text])
+
+
+def reproduce_section(run: Run) -> Section:
+    variable = {"text": "BERT", "image": "RESNET50", "embedding": "EMBEDDINGS"}.get(run.kind)
+    source, commit = run.archive.get("source"), run.environment.get("git_commit")
+    lines = [
+        *([f"git checkout {commit}"] if commit else []),
+        f"make mar {variable}={source}" if variable and source else "make mar",
+        f"python -m mps.run --plan {run.folder}/plan.json --out {run.folder}-again",
+        f"python -m mps.report {run.folder} {run.folder}-again",
+    ]
+    command = run.environment.get("command")
+    captions = [f"The run was started with: {command}"] if command else []
+    return Section("reproduce", "How to reproduce", captions=captions, command="\n".join(lines))
+
+
+def _machine(run: Run) -> Iterator[tuple[str, str]]:
+    told = run.environment
+    for gpu in run.gpus:
+        yield (
+            "GPU",
+            _listed(
+                gpu.get("name"),
+                f"{gpu['memory_bytes'] / GIB:.0f} GiB" if gpu.get("memory_bytes") else None,
+                f"driver {gpu['driver']}" if gpu.get("driver") else None,
+                f"power limit {gpu['power_limit_w']:.0f} W" if gpu.get("power_limit_w") else None,
+                "MIG" if gpu.get("mig") else None,
+                "a stand-in" if run.stood_in_for else None,
+            ),
+        )
+    if told and not run.gpus:
+        yield "GPU", "none"
+    cpu = told.get("cpu")
+    if isinstance(cpu, dict):
+        yield "CPU", _listed(cpu.get("model"), f"{cpu.get('cores')} cores usable")
+    if told.get("memory_bytes"):
+        yield "Memory", f"{told['memory_bytes'] / GIB:.0f} GiB"
+    yield "System", _listed(told.get("os"))
+    if told.get("load_average_1min") is not None:
+        yield "Load before", f"{told['load_average_1min']:.2f} (1 minute average)"
+
+
+def _software(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    versions = {"Python": told.get("python"), **(told.get("versions") or {})}
+    yield "Software", _listed(*(f"{name} {version}" for name, version in versions.items() if version))
+    yield "Java", _listed(told.get("java"))
+    variables = (told.get("torchserve_env") or {}).items()
+    yield "TS_ variables", _listed(*(f"{key}={value}" for key, value in variables))
+    dirty = ", with changes that were not committed" if told.get("git_dirty") else ""
+    yield "Commit", f"{told['git_commit']}{dirty}" if told.get("git_commit") else ""
+
+
+def _model(archive: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "Model", _listed(archive.get("architecture"), archive.get("note") or archive.get("source"))
+    yield "Archive", f"sha256 {archive['sha256']}" if archive.get("sha256") else ""
+
+
+def _plan(run: Run) -> Iterator[tuple[str, str]]:
+    plan = run.plan
+    length = f"{plan.requests:,} requests" if plan.requests else f"{plan.duration_s:g} s"
+    in_flight = f"{plan.concurrency} requests" if plan.concurrency else "2 requests for each place in a batch"
+    yield "Each run", f"{length} after {plan.warm_up_s:g} s of warm-up, {in_flight} in flight, closed loop"
+    inputs = f"texts of {plan.tokens} tokens" if plan.tokens else plan.input or "our own pool"
+    yield (
+        "Plan",
+        _listed(
+            f"{counted(plan.runs, 'run')} of each cell",
+            f"batch delay {plan.batch_delay_ms} ms",
+            f"precision {plan.precision}" if plan.precision else None,
+            f"inputs: {inputs}",
+            "interleaved run by run" if plan.interleave else None,
+            f"seed {plan.seed}",
+        ),
+    )
+    if run.started_at:
+        yield "Started", f"{run.started_at:%Y-%m-%d %H:%M} UTC"
+
+
+def _resumed(run: Run) -> Iterator[tuple[str, str]]:
+    """Each later start of the run, and what was not as at the first."""
+    for start in run.environment.get("resumed") or []:
+        known = {key: start.get(key, run.environment.get(key)) for key in {*run.environment, *start}}
+        everything = dict.fromkeys(("cpu", "gpus", "versions", "python", "java", "git_commit")) | known
+        changed = differences(dict(run.environment), everything)
+        when = str(start.get("started_at", ""))[:16].replace("T", " ")
+        yield f"Resumed {when}", "; ".join(changed) or "on the same machine, with the same software"
+
+
+def _listed(*parts: object) -> str:
+    return ", ".join(str(part) for part in parts if part)
