@@ -45,6 +45,11 @@ def device_of(gpu_id: int | None) -> torch.device:
             f"TorchServe dealt this worker GPU {gpu_id}, but {_why_no_cuda()}; "
             "to serve on the CPU all the same, set number_of_gpu=0 in config.properties"
         )
+    if gpu_id >= torch.cuda.device_count():
+        raise DeviceError(
+            f"TorchServe dealt this worker GPU {gpu_id}, torch sees {torch.cuda.device_count()}: set "
+            "number_of_gpu in config.properties to that, TorchServe doesn't heed CUDA_VISIBLE_DEVICES"
+        )
     device = torch.device("cuda", gpu_id)
     # Else pinned memory and streams would open a second context on the first GPU.
     torch.cuda.set_device(device)

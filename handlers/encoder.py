@@ -4,6 +4,7 @@ What text handlers have in common between reading requests and telling answers. 
 handler's business: it gives the head that makes rows of what transformers' model puts out.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -64,6 +65,8 @@ def encoder_of(runtime: Runtime, head: Head) -> Encoder:
     """
     if runtime.packs:
         pack_linears(runtime.model)
+    # As many as torch has: else the tokenizer starts one for each core of the machine, in every worker.
+    os.environ.setdefault("RAYON_NUM_THREADS", str(torch.get_num_threads()))
     tokenizer = AutoTokenizer.from_pretrained(runtime.folder, local_files_only=True, trust_remote_code=False)
     max_tokens = _max_tokens(tokenizer, runtime.model.config)
     backend = tokenizer.backend_tokenizer

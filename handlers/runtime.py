@@ -65,6 +65,8 @@ def start(context: Context, auto_class: Any, simplify: Callable[[Any], None]) ->
     device = device_of(gpu_id)
     dtype = use_precision(settings.precision, device)
     use_threads(settings.threads)
+    # Worth its time where shapes are few and made ready; else each new one would be tried out under load.
+    torch.backends.cudnn.benchmark = settings.compile != "none"
     transformers_logging.disable_progress_bar()  # it would end up in TorchServe's log, line by line
     folder = Path(context.system_properties["model_dir"])
     model = auto_class.from_pretrained(

@@ -18,9 +18,12 @@ class TestDevice:
     def test_is_the_gpu_that_was_dealt_and_no_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
         current: list[torch.device] = []
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
         monkeypatch.setattr(torch.cuda, "set_device", current.append)
         assert device_of(1) == GPU
         assert current == [GPU]
+        with pytest.raises(DeviceError, match="GPU 2, torch sees 2: set number_of_gpu"):
+            device_of(2)
 
     @pytest.mark.parametrize(
         ("cuda", "error", "told"),
