@@ -212,7 +212,7 @@ def test_one_cell_with_one_run_is_no_comparison(tmp_path: Path) -> None:
 def test_where_all_runs_are_invalid_there_is_no_verdict_but_the_reason(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "run", SMALL, problems=lambda trial: ["12 answers were 503 & worse"])
     page = page_of(folder)
-    assert headline(page).startswith("No verdict: all 15 runs are invalid, 15 of them with")
+    assert headline(page).startswith("No verdict: all 15 runs are invalid: 12 answers were 503 & worse")
     assert "12 answers were 503 &amp; worse" in page
     assert re.findall(r'<section id="(\w+)"', page) == ["invalid", "environment", "reproduce"]
 

@@ -4,6 +4,7 @@ A Figure is panels that are drawn one by one: as an SVG each, which the page lay
 and together as a PNG. What is in a panel is the business of the module that draws it.
 """
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,9 +29,13 @@ POINTS = 72  # in an inch: a panel's lengths are in points, which are the SVG's 
 WIDTH = 360.0
 HEIGHT = 236.0
 PNG_DPI = 120
-HEADER = 34.0
+# Around the panels of a PNG, in points.
+EDGE = 14.0
+GUTTER = 22.0
+HEADER = 30.0
 LEGEND = 18.0
-NOTE = 20.0
+NOTE = 15.0
+NOTE_LETTER = 5.8  # a letter's width in the mean
 MOST_TICKS = 8
 # Each set of steps with which a decade may be divided, the coarsest first.
 STEPS = (
@@ -92,16 +97,14 @@ class Figure:
     def svgs(self) -> list[str]:
         """Every panel as an <svg> element."""
         return [
-            svg.inline(_drawn([panel], 1), f"{self.name}-{number}", self._title(panel), panel.description)
+            svg.inline(_alone(panel), f"{self.name}-{number}", self._title(panel), panel.description)
             for number, panel in enumerate(self.panels)
         ]
 
     def write_png(self, path: Path, note: str = "") -> None:
         """All panels in one picture, with title and legend; `note` stands below them."""
-        columns = {1: 1, 2: 2, 4: 2}.get(len(self.panels), 3)
-        canvas = _drawn(self.panels, columns, self.title, self.legend, note)
         with path.open("wb") as file:
-            canvas.savefig(file, format="png", dpi=PNG_DPI, facecolor=LIGHT["paper"])
+            _sheet(self, note).savefig(file, format="png", dpi=PNG_DPI, facecolor=LIGHT["paper"])
 
     def _title(self, panel: Panel) -> str:
         return f"{self.title}: {panel.title}" if panel.title else self.title
@@ -226,28 +229,35 @@ def short(value: float) -> str:
     return f"{value / 1e3:g}k" if value >= 10_000 else f"{value:,g}"
 
 
-def _drawn(
-    panels: Sequence[Panel], columns: int, title: str = "", legend: Sequence[Series] = (), note: str = ""
-) -> Canvas:
-    """The panels in a grid, row by row; the title, the legend and the note around them."""
-    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+def _alone(panel: Panel) -> Canvas:
+    """One panel, nothing around it."""
+    canvas = Canvas(figsize=(WIDTH / POINTS, panel.height / POINTS))
+    _draw(canvas, panel, 0.0, panel.height)
+    return canvas
+
+
+def _sheet(figure: Figure, note: str) -> Canvas:
+    """All panels of a figure in a grid, row by row; the title, the legend and the note around them."""
+    columns = {1: 1, 2: 2, 4: 2}.get(len(figure.panels), 3)
+    rows = [figure.panels[start : start + columns] for start in range(0, len(figure.panels), columns)]
     heights = [max(panel.height for panel in row) for row in rows]
-    legend_rows = _legend_rows(legend, columns * WIDTH) if title else []
-    above = HEADER + LEGEND * len(legend_rows) if title else 0.0
-    below = NOTE if note else 0.0
-    width, height = WIDTH * columns, sum(heights) + above + below
+    inside = WIDTH * columns + GUTTER * (columns - 1)
+    legend = _legend_rows(figure.legend, inside)
+    notes = textwrap.wrap(note, int(inside / NOTE_LETTER))
+    above, below = EDGE + HEADER + LEGEND * len(legend), EDGE + NOTE * len(notes)
+    width, height = inside + 2 * EDGE, sum(heights) + above + below
     canvas = Canvas(figsize=(width / POINTS, height / POINTS))
     top = height - above
     for row, row_height in zip(rows, heights, strict=True):
         for column, panel in enumerate(row):
-            _draw(canvas, panel, column * WIDTH, top)
+            _draw(canvas, panel, EDGE + column * (WIDTH + GUTTER), top)
         top -= row_height
-    if title:
-        canvas.text(0.5 / width, 1 - 22 / height, title, fontsize=13, fontweight="bold")
-        for number, labels in enumerate(legend_rows):
-            _legend(canvas, labels, 1 - (26 + LEGEND * number) / height)
-    if note:
-        canvas.text(0.5 / width, 7 / height, note, fontsize=10, color=LIGHT["muted"])
+    left = EDGE / width
+    canvas.text(left, 1 - (EDGE + 14) / height, figure.title, fontsize=13, fontweight="bold")
+    for number, labels in enumerate(legend):
+        _legend(canvas, labels, left, 1 - (EDGE + 20 + LEGEND * number) / height)
+    for number, text in enumerate(reversed(notes)):
+        canvas.text(left, (EDGE + NOTE * number) / height, text, fontsize=10, color=LIGHT["muted"])
     return canvas
 
 
@@ -291,15 +301,16 @@ def _legend_rows(legend: Sequence[Series], width: float) -> list[list[Series]]:
     return rows
 
 
-def _legend(canvas: Canvas, legend: Sequence[Series], top: float) -> None:
+def _legend(canvas: Canvas, legend: Sequence[Series], left: float, top: float) -> None:
     made = canvas.legend(
         handles=[_handle(series) for series in legend],
         loc="upper left",
-        bbox_to_anchor=(0, top),
+        bbox_to_anchor=(left, top),
         ncols=len(legend),
         frameon=False,
         fontsize=10.5,
-        borderpad=0.3,
+        borderpad=0.2,
+        borderaxespad=0,
         handletextpad=0.5,
         columnspacing=1.4,
     )

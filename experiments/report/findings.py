@@ -136,7 +136,8 @@ def memory(run: Run) -> str:
     least, most = min(saved), max(saved)
     if most <= 0:
         return f"{text} MPS takes {-most:.2f} to {-least:.2f} GiB more."
-    return f"{text} MPS saves {f'{least:.2f} to ' if least >= 0 else 'up to '}{most:.2f} GiB."
+    reach = f"{least:.2f} to " if least >= 0 else "up to "
+    return f"{text} MPS saves {'' if most - least < 0.005 else reach}{most:.2f} GiB."
 
 
 def energy(run: Run) -> str:
@@ -217,4 +218,5 @@ def _without_advice(run: Run) -> str:
         return f"no verdict: {run.no_advice}"
     problems = Counter(problem for result in run.invalid for problem in result.problems)
     problem, times = problems.most_common(1)[0]
-    return f"no verdict: all {counted(len(run.results), 'run')} are invalid, {times} of them with '{problem}'"
+    which = "" if times == len(run.results) else f", {times} of them"
+    return f"no verdict: all {counted(len(run.results), 'run')} are invalid{which}: {problem}"

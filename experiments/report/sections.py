@@ -13,6 +13,9 @@ from experiments.report.table import Table
 from experiments.report.words import GIB, counted
 
 
+ADVICE = "advice"  # the folder for what advice.py writes
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """`finding` is its first sentence, `captions` explain; `facts` are pairs of a name and a text, `command`
@@ -184,6 +187,8 @@ def reproduce_section(run: Run) -> Section:
     ]
     command = run.environment.get("command")
     captions = [f"The run was started with: {command}"] if command else []
+    if (run.folder / ADVICE).is_dir():
+        captions.append(f"The files that serve the best configuration are in {run.folder / ADVICE}.")
     return Section("reproduce", "How to reproduce", captions=captions, command="\n".join(lines))
 
 
