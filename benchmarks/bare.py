@@ -15,10 +15,9 @@ from pathlib import Path
 
 from benchmarks import models
 from benchmarks.interleaved import Comparison, Effort, Tell, compare
-from benchmarks.served import Host, grid, host, throughput_rps
+from benchmarks.served import WORKERS, Host, grid, host, throughput_rps
 from experiments.bare import BareModel, bare_model
 from experiments.campaign import torch_threads
-from experiments.environment import usable_cores
 from experiments.load import Body
 
 
@@ -36,17 +35,14 @@ class Case:
 def cases(folder: Path) -> Iterator[Case]:
     """The models, each built in `folder` when its turn comes."""
     minilm = models.minilm_archive(folder)
-    yield Case(
-        "minilm_served_over_bare", minilm, models.texts(minilm, 15), (16, 32, 64), (1, 8, 16, 32, 64, 128)
-    )
+    texts = models.texts(minilm, 15)
+    yield Case("minilm_served_over_bare", minilm, texts, (16, 32, 64), (1, 8, 16, 32, 64, 128))
     bert_base = models.bert_base_archive(folder)
-    yield Case(
-        "bert_base_served_over_bare", bert_base, models.texts(bert_base, 60), (4, 8, 16), (1, 4, 8, 16)
-    )
+    texts = models.texts(bert_base, 60)
+    yield Case("bert_base_served_over_bare", bert_base, texts, (4, 8), (1, 2, 4, 8, 16))
     resnet50 = models.resnet50_archive(folder)
-    yield Case(
-        "resnet50_served_over_bare", resnet50, models.photographs(500, 375), (1, 4, 8), (1, 2, 4, 8, 16)
-    )
+    images = models.photographs(500, 375)
+    yield Case("resnet50_served_over_bare", resnet50, images, (2, 4, 8), (1, 2, 4, 8, 16))
 
 
 def measure(folder: Path, effort: Effort, tell: Tell) -> dict[str, Comparison]:
@@ -58,8 +54,7 @@ def measure(folder: Path, effort: Effort, tell: Tell) -> dict[str, Comparison]:
 def served_against_bare(case: Case, server: Host, effort: Effort, tell: Tell) -> Comparison:
     """One model served at its best against the same model alone at its best."""
     tell(f"{case.name}: {case.archive.stem} served and alone")
-    workers = sorted({1, usable_cores()})
-    setup = server.best(grid(case.archive, workers, case.served_batches), case.pool, effort, tell)
+    setup = server.best(grid(case.archive, WORKERS, case.served_batches), case.pool, effort, tell)
     with best_bare(case, effort, tell) as bare:
         served = partial(throughput_rps, server.serve(setup), setup, case.pool, effort)
         comparison = compare(served, bare, effort.rounds)
@@ -72,7 +67,7 @@ def best_bare(case: Case, effort: Effort, tell: Tell) -> Iterator[Callable[[], f
     """Measures the model alone in its best setting: one process for all cores or one for each, and a batch
     size. Yields what measures it again, in fresh processes that wait while nothing is asked of them."""
     found: dict[tuple[int, int], float] = {}
-    for processes in sorted({1, usable_cores()}):
+    for processes in WORKERS:
         with _alone(case, processes) as model:
             for size in case.bare_batches:
                 found[processes, size] = model.throughput(size, effort.trial_s).throughput_rps

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.interleaved import BenchmarkError, Effort, Tell
 from experiments.campaign import torch_threads
+from experiments.environment import usable_cores
 from experiments.load import Body, ClosedLoop, LoadResult, run
 from experiments.noop import noop_archive
 from experiments.server import Registration, TorchServe, torchserve
@@ -20,8 +21,10 @@ from experiments.server import Registration, TorchServe, torchserve
 # The claims of `make bench` are about CPUs. Without this, TorchServe would use a GPU where there is one.
 NO_GPU = {"number_of_gpu": "0"}
 
+WORKERS = sorted({1, usable_cores()})  # the numbers to try: one for all cores, or one for each
+
 # Answers come batch by batch. A window of fewer batches from each worker says little about throughput.
-FEWEST_BATCHES = 4
+FEWEST_BATCHES = 3
 LONGEST_S = 60.0
 # Java spends more on compiling what runs often than on the requests of a slow model, and takes tens of
 # thousands of requests until it is done. A server that runs for days is past that; so is ours, after as many
@@ -113,12 +116,12 @@ def load(
     Raises BenchmarkError when a request failed, or when the model is too slow to be measured.
     """
     fewest = FEWEST_BATCHES * setup.workers * setup.batch_size
-    while duration_s <= LONGEST_S:
+    while True:
         traffic = ClosedLoop(setup.connections, duration_s=duration_s, warm_up_s=warm_up_s)
         found = run(server.predict_url, pool, traffic, headers=server.headers)
-        if found.requests >= fewest or not _all_good(found):
+        if found.requests >= fewest or duration_s >= LONGEST_S or not _all_good(found):
             break
-        duration_s *= 2
+        duration_s = max(2 * duration_s, 1.2 * fewest / found.throughput_rps if found.requests else 0.0)
     problems = found.problems()
     if found.requests < fewest:
         problems.append(f"only {found.requests} answers, {fewest} are the fewest that tell a throughput")
