@@ -17,8 +17,8 @@ from benchmarks.served import WORKERS, Host, Setup, grid, host, throughput_rps
 from experiments.load import Body
 
 HERE = Path(__file__).parent
-# Tokens -> the batch sizes that ours is tried with. To the stock handler every text is 150 tokens long: a few of
-# them fill the cores.
+# Tokens -> the batch sizes that ours is tried with. To the stock handler all texts have 150 tokens:
+# it is tried with the same batch sizes for all.
 TEXTS = {15: (16, 64), 60: (8, 32), 150: (8, 16)}
 STOCK_TEXT_BATCHES = (8, 16)
 IMAGE_SIZES = ((500, 375), (2000, 1500))
