@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from experiments import environment, results
-from experiments.advice import NoAdviceError, advise, goal_from, measured_noise, sentence, write_files
+from experiments.advice import Goal, advise, goal_from, measured_noise, sentence, write_files
 from experiments.arms import MpsOptions
 from experiments.campaign import Bench, carry_out, missing_results, rules_of
 from experiments.ceilings import read_ceilings
@@ -28,10 +28,10 @@ from experiments.environment import usable_cores
 from experiments.errors import ExperimentError, UsageError
 from experiments.inputs import pool_for
 from experiments.measure_ceilings import Effort, measure_ceilings
-from experiments.picture import draw_throughput
 from experiments.plan import Plan, plan_from
 from experiments.plan_file import settings_in
 from experiments.progress import ConsoleProgress
+from experiments.report import PAGE, write_report
 from experiments.summary import summary_of
 from handlers.archives import NAMES, ArchiveError, read_provenance
 from mps.checks import first_obstacle
@@ -277,36 +277,38 @@ def _sweep(
         raise
     summary = summary_of(plan, measured, read_ceilings(folder), usable_cores())
     results.write_summary(folder, summary)
-    draw_throughput(plan, measured, folder / "throughput.png", provenance.note)
     show(console, plan, summary)
-    _advise(console, plan, measured, folder)
+    goal = _advise(console, plan, measured, folder)
+    write_report(folder, goal=goal)
     if is_stood_in_for():
         console.print(STAND_IN_NOTE, style="yellow")
     if provenance.random_weights:
         console.print(f"{provenance.note}.", style="yellow")
-    console.print(f"summary.csv, throughput.png, trials.jsonl and the rest: {folder}", highlight=False)
+    console.print(f"The report, and all figures behind it: {folder / PAGE}", highlight=False)
     if problems := list(missing_results(plan, measured)):
         raise ExperimentError(
             f"{len(problems)} of {len(plan.cells())} cells have no valid run: {problems[0]}"
         )
 
 
-def _advise(console: Console, plan: Plan, measured: Sequence[results.TrialResult], folder: Path) -> None:
-    """Says what to use, and puts the files for it into the results folder."""
+def _advise(
+    console: Console, plan: Plan, measured: Sequence[results.TrialResult], folder: Path
+) -> Goal | None:
+    """Says what to use, and puts the files for it into the results folder; None where there is no advice."""
+    goal = goal_from(plan.goal)
     contenders = standing(plan, measured, rules_of(plan)).contenders if plan.until_sure else None
     try:
-        advice = advise(
-            measured, goal_from(plan.goal), contenders=contenders, noise_floor=measured_noise(measured)
-        )
-    except NoAdviceError as error:
+        advice = advise(measured, goal, contenders=contenders, noise_floor=measured_noise(measured))
+    except ExperimentError as error:
         console.print(f"No advice: {error}", markup=False, highlight=False)
-        return
+        return None
     said = sentence(advice)
     console.print(f"{said[0].upper()}{said[1:]}.", style="bold", markup=False, highlight=False)
     for note in advice.notes:
         console.print(f"{note}.", markup=False, highlight=False)
     write_files(advice, folder / "advice")
     console.print(f"What to deploy: {folder / 'advice'}", highlight=False)
+    return goal
 
 
 def _archive(model: str) -> Path:

@@ -72,6 +72,8 @@ def test_a_sweep_leaves_its_files_and_prints_the_table(tmp_path: Path, own_tmp: 
     assert summary.twin.tolist() == [False, False, True]
     assert (summary.runs == 3).all()
     assert (summary.throughput_rps_median > 0).all()
+    assert {"report.html", "report.md"} <= {path.name for path in out.iterdir()}
+    assert (out / "advice" / "start.sh").exists()
     environment = json.loads((out / "environment.json").read_text())
     assert {
         "cpu",
