@@ -19,9 +19,9 @@ from experiments.errors import ExperimentError, UsageError
 from experiments.plan import Plan, plan_from
 from experiments.plan_file import settings_in
 from experiments.report import findings, run, table, write_comparison, write_report
-from experiments.report.drawing import round_numbers, theme
+from experiments.report.drawing import round_numbers
 from experiments.report.latency import frontier
-from experiments.report.page import html, markdown, of_run
+from experiments.report.page import drawn, html, markdown, of_run
 from experiments.report.words import change, joined, number, shortened
 from mps.report import app
 from tests.builders import a_result
@@ -52,8 +52,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def page_of(folder: Path) -> str:
-    with theme():
-        return html(of_run(run.read(folder)))
+    page = of_run(run.read(folder))
+    return html(page, drawn(page))
 
 
 def text_of(page: str) -> str:

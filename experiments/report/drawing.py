@@ -8,7 +8,6 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -18,9 +17,11 @@ mpl.use("Agg")  # no screen is needed
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from PIL import Image
 
 from experiments.report import svg
 from experiments.report.palette import LIGHT
@@ -94,20 +95,27 @@ class Figure:
     panels: Sequence[Panel]
     legend: Sequence[Series] = ()
 
-    def svgs(self) -> list[str]:
-        """Every panel as an <svg> element."""
-        return [
-            svg.inline(_alone(panel), f"{self.name}-{number}", self._title(panel), panel.description)
-            for number, panel in enumerate(self.panels)
-        ]
-
-    def write_png(self, path: Path, note: str = "") -> None:
-        """All panels in one picture, with title and legend; `note` stands below them."""
-        with path.open("wb") as file:
-            _sheet(self, note).savefig(file, format="png", dpi=PNG_DPI, facecolor=LIGHT["paper"])
+    def drawn(self, note: str = "") -> "Drawn":
+        """The figure, each panel drawn once: by far the most of the time goes there. `note` stands below the
+        picture."""
+        svgs, pictures = [], []
+        for index, panel in enumerate(self.panels):
+            canvas = _alone(panel)
+            svgs.append(svg.inline(canvas, f"{self.name}-{index}", self._title(panel), panel.description))
+            pictures.append(_picture(canvas))
+        return Drawn(self, tuple(svgs), _sheet(self, pictures, note))
 
     def _title(self, panel: Panel) -> str:
         return f"{self.title}: {panel.title}" if panel.title else self.title
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure's panels as <svg> elements, and as one picture with title and legend."""
+
+    figure: Figure
+    svgs: Sequence[str]
+    picture: Image.Image
 
 
 @contextmanager
@@ -236,29 +244,41 @@ def _alone(panel: Panel) -> Canvas:
     return canvas
 
 
-def _sheet(figure: Figure, note: str) -> Canvas:
-    """All panels of a figure in a grid, row by row; the title, the legend and the note around them."""
+def _picture(canvas: Canvas) -> Image.Image:
+    canvas.set_dpi(PNG_DPI)
+    canvas.set_facecolor(LIGHT["paper"])
+    agg: Any = FigureCanvasAgg(canvas)  # its methods have no types
+    agg.draw()
+    return Image.fromarray(np.asarray(agg.buffer_rgba())).convert("RGB")
+
+
+def _sheet(figure: Figure, pictures: Sequence[Image.Image], note: str) -> Image.Image:
+    """The panels' pictures in a grid, row by row; the title, the legend and the note around them."""
     columns = {1: 1, 2: 2, 4: 2}.get(len(figure.panels), 3)
-    rows = [figure.panels[start : start + columns] for start in range(0, len(figure.panels), columns)]
-    heights = [max(panel.height for panel in row) for row in rows]
+    rows = [range(len(pictures))[start : start + columns] for start in range(0, len(pictures), columns)]
+    heights = [max(figure.panels[index].height for index in row) for row in rows]
     inside = WIDTH * columns + GUTTER * (columns - 1)
     legend = _legend_rows(figure.legend, inside)
     notes = textwrap.wrap(note, int(inside / NOTE_LETTER))
     above, below = EDGE + HEADER + LEGEND * len(legend), EDGE + NOTE * len(notes)
     width, height = inside + 2 * EDGE, sum(heights) + above + below
     canvas = Canvas(figsize=(width / POINTS, height / POINTS))
-    top = height - above
-    for row, row_height in zip(rows, heights, strict=True):
-        for column, panel in enumerate(row):
-            _draw(canvas, panel, EDGE + column * (WIDTH + GUTTER), top)
-        top -= row_height
     left = EDGE / width
     canvas.text(left, 1 - (EDGE + 14) / height, figure.title, fontsize=13, fontweight="bold")
     for number, labels in enumerate(legend):
         _legend(canvas, labels, left, 1 - (EDGE + 20 + LEGEND * number) / height)
     for number, text in enumerate(reversed(notes)):
         canvas.text(left, (EDGE + NOTE * number) / height, text, fontsize=10, color=LIGHT["muted"])
-    return canvas
+    sheet, top = _picture(canvas), above
+    for row, row_height in zip(rows, heights, strict=True):
+        for column, index in enumerate(row):
+            sheet.paste(pictures[index], (_pixels(EDGE + column * (WIDTH + GUTTER)), _pixels(top)))
+        top += row_height
+    return sheet
+
+
+def _pixels(points: float) -> int:
+    return round(points * PNG_DPI / POINTS)
 
 
 def _draw(canvas: Canvas, panel: Panel, left: float, top: float) -> None:

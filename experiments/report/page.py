@@ -1,6 +1,6 @@
 """A report's content -> report.html, report.md and the PNG files of its figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from experiments.advice import UNITS
 from experiments.errors import ExperimentError
 from experiments.report import FIGURES, PAGE, SUMMARY, findings, sections
-from experiments.report.drawing import Figure, theme
+from experiments.report.drawing import Drawn, theme
 from experiments.report.palette import DARK, LIGHT, css
 from experiments.report.run import Run
 from experiments.report.sections import Section
@@ -42,11 +42,6 @@ class Page:
     sections: Sequence[Section]
     note: str
 
-    @property
-    def figures(self) -> list[Figure]:
-        """All figures, in their order."""
-        return [figure for section in self.sections for figure in section.figures]
-
 
 def of_run(run: Run) -> Page:
     """The report of one run."""
@@ -67,29 +62,37 @@ def write(page: Page, out: Path) -> Path:
 
     Pictures of an earlier report that this one does not have are removed. Raises ExperimentError.
     """
-    names = {figure.name for figure in page.figures}
+    figures = drawn(page)
     try:
         (out / FIGURES).mkdir(parents=True, exist_ok=True)
-        with theme():
-            for figure in page.figures:
-                figure.write_png(out / FIGURES / f"{figure.name}.png", page.note)
-            _write(out / PAGE, html(page))
+        for name, figure in figures.items():
+            figure.picture.save(out / FIGURES / f"{name}.png")
+        _write(out / PAGE, html(page, figures))
         _write(out / SUMMARY, markdown(page))
         for picture in (out / FIGURES).glob("*.png"):
-            if picture.stem not in names:
+            if picture.stem not in figures:
                 picture.unlink()
     except OSError as error:
         raise ExperimentError(f"can't write the report to {out}: {error.strerror}; give --out") from error
     return out / PAGE
 
 
-def html(page: Page) -> str:
-    """The whole page in one piece; to be called within `theme`."""
+def drawn(page: Page) -> dict[str, Drawn]:
+    """Its figures by their names."""
+    with theme():
+        return {
+            figure.name: figure.drawn(page.note) for section in page.sections for figure in section.figures
+        }
+
+
+def html(page: Page, figures: Mapping[str, Drawn]) -> str:
+    """The whole page in one piece."""
     return (
         _templates()
         .get_template("page.html")
         .render(
             page=page,
+            figures=figures,
             light=css(LIGHT),
             dark=css(DARK),
             style=(HERE / "style.css").read_text(),

@@ -12,7 +12,6 @@ from experiments.report.run import Run
 from experiments.report.table import Table
 from experiments.report.words import GIB, counted
 
-
 ADVICE = "advice"  # the folder for what advice.py writes
 
 
