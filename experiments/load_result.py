@@ -16,6 +16,9 @@ LATE_MS = 1.0
 MOST_LATE = 0.01
 """Where the generator was later than `LATE_MS` for more than this share of the requests, a trial is none."""
 
+LEAST_COVERED = 0.5
+"""A closed loop whose answers span less of its window saw a part of a batch: that tells no rate."""
+
 MOST_BUSY = 0.95
 """A generator that is busy for longer than this share of the window is behind with reading answers, too."""
 
@@ -104,7 +107,8 @@ class LoadResult:
     `start_s` and `end_s` (float64) are seconds from the window's begin: a request that was already under way
     then has a negative start; `begin_s` is that begin on the clock of `time.monotonic`. `status` is int16.
     `statuses` counts every answer, warm-up and drain included, so that no error hides there. `client_cpu_s`
-    is what the generator itself used during the window.
+    is what the generator itself used during the window, `asked_s` how long the window was to be: its edges
+    are moved to answers.
     """
 
     start_s: NDArray[np.float64]
@@ -117,6 +121,7 @@ class LoadResult:
     first_error: str | None
     client_cpu_s: float
     pacing: Pacing | None = None
+    asked_s: float = 0.0
 
     @property
     def requests(self) -> int:
@@ -164,6 +169,11 @@ class LoadResult:
             found += self.pacing.problems()
         if not self.requests:
             found.append("no request was answered inside the measured window: measure longer")
+        elif self.window_s < LEAST_COVERED * self.asked_s:
+            found.append(
+                f"answers came in {self.window_s:.2g} of {self.asked_s:.2g} s only: batches take longer than "
+                f"what was measured, measure longer"
+            )
         return found
 
 
@@ -192,6 +202,7 @@ def result_of(recording: Recording) -> LoadResult:
         first_error=recording.first_error,
         client_cpu_s=recording.cpu_s,
         pacing=pacing,
+        asked_s=recording.closes_s - recording.opens_s,
     )
 
 

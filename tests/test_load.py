@@ -111,6 +111,14 @@ def test_a_result_without_answers_has_no_figures_and_is_invalid() -> None:
     assert result.problems() == ["no request was answered inside the measured window: measure longer"]
 
 
+def test_a_window_that_holds_less_than_a_batch_is_no_result() -> None:
+    """The answers of one batch came within milliseconds, and no other batch: that is no rate."""
+    result = a_result([0.0] * 3, [0.001, 0.002, 0.003], window_s=0.003, asked_s=2.0)
+    (problem,) = result.problems()
+    assert "answers came in 0.003 of 2 s only" in problem
+    assert a_result([0.0] * 3, [1.0, 1.5, 1.9], window_s=1.9, asked_s=2.0).problems() == []
+
+
 def test_an_error_makes_a_result_invalid_even_outside_the_window() -> None:
     result = a_result(
         [0.0], [1.0], statuses={200: 9, 503: 1}, first_error="503 Service Unavailable: queue full"

@@ -289,9 +289,9 @@ def test_a_server_without_keep_alive_gets_new_connections() -> None:
 
 
 def test_an_idle_connection_that_the_server_closed_is_not_a_loss() -> None:
-    # Ten connections take turns: each is closed for some 200 ms when its turn comes again.
+    # Ten connections take turns: each is closed for some 500 ms when its turn comes again.
     with serving(hang_up(after=http())) as server:
-        result = run(server.url, [A_TEXT], OpenLoop(50, 0.4, "constant", max_in_flight=10))
+        result = run(server.url, [A_TEXT], OpenLoop(20, 1.0, "constant", max_in_flight=10))
     assert result.requests == 20
     assert result.lost_connections == 0
     assert server.connections == 20
