@@ -57,6 +57,7 @@ SHARED = (
     "tally.py",
     "tokens.py",
     "vectors.py",
+    "wire.py",
 )
 
 # Packages whose version leaves traces in an archive.

@@ -19,6 +19,7 @@ from handlers.packed import can_pack
 from handlers.settings import Settings, settings_of
 from handlers.shapes import doubling
 from handlers.tally import Tally, open_tally
+from handlers.wire import read_faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def start(context: Context, auto_class: Any, simplify: Callable[[Any], None]) ->
     """
     # Else TorchServe parses and decodes what we may refuse for its size, and logs what is not UTF-8.
     os.environ.setdefault("TS_DECODE_INPUT_REQUEST", "false")
+    read_faster()
     settings = settings_of(context.model_yaml_config or {}, os.environ)
     gpu_id = context.system_properties.get("gpu_id")
     if gpu_id is not None:
