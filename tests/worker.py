@@ -11,12 +11,14 @@ from ts.context import Context, RequestProcessor  # type: ignore[import-untyped]
 from handlers import archives
 
 
-def a_context(folder: Path, kind: archives.Kind, **handler_settings: Any) -> Context:
-    """What `initialize` gets on a CPU: the archive's folder, and the shipped YAML with settings changed."""
+def a_context(
+    folder: Path, kind: archives.Kind, gpu_id: int | None = None, **handler_settings: Any
+) -> Context:
+    """What `initialize` gets, on a CPU unless told: the archive's folder, the shipped YAML with changes."""
     shipped = archives.HERE / "model-config" / f"{archives.NAMES[kind]}.yaml"
     config = yaml.safe_load(shipped.read_text())
     config["handler"] |= handler_settings
-    return Context(archives.NAMES[kind], str(folder), {}, 8, None, "0.12.0", model_yaml_config=config)
+    return Context(archives.NAMES[kind], str(folder), {}, 8, gpu_id, "0.12.0", model_yaml_config=config)
 
 
 def handle(
