@@ -86,9 +86,9 @@ class Plan:
     batch_size: tuple[int, ...] = (1, 4, 8)
     batch_delay_ms: int = 10
     concurrency: int | None = None
-    duration_s: float | None = 4.0
+    duration_s: float | None = 3.0
     requests: int | None = None
-    warm_up_s: float = 1.5
+    warm_up_s: float = 1.0
     runs: int = 5
     seed: int = 0
     interleave: bool = False

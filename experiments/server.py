@@ -34,7 +34,7 @@ MODEL = "model"  # the name under which the one registered model is served
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 # TorchServe gives a worker 120 s to start and its model 120 s to load; one more minute shows its own error.
-REGISTER_TIMEOUT_S = 300.0
+REGISTER_TIMEOUT_S = 450.0
 WORKERS_TIMEOUT_S = 60.0
 START_ATTEMPTS = 3  # another program can take a free port between our choice and the bind
 

@@ -66,7 +66,7 @@ Exit codes: 0 every cell has a valid run; 1 something failed; 2 wrong usage; 130
 """
 
 # Enough for a figure beside each cell, in a fraction of the sweep's time.
-BESIDE_A_SWEEP = Effort(windows=1, bare_s=1.5, batch_sizes=())
+BESIDE_A_SWEEP = Effort(windows=1, bare_s=2.0, batch_sizes=())
 STAND_IN_NOTE = "The GPU and its MPS clients were stood in for: these are figures of a test and of no GPU."
 
 SECONDS_OF = {"s": 1, "m": 60, "h": 3600}
