@@ -17,6 +17,8 @@ import psutil
 from mps.daemon import PIPE_VARIABLE, MpsDaemon, find_control, mps_daemon, running_daemon
 from mps.gpu import Gpu, exclusive_process, preflight, processes
 
+PRECISION_VARIABLE = "HANDLER_PRECISION"  # heeded by handlers/settings.py
+
 
 class Arm(Protocol):
     """One side of the comparison, in force."""
@@ -158,6 +160,12 @@ def _is_mps_server(pid: int) -> bool:
         return psutil.Process(pid).name().startswith("nvidia-cuda-mps")
     except psutil.Error:
         return False
+
+
+def worker_env(threads: int, precision: str | None) -> dict[str, str]:
+    """What every worker gets, served or alone: torch threads, and the precision if one is asked for."""
+    env = {"OMP_NUM_THREADS": str(threads)}
+    return env if precision is None else env | {PRECISION_VARIABLE: precision}
 
 
 def share_env(thread_percentage: int | None) -> dict[str, str]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from experiments.arms import worker_env
 from experiments.errors import ExperimentError, UsageError
 from experiments.inputs import pool_for
 from experiments.load import Body
@@ -24,7 +25,6 @@ from experiments.roofline import Work
 from mps.interrupts import carry_through
 
 ROOT = Path(__file__).resolve().parent.parent
-PRECISION_VARIABLE = "HANDLER_PRECISION"  # heeded by handlers/
 ANSWER_TIMEOUT_S = 600.0  # a batch of 128 on a slow CPU takes its time
 
 
@@ -99,9 +99,7 @@ def bare_model(
     """
     if pool is None:
         pool = pool_for(_kind_of(archive), None, tokens, archive)
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)} | dict(env or {})
-    if precision:
-        environment[PRECISION_VARIABLE] = precision
+    environment = os.environ | worker_env(threads, precision) | dict(env or {})
     with tempfile.TemporaryDirectory(prefix="bare-model-") as name:
         folder = Path(name)
         _unpack(archive, folder / "model")

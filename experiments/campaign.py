@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from experiments.advice import goal_from
-from experiments.arms import MpsOptions, arm, share_env
+from experiments.arms import MpsOptions, arm, share_env, worker_env
 from experiments.counters import TALLY_VARIABLE
 from experiments.deciding import Rules, next_runs
 from experiments.environment import usable_cores
@@ -26,7 +26,6 @@ from experiments.trial import Serving, failed, measure
 from mps.daemon import MpsError
 from mps.gpu import Gpu, read
 
-PRECISION_VARIABLE = "HANDLER_PRECISION"  # heeded by handlers/runtime.py
 MOST_RUNS = 10  # of a cell, where it takes many to be sure
 FAILED_CELLS_IN_A_ROW = 2  # then the cause is not the cell
 
@@ -131,13 +130,11 @@ class _Campaign:
         threads = torch_threads(cell.workers)
         with arm(cell.mps, self.bench.card, self.bench.mps, self.progress.warn) as current:
             env = {
-                "OMP_NUM_THREADS": str(threads),
+                **worker_env(threads, cell.precision),
                 TALLY_VARIABLE: "1",
                 **current.env,
                 **share_env(cell.thread_percentage),
             }
-            if cell.precision:
-                env[PRECISION_VARIABLE] = cell.precision
             # A worker gets the next of so many GPUs: of all that nvidia-smi lists, unless told.
             settings = {"number_of_gpu": "1"} if self.bench.card else {}
             before_bytes = read(self.bench.card).memory_used_bytes if self.bench.card else None

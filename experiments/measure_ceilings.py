@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Protocol
 
-from experiments.arms import arm, share_env
+from experiments.arms import arm, share_env, worker_env
 from experiments.bare import BareModel, bare_model
 from experiments.campaign import Bench, torch_threads
 from experiments.ceilings import Ceiling, Ceilings, write_ceilings
@@ -174,7 +174,7 @@ class _Measuring:
 
     def _empty_handler(self, workers: int) -> dict[tuple[int, int], float]:
         """Requests/s by (workers, batch size)."""
-        env = {"OMP_NUM_THREADS": str(torch_threads(workers))}
+        env = worker_env(torch_threads(workers), precision=None)
         settings = {"number_of_gpu": "1"} if self.bench.card else {}
         carried = {}
         with tempfile.TemporaryDirectory() as folder, torchserve(env=env, settings=settings) as server:
