@@ -46,6 +46,7 @@ SHARED = (
     "batches.py",
     "devices.py",
     "encoder.py",
+    "memory.py",
     "packed.py",
     "payload.py",
     "pixels.py",

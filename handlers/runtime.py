@@ -15,11 +15,12 @@ from transformers.utils import logging as transformers_logging
 
 from handlers.batches import Context
 from handlers.devices import device_of, use_precision, use_share, use_threads
+from handlers.memory import keep_freed_memory
 from handlers.packed import can_pack
 from handlers.settings import Settings, settings_of
 from handlers.shapes import doubling
 from handlers.tally import Tally, open_tally
-from handlers.wire import read_faster
+from handlers.wire import go_faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,14 @@ def start(context: Context, auto_class: Any, simplify: Callable[[Any], None]) ->
     Raises SettingsError for a bad model-config.yaml, DeviceError where the device can't do what it asks for,
     and OSError where there is no safetensors checkpoint.
     """
-    # Else TorchServe parses and decodes what we may refuse for its size, and logs what is not UTF-8.
-    os.environ.setdefault("TS_DECODE_INPUT_REQUEST", "false")
-    read_faster()
+    go_faster()
     settings = settings_of(context.model_yaml_config or {}, os.environ)
     gpu_id = context.system_properties.get("gpu_id")
     if gpu_id is not None:
         use_share(settings.thread_percentage)  # first of all: any question to CUDA starts it
     device = device_of(gpu_id)
+    if device.type == "cpu":
+        keep_freed_memory()
     dtype = use_precision(settings.precision, device)
     use_threads(settings.threads)
     # Worth its time where shapes are few and made ready; else each new one would be tried out under load.

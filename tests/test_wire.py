@@ -1,5 +1,6 @@
-"""Our reader of TorchServe's batches against TorchServe's own."""
+"""Our reader and writer of TorchServe's messages against TorchServe's own."""
 
+import os
 import socket
 import struct
 import threading
@@ -8,19 +9,21 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ts import service  # type: ignore[import-untyped]
+from ts.context import Context, RequestProcessor  # type: ignore[import-untyped]
 from ts.protocol import otf_message_handler as others  # type: ignore[import-untyped]
 
-from handlers.wire import batch_from, read_faster
+from handlers.wire import answers_or, batch_from, go_faster, rows_with
 
-Request = tuple[bytes, list[tuple[bytes, bytes]], list[tuple[str, str, bytes]]]
+Sent = tuple[str, list[tuple[str, str]], list[tuple[str, str, bytes]]]
 
-texts = st.binary(max_size=40)
+bodies = st.binary(max_size=40)
 names = st.text(max_size=10)
 requests = st.lists(
     st.tuples(
-        texts,
-        st.lists(st.tuples(texts, texts), max_size=4),
-        st.lists(st.tuples(names, names, texts), max_size=3),
+        names,
+        st.lists(st.tuples(names, names), max_size=4),
+        st.lists(st.tuples(names, names, bodies), max_size=3),
     ),
     max_size=6,
 )
@@ -31,7 +34,7 @@ def field(value: bytes | str) -> bytes:
     return struct.pack("!i", len(body)) + body
 
 
-def message(batch: list[Request]) -> bytes:
+def message(batch: list[Sent]) -> bytes:
     """A batch as the frontend sends it, after its one letter."""
     end = struct.pack("!i", -1)
     whole = b""
@@ -61,22 +64,36 @@ def read(reader: Any, sent: bytes, piece_bytes: int = 10**9) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def _undecoded(monkeypatch: pytest.MonkeyPatch) -> None:
+def _put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TS_DECODE_INPUT_REQUEST", "false")
-    monkeypatch.setattr(others, "_retrieve_inference_msg", others._retrieve_inference_msg)  # put back
+    monkeypatch.setattr(others, "_retrieve_inference_msg", others._retrieve_inference_msg)
+    monkeypatch.setattr(service, "create_predict_response", service.create_predict_response)
+    theirs = staticmethod(service.Service.retrieve_data_for_inference)
+    monkeypatch.setattr(service.Service, "retrieve_data_for_inference", theirs)
+
+
+def rows_of(found: tuple[list[Any], Any, Any]) -> Any:
+    processors, inputs, ids = found
+    return [processor.get_request_properties() for processor in processors], inputs, ids
 
 
 @settings(deadline=None)
 @given(batch=requests, piece_bytes=st.integers(1, 200))
-def test_a_batch_is_read_as_torchserve_reads_it(batch: list[Request], piece_bytes: int) -> None:
+def test_a_batch_is_read_as_torchserve_reads_it(batch: list[Sent], piece_bytes: int) -> None:
     sent = message(batch)
-    assert read(batch_from, sent, piece_bytes) == read(others._retrieve_inference_msg, sent, piece_bytes)
+    ours = rows_with(RequestProcessor)(read(batch_from, sent, piece_bytes))
+    theirs = read(others._retrieve_inference_msg, sent)
+    assert rows_of(ours) == rows_of(service.Service.retrieve_data_for_inference(theirs))
 
 
 def test_large_bodies_arrive_whole() -> None:
     body = bytes(range(256)) * 20_000
-    [request] = read(batch_from, message([(b"id", [], [("data", "image/jpeg", body)])]))
-    assert request["parameters"][0]["value"] == body
+    batch: list[Sent] = [(name, [], [("data", "image/jpeg", body)]) for name in ("one", "another")]
+    found = read(batch_from, message(batch), piece_bytes=100_000)
+    assert [(request[0], request[1]["data"] == body) for request in found] == [
+        ("one", True),
+        ("another", True),
+    ]
 
 
 def test_a_frontend_that_has_gone_ends_the_worker() -> None:
@@ -87,24 +104,67 @@ def test_a_frontend_that_has_gone_ends_the_worker() -> None:
         batch_from(ours)
 
 
-def test_a_worker_gets_it_through_torchserves_own_entry() -> None:
-    assert read_faster()
-    command, batch = read(others.retrieve_msg, b"I" + message([(b"id", [], [("body", "text/plain", b"x")])]))
+def a_context(rows: int) -> Any:
+    context = Context("m", "folder", {}, rows, None, False, "1.0")
+    context.request_ids = {index: f"id-{index}" for index in range(rows)}
+    context.request_processor = [RequestProcessor({}) for _ in range(rows)]
+    return context
+
+
+heads = st.tuples(
+    st.sampled_from([200, 400, 413]),
+    st.sampled_from([None, "", "OK", "Bad Request"]),
+    st.dictionaries(names, names),
+)
+
+
+@given(answers=st.lists(st.tuples(bodies, heads), max_size=6), message=names)
+def test_answers_are_written_as_torchserve_writes_them(
+    answers: list[tuple[bytes, tuple[int, str | None, dict[str, str]]]], message: str
+) -> None:
+    context = a_context(len(answers))
+    for index, (_, (status, phrase, headers)) in enumerate(answers):
+        context.request_processor[index].report_status(status, phrase)
+        for name, value in headers.items():
+            context.set_response_header(index, name, value)
+    written = [body for body, _ in answers], context.request_ids, message, 200, context
+    assert answers_or(no_other)(*written) == others.create_predict_response(*written)
+
+
+def no_other(*arguments: Any) -> bytearray:
+    raise AssertionError(f"left to TorchServe: {arguments}")
+
+
+@pytest.mark.parametrize("bodies", [None, ["text"], [{"a": 1}], [b"bytes", "text"]])
+def test_what_is_not_all_bytes_is_left_to_torchserve(bodies: Any) -> None:
+    context = a_context(len(bodies or [1]))
+    written = bodies, context.request_ids, "said", 503, context
+    ours = answers_or(others.create_predict_response)
+    assert ours(*written) == others.create_predict_response(*written)
+    assert ours(*written[:-1]) == others.create_predict_response(*written[:-1])
+
+
+def test_a_worker_gets_both_through_torchserves_own_entries() -> None:
+    assert go_faster()
+    sent: list[Sent] = [("id", [("Host", "here")], [("body", "text/plain", b"x")])]
+    command, batch = read(others.retrieve_msg, b"I" + message(sent))
     assert command == b"I"
-    assert batch == [
-        {
-            "requestId": b"id",
-            "headers": [],
-            "parameters": [{"name": "body", "contentType": "text/plain", "value": b"x"}],
-        }
-    ]
+    processors, inputs, ids = service.Service.retrieve_data_for_inference(batch)
+    assert (inputs, ids) == ([{"body": b"x"}], {0: "id"})
+    assert processors[0].get_request_properties() == {"body": {"content-type": "text/plain"}, "Host": "here"}
+    assert isinstance(service.create_predict_response([b"x"], ids, "said", 200, a_context(1)), bytes)
 
 
-def test_it_is_left_alone_where_torchserve_shall_decode(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_decoded_before_it_was_looked_at_whatever_the_frontend_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TS_DECODE_INPUT_REQUEST", "true")  # as every frontend does
+    assert go_faster()
+    assert os.environ["TS_DECODE_INPUT_REQUEST"] == "false"
+
+
+def test_another_torchserve_keeps_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     before = others._retrieve_inference_msg
-    monkeypatch.setenv("TS_DECODE_INPUT_REQUEST", "true")
-    assert not read_faster()
-    monkeypatch.setenv("TS_DECODE_INPUT_REQUEST", "false")
     monkeypatch.setattr("ts.__version__", "0.13.0")
-    assert not read_faster()
+    assert not go_faster()
     assert others._retrieve_inference_msg is before
