@@ -86,11 +86,17 @@ class Goal:
         return self.figure + (f" with {' and '.join(map(str, self.bounds))}" if self.bounds else "")
 
     def of(self, result: TrialResult) -> float | None:
-        """The figure of one run, in UNITS; None where it was not measured."""
+        """The figure of one run; None where it was not measured. Every input of a request counts."""
+        inputs = result.trial.cell.client_batch
         if self.figure == "throughput":
-            return result.throughput_rps
+            return result.throughput_rps * inputs
         energy_j = result.telemetry and result.telemetry.energy_j_per_1000_requests
-        return 1000 / energy_j if energy_j else None
+        return 1000 / energy_j * inputs if energy_j else None
+
+    def unit(self, cells: Iterable[Cell]) -> str:
+        """Of the figures of these cells."""
+        several = any(cell.client_batch > 1 for cell in cells)
+        return UNITS[self.figure].replace("requests", "inputs") if several else UNITS[self.figure]
 
 
 def goal_from(text: str) -> Goal:
@@ -153,10 +159,11 @@ class Advice:
 
     `margin` compares the best with the runner-up, as a pair by itself. `knee` has the smallest batch of all
     within 5 % of the best. `excluded` says of each other cell why it is out of the question; `notes` are
-    lines to print too.
+    lines to print too. Figures are in `unit`.
     """
 
     goal: Goal
+    unit: str
     confidence: float
     best: Rated
     rivals: tuple[Rated, ...]
@@ -201,6 +208,7 @@ def advise(
     others = sorted((each for each in rated if each is not best), key=_median, reverse=True)
     return Advice(
         goal=goal,
+        unit=goal.unit(runs),
         confidence=confidence,
         best=best,
         rivals=tuple(sorted(rivals, key=_median, reverse=True)),
@@ -226,8 +234,8 @@ def measured_noise(results: Sequence[TrialResult], goal: Goal | None = None) -> 
 
 def sentence(advice: Advice) -> str:
     """The advice in one sentence."""
-    best, unit = advice.best, UNITS[advice.goal.figure]
-    text = f"use {best.cell}: {amount(best.median.median)} {unit}"
+    best = advice.best
+    text = f"use {best.cell}: {amount(best.median.median)} {advice.unit}"
     if advice.runner_up is not None and advice.margin is not None:
         margin = advice.margin
         text += (

@@ -6,8 +6,9 @@ changes. What a trial measures, and what the files look like, lives elsewhere.
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby, takewhile
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -19,7 +20,7 @@ from experiments.deciding import Rules, next_runs
 from experiments.environment import usable_cores
 from experiments.errors import ExperimentError
 from experiments.load import Body, LoadResult
-from experiments.plan import Plan, Trial
+from experiments.plan import Cell, Plan, Trial
 from experiments.results import TrialResult, append, open_for_append, read_trials
 from experiments.server import Registration, ServerError, TorchServe, torchserve
 from experiments.trial import Serving, failed, measure
@@ -36,18 +37,25 @@ class Progress(Protocol):
     def planned(self, todo: Sequence[Trial], done: int) -> None: ...
     def loading(self, trial: Trial) -> None: ...
     def measuring(self, trial: Trial) -> None: ...
+    def note(self, trial: Trial, line: str) -> None: ...
     def finished(self, result: TrialResult) -> None: ...
     def warn(self, message: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a campaign measures on and with. `card` is None on a machine without a GPU."""
+    """What a campaign measures on and with. `card` is None on a machine without a GPU. `of_several` has the
+    requests that hold so many inputs each, where the plan asks for such."""
 
     archive: Path
     pool: Sequence[Body]
     card: Gpu | None = None
     mps: MpsOptions = field(default_factory=MpsOptions)
+    of_several: Mapping[int, Sequence[Body]] = field(default_factory=dict)
+
+    def pool_of(self, cell: Cell) -> Sequence[Body]:
+        """The requests of a cell."""
+        return self.of_several.get(cell.client_batch, self.pool)
 
 
 def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> list[TrialResult]:
@@ -96,6 +104,11 @@ def _same_server(trial: Trial) -> tuple[Any, ...]:
     return cell.mps, torch_threads(cell.workers), cell.precision, cell.thread_percentage
 
 
+def _same_model(trial: Trial) -> tuple[Any, ...]:
+    """What must be equal for two trials on a server to share a loaded model."""
+    return trial.cell.registration
+
+
 class _BudgetSpentError(Exception):
     """There is no time for another trial."""
 
@@ -140,11 +153,10 @@ class _Campaign:
             before_bytes = read(self.bench.card).memory_used_bytes if self.bench.card else None
             with torchserve(env=env, settings=settings) as server:
                 serving = Serving(server, (), current, threads, self.bench.card, before_bytes)
-                for _, trials in groupby(block, key=lambda trial: trial.cell):
-                    self._measure_cell(serving, list(trials))
-                    self.failed_cells = 0
+                for _, trials in groupby(block, key=_same_model):
+                    self._measure_loaded(serving, list(trials))
 
-    def _measure_cell(self, serving: Serving, trials: Sequence[Trial]) -> None:
+    def _measure_loaded(self, serving: Serving, trials: Sequence[Trial]) -> None:
         server, cell = serving.server, trials[0].cell
         self.progress.loading(trials[0])
         registration = Registration(self.bench.archive, cell.workers, cell.batch_size, cell.batch_delay_ms)
@@ -153,12 +165,15 @@ class _Campaign:
             if time.monotonic() > self.ends_s:
                 raise _BudgetSpentError
             self.progress.measuring(trial)
-            result, load = measure(trial, replace(serving, workers=workers), self.bench.pool)
+            pool = self.bench.pool_of(trial.cell)
+            now = replace(serving, workers=workers)
+            result, load = measure(trial, now, pool, partial(self.progress.note, trial))
             self._keep(result, load)
             self._stop_if_hopeless(result, server)
             if not result.valid:  # a worker that died was replaced
                 workers = server.wait_for_workers(cell.workers)
         server.unregister()
+        self.failed_cells = 0
 
     def _keep(self, result: TrialResult, load: LoadResult | None) -> None:
         append(self.folder, self.file, result, load)

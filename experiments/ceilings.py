@@ -67,9 +67,9 @@ class Ceilings:
     problems: tuple[str, ...] = ()
 
     def of(self, cell: Cell) -> Ceiling | None:
-        """The ceilings of a cell of the plan."""
+        """The ceilings of a cell of the plan; None where several inputs share a request."""
         key = tuple(getattr(cell, key) for key in KEYS)
-        return next((row for row in self.rows if row.key == key), None)
+        return next((row for row in self.rows if row.key == key and cell.client_batch == 1), None)
 
     def roofline_rps(self, row: Ceiling) -> float | None:
         """The roofline of `row`, by the peaks measured beside it."""
@@ -132,10 +132,13 @@ def with_ceilings(summary: pd.DataFrame, ceilings: Ceilings) -> pd.DataFrame:
 
     Adds `bare_rps`, `empty_rps`, `roofline_rps` and `datasheet_rps` (requests/s), `served_over_bare` (the
     served median over the bare model with as many processes, threads and requests in a batch) and
-    `bare_over_roofline` (by measured peaks).
+    `bare_over_roofline` (by measured peaks). Of cells with several inputs in a request nothing is known.
     """
     rows = {row.key: row for row in ceilings.rows}
-    found = [rows.get(tuple(_plain(line[key]) for key in KEYS)) for line in summary.to_dict("records")]
+    found = [
+        rows.get(tuple(_plain(line[key]) for key in KEYS)) if line["client_batch"] == 1 else None
+        for line in summary.to_dict("records")
+    ]
     columns = {
         "bare_rps": [row and row.bare_rps for row in found],
         "empty_rps": [row and row.empty_rps for row in found],

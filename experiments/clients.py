@@ -289,7 +289,7 @@ async def _receive(reader: asyncio.StreamReader) -> tuple[_Message, list[bytes]]
     return message, [await reader.readexactly(size) for size in message.pop("blobs")]
 
 
-_SCALARS = ("first_send_s", "opens_s", "closes_s", "cpu_s", "lost_connections", "first_error")
+_SCALARS = ("first_send_s", "opens_s", "closes_s", "settled", "cpu_s", "lost_connections", "first_error")
 
 
 def _message_from(recording: Recording) -> tuple[_Message, list[bytes]]:

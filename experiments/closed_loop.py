@@ -12,10 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter, thread_time
 
+import numpy as np
+
+from experiments.steadiness import steady
 from experiments.traffic import WHOLE, Part, Progress, Ready, Recording, Traffic, at_once, sleep_until
 from experiments.wire import Connection, Target
 
 _WARM_UP_TICK_S = 0.005
+_LONGER = 1.25  # how many times as long a warm-up gets that has not ended in a steady rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,9 @@ class ClosedLoop:
     The load flows without a break through the warm-up, of which nothing is counted, into the measured window.
     That takes `duration_s` seconds, or lasts until `requests` answers came: exactly one of the two is given.
     The concurrency stays whole until then, so up to `connections - 1` more requests are answered uncounted.
-    A warm-up ends when both its seconds have passed and its requests are answered, at least one of them.
+    A warm-up ends when both its seconds have passed and its requests are answered, at least one of them; with
+    `longest_warm_up_s` not before the rate is steady (steadiness.py), or so many seconds have passed. A load
+    that several processes share doesn't wait for that: each would end on its own.
     """
 
     connections: int
@@ -33,6 +39,7 @@ class ClosedLoop:
     requests: int | None = None
     warm_up_s: float = 0.0
     warm_up_requests: int = 0
+    longest_warm_up_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.connections < 1:
@@ -90,6 +97,8 @@ async def _measure(traffic: _ClosedTraffic, load: ClosedLoop, part: Part) -> Non
         least = max(1, part.split(load.warm_up_requests))
         while len(recording.ends_s) < least and not traffic.stopped.is_set():
             await traffic.watch_until(perf_counter() + _WARM_UP_TICK_S)
+        if load.longest_warm_up_s is not None and part.of == 1:
+            await _settle(traffic, recording.first_send_s, load.longest_warm_up_s)
         recording.opens_s, cpu_begin_s = perf_counter(), thread_time()
         if load.requests is not None and not traffic.stopped.is_set():
             traffic.stop_at = len(recording.ends_s) + load.requests
@@ -97,6 +106,17 @@ async def _measure(traffic: _ClosedTraffic, load: ClosedLoop, part: Part) -> Non
     await traffic.watch_until(deadline_s)
     traffic.stop(deadline_s)
     recording.cpu_s = thread_time() - cpu_begin_s
+
+
+async def _settle(traffic: _ClosedTraffic, begin_s: float, longest_s: float) -> None:
+    """Return when the rate is steady, or `longest_s` have passed; tells the recording which of the two."""
+    while True:
+        elapsed_s = perf_counter() - begin_s
+        settled = steady(np.array(traffic.recording.ends_s) - begin_s, elapsed_s)
+        traffic.recording.settled = settled
+        if settled or elapsed_s >= longest_s or traffic.stopped.is_set():
+            return
+        await traffic.watch_until(begin_s + min(longest_s, elapsed_s * _LONGER))
 
 
 class _ClosedTraffic(Traffic):

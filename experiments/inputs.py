@@ -4,6 +4,7 @@ What a model is fed decides what it costs, so the pool is deterministic, and res
 """
 
 import io
+import json
 import mimetypes
 import zipfile
 from pathlib import Path
@@ -21,26 +22,37 @@ PHOTO_SHARES = (1.0, 0.9, 0.8, 0.7)
 
 
 def pool_for(
-    kind: str, given: str | None, tokens: int | None = None, archive: Path | None = None
+    kind: str,
+    given: str | None,
+    tokens: int | None = None,
+    archive: Path | None = None,
+    client_batch: int = 1,
 ) -> list[Body]:
     """The request bodies for a model of `kind` ("text", "embedding" or "image"), or those in `given`: a file
     or folder.
 
-    With `tokens`, texts that `archive`'s tokenizer turns into so many tokens each. Raises UsageError when
-    the kind is unknown and no input was given, the input can't be read, or a text can't have that length.
+    With `tokens`, texts that `archive`'s tokenizer turns into so many tokens each; `client_batch` texts share
+    a request. Raises UsageError when the kind is unknown and no input was given, the input can't be read, a
+    text can't have that length, or images are to share a request.
     """
     if given is not None:
         return _bodies_from(Path(given))
-    if tokens is not None:
-        if kind not in TEXT_KINDS or archive is None:
-            raise UsageError("--tokens is for models that take texts: drop it")
-        texts_of_length = texts_of_tokens(archive, tokens)
-        return [Body(text.encode(), "text/plain; charset=utf-8") for text in texts_of_length]
+    if kind not in TEXT_KINDS and (tokens is not None or client_batch > 1):
+        raise UsageError("--tokens and --client-batch are for models that take texts: drop them")
     if kind in TEXT_KINDS:
-        return [Body(text.encode(), "text/plain; charset=utf-8") for text in texts()]
+        pool = texts() if tokens is None or archive is None else texts_of_tokens(archive, tokens)
+        return _of_texts(pool, client_batch)
     if kind == "image":
         return [Body(photo, "image/jpeg") for photo in photographs()]
     raise UsageError("this archive doesn't say whether it takes texts or images: give --input FILE")
+
+
+def _of_texts(pool: list[str], client_batch: int) -> list[Body]:
+    """A request for each text or, where several share one, as many requests, of JSON lists."""
+    if client_batch == 1:
+        return [Body(text.encode(), "text/plain; charset=utf-8") for text in pool]
+    lists = [[pool[(start + step) % len(pool)] for step in range(client_batch)] for start in range(len(pool))]
+    return [Body(json.dumps(each).encode(), "application/json") for each in lists]
 
 
 def texts() -> list[str]:

@@ -248,27 +248,14 @@ def _summary(result: LoadResult, load: Load) -> dict[str, Any]:
         "first_error": result.first_error,
         "valid": not result.problems(),
         "problems": result.problems(),
-        "open_loop": _open_loop_summary(result.pacing, load) if isinstance(load, OpenLoop) else None,
+        "open_loop": _of_open_loop(result, load),
     }
 
 
-def _open_loop_summary(pacing: Pacing | None, load: OpenLoop) -> dict[str, Any]:
-    """Of the requests scheduled inside the window: how many, and how late the generator was with them."""
-    assert pacing is not None
-    late = len(pacing.lateness_s) > 0
-    return {
-        "rate_rps": load.rate_rps,
-        "arrivals": load.arrivals,
-        "scheduled": pacing.scheduled,
-        "sent": pacing.sent,
-        "answered": len(pacing.scheduled_s),
-        "lateness_ms": {
-            name: pacing.lateness_ms(p) if late else None
-            for name, p in (("p50", 50), ("p99", 99), ("p99.9", 99.9), ("max", 100))
-        },
-        "late_share": pacing.late,
-        "busy_share": pacing.busy,
-    }
+def _of_open_loop(result: LoadResult, load: Load) -> dict[str, Any] | None:
+    if not isinstance(load, OpenLoop) or result.pacing is None:
+        return None
+    return {"rate_rps": load.rate_rps, "arrivals": load.arrivals, **result.pacing.told()}
 
 
 def _print(result: LoadResult, load: Load, as_json: bool) -> None:

@@ -6,6 +6,7 @@ Pure arithmetic on the recording of a load. Not here: how the load was put on th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +91,19 @@ class Pacing:
         why = " and ".join(reasons)
         return f"the generator could not keep up: {why}; use more client processes or a lower rate"
 
+    def told(self) -> dict[str, Any]:
+        """How many requests there were, and how late the generator was with them, as JSON has it."""
+        percentiles = (("p50", 50), ("p99", 99), ("p99.9", 99.9), ("max", 100))
+        late = len(self.lateness_s) > 0
+        return {
+            "scheduled": self.scheduled,
+            "sent": self.sent,
+            "answered": len(self.scheduled_s),
+            "lateness_ms": {name: self.lateness_ms(p) if late else None for name, p in percentiles},
+            "late_share": self.late,
+            "busy_share": self.busy,
+        }
+
     def problems(self) -> list[str]:
         """Why the schedule was not kept; empty when it was."""
         unsent = self.scheduled - self.sent
@@ -108,7 +122,8 @@ class LoadResult:
     then has a negative start; `begin_s` is that begin on the clock of `time.monotonic`. `status` is int16.
     `statuses` counts every answer, warm-up and drain included, so that no error hides there. `client_cpu_s`
     is what the generator itself used during the window, `asked_s` how long the window was to be: its edges
-    are moved to answers.
+    are moved to answers. The warm-up took `discarded_s`, with `discarded_answers`; `settled` tells whether
+    the rate was steady at its end, None where nobody looked.
     """
 
     start_s: NDArray[np.float64]
@@ -122,6 +137,9 @@ class LoadResult:
     client_cpu_s: float
     pacing: Pacing | None = None
     asked_s: float = 0.0
+    discarded_s: float = 0.0
+    discarded_answers: int = 0
+    settled: bool | None = None
 
     @property
     def requests(self) -> int:
@@ -203,6 +221,9 @@ def result_of(recording: Recording) -> LoadResult:
         client_cpu_s=recording.cpu_s,
         pacing=pacing,
         asked_s=recording.closes_s - recording.opens_s,
+        discarded_s=max(0.0, begin_s - recording.first_send_s),
+        discarded_answers=int((ends_s <= begin_s).sum()),
+        settled=recording.settled,
     )
 
 

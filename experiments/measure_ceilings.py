@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Protocol
+from typing import Any, Protocol
 
 from experiments.arms import arm, share_env, worker_env
 from experiments.bare import BareModel, bare_model
@@ -20,7 +20,7 @@ from experiments.datasheet import peaks_of
 from experiments.errors import ExperimentError
 from experiments.load import ClosedLoop, LoadError, run
 from experiments.noop import noop_archive
-from experiments.plan import Cell, Plan
+from experiments.plan import Cell, Plan, full_queue
 from experiments.roofline import Work
 from experiments.server import Registration, ServerError, TorchServe, torchserve
 
@@ -83,8 +83,10 @@ class _Measuring:
 
     def settings(self) -> list[Cell]:
         """A cell of the plan for each setting that all batch sizes share: arm, share, number of workers."""
-        smallest = min(self.plan.batch_size)
-        return [cell for cell in self.plan.cells() if cell.batch_size == smallest and not cell.twin]
+        found: dict[tuple[Any, ...], Cell] = {}
+        for cell in self.plan.cells():
+            found.setdefault(cell.server, cell)
+        return list(found.values())
 
     def work(self) -> Work | None:
         """What a request consists of, counted on all cores and without compiling, which hides the layers."""
@@ -179,20 +181,20 @@ class _Measuring:
         carried = {}
         with tempfile.TemporaryDirectory() as folder, torchserve(env=env, settings=settings) as server:
             archive = noop_archive(Path(folder))
-            for batch_size in dict.fromkeys(self.plan.batch_size):
+            of_workers = [cell for cell in self.plan.cells() if cell.workers == workers]
+            for batch_size, cell in {cell.batch_size: cell for cell in of_workers}.items():
                 self.progress.ceiling(f"empty handler, {workers} workers, batch {batch_size}")
-                server.register(Registration(archive, workers, batch_size, self.plan.batch_delay_ms))
-                figures = [self._load(server, workers, batch_size) for _ in range(self.effort.windows)]
+                server.register(Registration(archive, *cell.registration))
+                figures = [self._load(server, cell) for _ in range(self.effort.windows)]
                 if None not in figures:
                     carried[workers, batch_size] = median(figure for figure in figures if figure)
                 server.unregister()
         return carried
 
-    def _load(self, server: TorchServe, workers: int, batch_size: int) -> float | None:
+    def _load(self, server: TorchServe, cell: Cell) -> float | None:
         """Requests/s with as many requests in flight as the sweep has; None when one of them failed."""
-        cell = next(c for c in self.plan.cells() if (c.workers, c.batch_size) == (workers, batch_size))
         load = ClosedLoop(
-            self.plan.load_of(cell).connections,
+            cell.concurrency or full_queue(cell),
             duration_s=self.effort.empty_s,
             warm_up_s=self.effort.warm_up_s,
         )

@@ -6,27 +6,37 @@ a pure and seeded function. Nothing here touches a server, a clock or a disk.
 
 import dataclasses
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, product
+from itertools import groupby
 from typing import Any
 
 from experiments.errors import UsageError
+from experiments.goodput import DEFAULT_LONGEST_S
+from experiments.open_loop import ARRIVALS, DEFAULT_MOST_IN_FLIGHT
+from experiments.slo import parse_slo
 
 # A worker that finds a full queue fills its batch at once; two requests per slot keep the queue full
 # while every worker has a batch in flight, without the needless waiting that more would add.
 REQUESTS_IN_FLIGHT_PER_SLOT = 2
 
-# For estimates: a model's load with all its workers, and a run that is told in requests.
+# For estimates: a model's load with all its workers, a run that is told in requests, a search for a rate.
 LOADING_S = 6.0
 REQUESTS_TAKE_S = 5.0
+SEARCH_TAKES_S = 90.0
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")  # what handlers/runtime.py knows
+DEFAULT_DELAY_MS = 10
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
-    """One configuration that is compared with the others."""
+    """One configuration under one load, compared with the others.
+
+    `precision` None is the archive's. `rate_rps` None is a closed loop. `concurrency` None is what the plan
+    makes of it: a full queue in a closed loop, in an open one as many requests in flight as it takes.
+    `client_batch` inputs share a request.
+    """
 
     model: str
     mps: bool
@@ -35,24 +45,67 @@ class Cell:
     workers: int
     batch_size: int
     batch_delay_ms: int
+    concurrency: int | None = None
+    rate_rps: float | None = None
+    client_batch: int = 1
     twin: bool = False  # the same as another cell: how far the two differ is the noise floor
 
     def __str__(self) -> str:
         workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
         share = f" at {self.thread_percentage} %" if self.thread_percentage else ""
-        mps = ", MPS" if self.mps else ""
+        mps = f", MPS{share}" if self.mps else ""
+        special = "".join(f", {each}" for each in self.special())
         twin = ", once more" if self.twin else ""
-        return f"{self.model}, {workers}, batch size {self.batch_size}{mps}{share}{twin}"
+        return f"{self.model}, {workers}, batch size {self.batch_size}{mps}{special}{twin}"
+
+    def special(self) -> list[str]:
+        """What is unusual about it beyond workers, batch size and MPS, in words."""
+        told = []
+        if self.precision is not None:
+            told.append(self.precision)
+        if self.batch_delay_ms != DEFAULT_DELAY_MS:
+            told.append(f"batch delay {self.batch_delay_ms} ms")
+        if self.client_batch > 1:
+            told.append(f"{self.client_batch} inputs a request")
+        if self.rate_rps is not None:
+            told.append(f"sent {self.rate_rps:g} requests/s")
+        if self.concurrency is not None:
+            told.append(f"{self.concurrency} in flight{' at most' if self.rate_rps is not None else ''}")
+        return told
+
+    @property
+    def without_mps(self) -> "Cell":
+        """What it is compared with: the same but for MPS and its shares."""
+        return replace(self, mps=False, thread_percentage=None)
+
+    @property
+    def registration(self) -> tuple[int, int, int]:
+        """What TorchServe must load a model anew for: workers, batch size and batch delay in ms."""
+        return self.workers, self.batch_size, self.batch_delay_ms
+
+    @property
+    def server(self) -> tuple[int, bool, int | None, str | None]:
+        """What a server must be started anew for: whatever its workers have from its environment."""
+        return self.workers, self.mps, self.thread_percentage, self.precision
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Closed-loop traffic: `connections` requests in flight, for `duration_s` or a number of `requests`."""
+    """The traffic of a trial.
+
+    A closed loop keeps `connections` requests in flight, for `duration_s` or a number of `requests`. An open
+    loop sends the cell's rate for `duration_s`, `arrivals` being poisson or constant, with so many in flight
+    at most. With `slo`, such as p99=100ms, open loops of up to `duration_s` search for the highest rate that
+    keeps it. What comes in the `warm_up_s` before is not counted. `processes` clients share the load.
+    """
 
     connections: int
     duration_s: float | None
     requests: int | None
     warm_up_s: float
+    arrivals: str = ARRIVALS[0]
+    processes: int = 1
+    slo: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +122,14 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A sweep over workers x batch sizes. Raises UsageError where it makes no sense.
+    """A sweep over all combinations of its lists. Raises UsageError where it makes no sense.
 
     `model` is bert, resnet50 or the path of an archive, whose name then stands for it in the cells.
     `with_mps` measures every cell without and with MPS, the latter at each `thread_percentage` if any is
-    given (the share of the GPU's multiprocessors that a worker may use). `precision` None is the archive's.
-    `concurrency` None means two requests in flight for every slot of every worker's batch.
+    given (the share of the GPU's multiprocessors that a worker may use). A `precision` None is the archive's.
+    Without `concurrency`, a closed loop has two requests in flight for every slot of every worker's batch.
+    Each `rate_rps` is sent in an open loop with `arrivals`; `slo` looks for the highest rate that keeps it.
+    `client_batch` inputs share a request, and `processes` clients the load.
     `requests` takes the place of `duration_s` when it is given. `tokens` makes texts of that many tokens.
     `goal` says in the words of advice.py what is best; `until_sure` adds runs only to cells that may still be
     it (deciding.py), and `budget_s` bounds the time that a start of the campaign takes.
@@ -84,8 +139,13 @@ class Plan:
     model: str = "bert"
     workers: tuple[int, ...] = (1, 2)
     batch_size: tuple[int, ...] = (1, 4, 8)
-    batch_delay_ms: int = 10
-    concurrency: int | None = None
+    batch_delay_ms: tuple[int, ...] = (DEFAULT_DELAY_MS,)
+    concurrency: tuple[int, ...] = ()
+    rate_rps: tuple[float, ...] = ()
+    arrivals: str = ARRIVALS[0]
+    slo: str | None = None
+    client_batch: tuple[int, ...] = (1,)
+    processes: int = 1
     duration_s: float | None = 3.0
     requests: int | None = None
     warm_up_s: float = 1.0
@@ -95,7 +155,7 @@ class Plan:
     noise_floor: bool = True
     with_mps: bool = False
     thread_percentage: tuple[int, ...] = ()
-    precision: str | None = None
+    precision: tuple[str | None, ...] = (None,)
     tokens: int | None = None
     goal: str = "throughput"
     until_sure: bool = False
@@ -106,9 +166,13 @@ class Plan:
         _check_at_least(1, "workers", *self.workers)
         _check_at_least(1, "batch-size", *self.batch_size)
         # TorchServe 0.12.0 caps batches at 2 when max_batch_delay is 0 or negative.
-        _check_at_least(1, "batch-delay", self.batch_delay_ms)
+        _check_at_least(1, "batch-delay", *self.batch_delay_ms)
         _check_at_least(1, "runs", self.runs)
-        for option in ("concurrency", "requests", "tokens"):
+        _check_at_least(1, "client-batch", *self.client_batch)
+        _check_at_least(1, "processes", self.processes)
+        for concurrency in self.concurrency:
+            _check_at_least(1, "concurrency", concurrency)
+        for option in ("requests", "tokens"):
             if (value := getattr(self, option)) is not None:
                 _check_at_least(1, option, value)
         if self.thread_percentage and not self.with_mps:
@@ -116,8 +180,12 @@ class Plan:
         for percentage in self.thread_percentage:
             if not 1 <= percentage <= 100:
                 raise UsageError(f"--thread-percentage must be from 1 to 100, not {percentage}")
-        if self.precision not in (None, *PRECISIONS):
-            raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
+        for precision in self.precision:
+            if precision not in (None, *PRECISIONS):
+                raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+        self._check_rates()
+        if max(self.client_batch) > 1 and self.input is not None:
+            raise UsageError("--client-batch joins our own texts, --input takes yours: give one of them")
         if self.tokens is not None and self.input is not None:
             raise UsageError("--tokens makes our own texts, --input takes yours: give one of them")
         if (self.requests is None) == (self.duration_s is None):
@@ -129,13 +197,34 @@ class Plan:
         if not 0 <= self.warm_up_s < float("inf"):
             raise UsageError(f"--warm-up must be 0 or more seconds, not {self.warm_up_s:g}")
 
+    def _check_rates(self) -> None:
+        for rate_rps in self.rate_rps:
+            if not 0 < rate_rps < float("inf"):
+                raise UsageError(f"--rate must be above 0 requests/s, not {rate_rps:g}")
+        if self.arrivals not in ARRIVALS:
+            raise UsageError(f"--arrivals must be {' or '.join(ARRIVALS)}, not {self.arrivals!r}")
+        if self.slo is not None:
+            parse_slo(self.slo)
+            if self.rate_rps:
+                raise UsageError("--slo finds the rate itself: drop --rate")
+            if self.until_sure:
+                raise UsageError("--slo measures each configuration until it is sure: drop --until-sure")
+        if self.requests is not None and (self.rate_rps or self.slo or self.processes > 1):
+            raise UsageError("rates and several client processes are measured for a time: give --duration")
+
     def cells(self) -> list[Cell]:
         """Every configuration once, in the order in which tables show them; the twin comes last."""
-        grid = product(dict.fromkeys(self.workers), dict.fromkeys(self.batch_size), self._arms())
         name = self.model.removesuffix(".mar").rsplit("/", 1)[-1]
         cells = [
-            Cell(name, mps, self.precision, share, workers, batch, self.batch_delay_ms)
-            for workers, batch, (mps, share) in grid
+            Cell(name, mps, precision, share, workers, batch, delay_ms, concurrency, rate_rps, inputs)
+            for workers in dict.fromkeys(self.workers)
+            for batch in dict.fromkeys(self.batch_size)
+            for precision in dict.fromkeys(self.precision)
+            for delay_ms in dict.fromkeys(self.batch_delay_ms)
+            for inputs in dict.fromkeys(self.client_batch)
+            for rate_rps in dict.fromkeys(self.rate_rps or (None,))
+            for concurrency in dict.fromkeys(self.concurrency or (None,))
+            for mps, share in self._arms()
         ]
         return [*cells, replace(cells[0], twin=True)] if self.noise_floor else cells
 
@@ -160,8 +249,17 @@ class Plan:
 
     def load_of(self, cell: Cell) -> Load:
         """The traffic that `cell` gets."""
-        connections = self.concurrency or REQUESTS_IN_FLIGHT_PER_SLOT * cell.workers * cell.batch_size
-        return Load(connections, self.duration_s, self.requests, self.warm_up_s)
+        is_open = self.slo is not None or cell.rate_rps is not None
+        connections = DEFAULT_MOST_IN_FLIGHT if is_open else full_queue(cell)
+        return Load(
+            connections=cell.concurrency or max(connections, self.processes),
+            duration_s=self.duration_s,
+            requests=self.requests,
+            warm_up_s=self.warm_up_s,
+            arrivals=self.arrivals,
+            processes=self.processes,
+            slo=self.slo,
+        )
 
     def _blocks(self) -> list[tuple[bool, range]]:
         """The arm and the runs of each pass through the cells.
@@ -188,18 +286,30 @@ class Plan:
         return [(False, None), *((True, share) for share in self.thread_percentage or (None,))]
 
     def _shuffled(self, order: random.Random) -> list[Cell]:
-        """The cells in random order, but those of one server (workers, share) next to each other."""
+        """The cells in random order, but next to each other those that share a server, and among these those
+        that share a loaded model."""
         cells = self.cells()
         order.shuffle(cells)
-        servers = {(cell.workers, cell.thread_percentage): index for index, cell in enumerate(cells)}
-        return sorted(cells, key=lambda cell: servers[cell.workers, cell.thread_percentage])
+        servers = {cell.server: index for index, cell in enumerate(cells)}
+        loaded = {(cell.server, cell.registration): index for index, cell in enumerate(cells)}
+        return sorted(cells, key=lambda cell: (servers[cell.server], loaded[cell.server, cell.registration]))
+
+
+def full_queue(cell: Cell) -> int:
+    """The requests in flight that keep every worker's next batch waiting while it works on one."""
+    return REQUESTS_IN_FLIGHT_PER_SLOT * cell.workers * cell.batch_size
 
 
 def estimated_s(trials: Sequence[Trial]) -> float:
     """How long measuring `trials` in this order may take, in seconds; the machine decides in the end."""
-    measuring_s = sum(trial.load.warm_up_s + (trial.load.duration_s or REQUESTS_TAKE_S) for trial in trials)
-    loads = len(list(groupby(trials, key=lambda trial: trial.cell)))
-    return measuring_s + loads * LOADING_S
+    loads = len(list(groupby(trials, key=lambda trial: (trial.cell.server, trial.cell.registration))))
+    return sum(map(_takes_s, trials)) + loads * LOADING_S
+
+
+def _takes_s(trial: Trial) -> float:
+    if trial.load.slo:
+        return SEARCH_TAKES_S
+    return trial.load.warm_up_s + (trial.load.duration_s or REQUESTS_TAKE_S)
 
 
 def plan_from(values: Mapping[str, Any]) -> Plan:
@@ -210,36 +320,67 @@ def plan_from(values: Mapping[str, Any]) -> Plan:
     known = {f.name for f in dataclasses.fields(Plan)}
     if unknown := sorted(set(values) - known):
         raise UsageError(f"unknown plan key {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    arguments = dict(values)
-    for key in ("workers", "batch_size", "thread_percentage"):
-        if key in arguments:
-            arguments[key] = _whole_numbers(key, arguments[key])
-    for key in ("batch_delay_ms", "concurrency", "requests", "runs", "seed", "tokens"):
-        if arguments.get(key) is not None:
-            (arguments[key],) = _whole_numbers(key, [arguments[key]])
-    for key in ("duration_s", "warm_up_s", "budget_s"):
-        if arguments.get(key) is not None and not _is_number(arguments[key]):
-            raise UsageError(f"plan key {key!r} must be a number of seconds, not {arguments[key]!r}")
-    for key in ("model", "input", "precision", "goal"):
-        if arguments.get(key) is not None and not isinstance(arguments[key], str):
-            raise UsageError(f"plan key {key!r} must be text, not {arguments[key]!r}")
-    for key in ("interleave", "noise_floor", "until_sure", "with_mps"):
-        if not isinstance(arguments.get(key, False), bool):
-            raise UsageError(f"plan key {key!r} must be true or false, not {arguments[key]!r}")
+    arguments = {key: _of_type(key, value) for key, value in values.items()}
     if arguments.get("requests") is not None and "duration_s" not in arguments:
         arguments["duration_s"] = None
+    if arguments.get("slo") is not None:  # a search is sure by itself, and takes what it needs
+        arguments = {"duration_s": DEFAULT_LONGEST_S, "runs": 1} | arguments
     return Plan(**arguments)
 
 
-def _whole_numbers(key: str, value: Any) -> tuple[int, ...]:
-    numbers = value if isinstance(value, list | tuple) else [value]
-    if any(isinstance(n, bool) or not isinstance(n, int) for n in numbers):
-        raise UsageError(f"plan key {key!r} must hold whole numbers, not {value!r}")
-    return tuple(numbers)
+def _of_type(key: str, value: Any) -> Any:
+    """A plan's value in the type that the key has; one value stands for a list of one."""
+    if key in LISTS:
+        values = value if isinstance(value, list | tuple) else [value]
+        if value is None and key not in NEVER_EMPTY:  # as plans were written when these were single values
+            values = []
+        return tuple(_checked(key, LISTS[key], each) for each in values)
+    return _checked(key, SINGLE[key], value)
+
+
+def _checked(key: str, kind: "Kind", value: Any) -> Any:
+    if not (value is None and kind.optional) and not kind.fits(value):
+        raise UsageError(f"plan key {key!r} must be {kind.name}, not {value!r}")
+    return value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a plan's key may hold; an optional one may hold null as well."""
+
+    name: str
+    fits: Callable[[Any], bool]
+    optional: bool = False
+
+
+WHOLE = Kind("whole numbers", _is_whole)
+FLAG = Kind("true or false", lambda value: isinstance(value, bool))
+TEXT = Kind("text", lambda value: isinstance(value, str))
+SECONDS = Kind("a number of seconds", _is_number, optional=True)
+LISTS = {
+    **dict.fromkeys(
+        ("workers", "batch_size", "thread_percentage", "batch_delay_ms", "concurrency", "client_batch"), WHOLE
+    ),
+    "rate_rps": Kind("numbers of requests/s", _is_number),
+    "precision": replace(TEXT, optional=True),
+}
+NEVER_EMPTY = ("precision",)  # a list of null stands for the archive's own
+SINGLE = {
+    **dict.fromkeys(("runs", "seed", "processes"), replace(WHOLE, name="a whole number")),
+    **dict.fromkeys(("requests", "tokens"), replace(WHOLE, name="a whole number", optional=True)),
+    **dict.fromkeys(("duration_s", "warm_up_s", "budget_s"), SECONDS),
+    **dict.fromkeys(("interleave", "noise_floor", "until_sure", "with_mps"), FLAG),
+    **dict.fromkeys(("model", "goal", "arrivals"), TEXT),
+    **dict.fromkeys(("input", "slo"), replace(TEXT, optional=True)),
+}
 
 
 def _check_at_least(least: int, option: str, *values: int) -> None:

@@ -50,6 +50,12 @@ class ConsoleProgress:
     def measuring(self, trial: Trial) -> None:
         self._show(f"{trial.cell}: run {trial.run}")
 
+    def note(self, trial: Trial, line: str) -> None:
+        """What is found on the way, in a trial that takes long."""
+        self._show(f"{trial.cell}: {line}")
+        if not self._status:
+            self._console.print(f"  {line}", markup=False, highlight=False)
+
     def finished(self, result: TrialResult) -> None:
         self._finished += 1
         trial = result.trial

@@ -3,7 +3,8 @@
     plan.json           what was asked
     environment.json    where it was measured
     trials.jsonl        one line a trial, appended and flushed before the next trial starts
-    requests/NNNN.npz   start, end and status of every request of trial NNNN, compressed
+    requests/NNNN.npz   start, end and status of every request of trial NNNN, compressed; of an open loop also
+                        when each was scheduled, and how late the generator got to them
     summary.csv         one line a cell, rebuilt from trials.jsonl at any time
 
 Nothing here measures. Numbers are compared and judged elsewhere.
@@ -16,7 +17,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,9 +30,9 @@ from experiments.load import LoadResult
 from experiments.plan import Cell, Load, Plan, Trial, plan_from
 from experiments.telemetry import PROCESS_GROUPS, Telemetry, telemetry_from
 
-SCHEMA_VERSION = 2  # 2: precision, thread percentage, MPS clients, telemetry
+SCHEMA_VERSION = 3  # 3: loads as axes, open loops, goodput, flags, what the warm-up took
+READABLE = (2, 3)  # what was not there yet has its default
 PERCENTILES = (50, 95, 99)
-CELL_COLUMNS = [f.name for f in dataclasses.fields(Cell)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ class TrialResult:
     that were clients of an MPS daemon: all of them in the arm with MPS, none in the other.
     `counted` is what TorchServe and handlers count, from before the warm-up until after the last answer.
     `gpu_memory_before_bytes` was in use on the GPU before the server started. `telemetry` is None where
-    nothing could be measured.
+    nothing could be measured. `flags` say what should make one careful with a run that is valid.
+    `discarded_s` and `discarded_answers` are what the warm-up took. `open_loop` tells how the generator kept
+    its schedule (load_result.py), `goodput` what the search for the highest rate found (goodput.py).
     """
 
     trial: Trial
@@ -62,7 +65,12 @@ class TrialResult:
     counted: Counted | None
     gpu_memory_before_bytes: int | None
     telemetry: Telemetry | None
-    problems: Sequence[str] = field(default_factory=tuple)
+    problems: Sequence[str] = ()
+    flags: Sequence[str] = ()
+    discarded_s: float | None = None
+    discarded_answers: int | None = None
+    open_loop: Mapping[str, Any] | None = None
+    goodput: Mapping[str, Any] | None = None
 
     @property
     def valid(self) -> bool:
@@ -89,23 +97,26 @@ class TrialResult:
 
 def trial_result_from(line: Mapping[str, Any]) -> TrialResult:
     """The inverse of TrialResult.to_json. Raises ExperimentError for another schema version."""
-    if line.get("schema_version") != SCHEMA_VERSION:
+    if line.get("schema_version") not in READABLE:
         raise ExperimentError(
             f"trials.jsonl has schema version {line.get('schema_version')}, this program reads "
-            f"{SCHEMA_VERSION}: use the version of torchserve-mps that wrote it"
+            f"{' and '.join(map(str, READABLE))}: use the version of torchserve-mps that wrote it"
         )
-    parts = {kind: {f.name: line[f.name] for f in dataclasses.fields(kind)} for kind in (Cell, Load)}
     trial = Trial(
-        Cell(**parts[Cell]),
-        Load(**parts[Load]),
+        Cell(**_fields_in(line, Cell)),
+        Load(**_fields_in(line, Load)),
         run=line["run"],
         position=line["position"],
         seed=line["seed"],
     )
-    own = {f.name: line[f.name] for f in dataclasses.fields(TrialResult) if f.name != "trial"}
+    own = _fields_in(line, TrialResult)
     own["counted"] = own["counted"] and Counted(**own["counted"])
     own["telemetry"] = own["telemetry"] and telemetry_from(own["telemetry"])
     return TrialResult(trial=trial, **own)
+
+
+def _fields_in(line: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    return {f.name: line[f.name] for f in dataclasses.fields(kind) if f.name in line}
 
 
 def create(folder: Path, plan: Plan, environment: Mapping[str, Any]) -> None:
@@ -191,12 +202,20 @@ def summarise(plan: Plan, results: Sequence[TrialResult]) -> pd.DataFrame:
     `gpu_memory_saved_bytes` what MPS saves of the whole GPU's memory in use. The row whose `twin` is True is
     the first cell once more: what differs between the two is noise.
     """
-    summary = pd.DataFrame([_summary_row(plan, cell, results) for cell in plan.cells()])
-    throughput_rps = summary["throughput_rps_median"]
-    summary["mps_over_off"] = throughput_rps / _same_without_mps(summary, "throughput_rps_median")
-    memory_bytes = summary["gpu_memory_bytes_total"]
-    summary["gpu_memory_saved_bytes"] = _same_without_mps(summary, "gpu_memory_bytes_total") - memory_bytes
+    runs = by_cell(results)
+    summary = pd.DataFrame([_summary_row(plan, cell, runs.get(cell, ())) for cell in plan.cells()])
+    throughput_rps, memory_bytes = summary["throughput_rps_median"], summary["gpu_memory_bytes_total"]
+    summary["mps_over_off"] = throughput_rps / _same_without_mps(plan, throughput_rps)
+    summary["gpu_memory_saved_bytes"] = _same_without_mps(plan, memory_bytes) - memory_bytes
     return summary
+
+
+def by_cell(results: Sequence[TrialResult]) -> dict[Cell, list[TrialResult]]:
+    """The runs of each cell, in their order."""
+    runs: dict[Cell, list[TrialResult]] = {}
+    for result in results:
+        runs.setdefault(result.trial.cell, []).append(result)
+    return runs
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
@@ -230,8 +249,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _summary_row(plan: Plan, cell: Cell, results: Sequence[TrialResult]) -> dict[str, Any]:
-    of_cell = [result for result in results if result.trial.cell == cell]
+def _summary_row(plan: Plan, cell: Cell, of_cell: Sequence[TrialResult]) -> dict[str, Any]:
     valid = [result for result in of_cell if result.valid]
     throughputs = np.array([result.throughput_rps for result in valid] or [np.nan])
     row = dataclasses.asdict(cell)
@@ -247,6 +265,7 @@ def _summary_row(plan: Plan, cell: Cell, results: Sequence[TrialResult]) -> dict
         values = [result.latency_ms[f"p{percentile}"] for result in valid] or [np.nan]
         row[f"latency_ms_p{percentile}"] = float(np.median(values))
     row["errors"] = sum(_errors(result) for result in of_cell)
+    row["flags"] = "; ".join(sorted({flag for result in valid for flag in result.flags}))
     row |= _telemetry_columns([result.telemetry for result in valid if result.telemetry])
     row["gpu_memory_bytes_per_worker"] = _median([_gpu_memory_per_worker(result) for result in valid])
     return row
@@ -287,13 +306,12 @@ def _median(values: Sequence[Any]) -> float:
     return float(np.median(known)) if known else float("nan")
 
 
-def _same_without_mps(summary: pd.DataFrame, column: str) -> pd.Series:
+def _same_without_mps(plan: Plan, values: pd.Series) -> pd.Series:
     """For each row with MPS the value of the same cell without it; NaN elsewhere, and where there is none."""
-    off = summary[~summary["mps"] & ~summary["twin"]].set_index(["workers", "batch_size"])[column]
-    values = [
-        off.get((row.workers, row.batch_size), np.nan) if row.mps else np.nan for row in summary.itertuples()
-    ]
-    return pd.Series(values, index=summary.index, dtype=float)
+    cells = plan.cells()
+    of_cell = dict(zip(cells, values, strict=True))
+    off = [of_cell.get(cell.without_mps, np.nan) if cell.mps else np.nan for cell in cells]
+    return pd.Series(off, index=values.index, dtype=float)
 
 
 def _errors(result: TrialResult) -> int:
@@ -304,7 +322,10 @@ def _errors(result: TrialResult) -> int:
 def _save_requests(path: Path, load: LoadResult) -> None:
     temporary = path.with_suffix(".new")
     with temporary.open("wb") as file:
-        np.savez_compressed(file, start_s=load.start_s, end_s=load.end_s, status=load.status)
+        requests: dict[str, Any] = {"start_s": load.start_s, "end_s": load.end_s, "status": load.status}
+        if load.pacing is not None:
+            requests |= {"scheduled_s": load.pacing.scheduled_s, "lateness_s": load.pacing.lateness_s}
+        np.savez_compressed(file, **requests)
     temporary.replace(path)
 
 

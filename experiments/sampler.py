@@ -17,6 +17,8 @@ from typing import Any
 
 SELDOM_S = 2.0  # for what costs most or changes least: GPU memory, temperature, new processes
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+LONGEST_STAT_BYTES = 2**16  # of /proc/stat: the lines of hundreds of cores, which come first
 
 Readings = dict[str, Any]
 
@@ -38,7 +40,7 @@ def sample(
 
     `read_card` gives the GPU's part, and is told whether this is one of the seldom samples.
     """
-    families = Families(groups)
+    families, machine = Families(groups), Machine()
     due_s = seldom_due_s = time.monotonic()
     ending = False
     while True:
@@ -54,6 +56,7 @@ def sample(
                 "own_cpu_s": cpu_begin_s,
                 "cpu_s": {name: cpu_s for name, (cpu_s, _) in figures.items()},
                 "rss_bytes": {name: rss_bytes for name, (_, rss_bytes) in figures.items()},
+                "machine_cpu_s": machine.cpu_s(),
                 **read_card(seldom),
             }
         )
@@ -150,6 +153,28 @@ class Families:
         while pid and pid not in self._group_of:
             pid = self._parents.get(pid, 0)
         return pid
+
+
+class Machine:
+    """The cores that may be used, whoever they work for."""
+
+    def __init__(self) -> None:
+        self._cores = {f"cpu{number}".encode() for number in os.sched_getaffinity(0)}
+        self._stat: int | None = None
+        with suppress(OSError):
+            self._stat = os.open("/proc/stat", os.O_RDONLY)
+
+    def cpu_s(self) -> float | None:
+        """CPU seconds of the cores since the machine's start, with those that a hypervisor took away; None
+        where the kernel doesn't tell."""
+        if self._stat is None:
+            return None
+        ticks = 0
+        for line in os.pread(self._stat, LONGEST_STAT_BYTES, 0).splitlines():
+            name, *counts = line.split()
+            if name in self._cores:  # user, nice, system, idle, waiting for a disk, interrupts (2), stolen
+                ticks += sum(int(count) for index, count in enumerate(counts[:8]) if index not in (3, 4))
+        return ticks / TICKS_PER_S
 
 
 def _card_reader(uuid: str | None, stack: ExitStack) -> Callable[[bool], Readings]:

@@ -11,8 +11,8 @@ import pandas as pd
 
 from experiments.ceilings import Ceilings, read_ceilings, with_ceilings
 from experiments.diagnosis import Shares, diagnose, explain, shares_of
-from experiments.plan import Cell, Plan
-from experiments.results import TrialResult, read_environment, read_plan, read_trials, summarise
+from experiments.plan import Plan
+from experiments.results import TrialResult, by_cell, read_environment, read_plan, read_trials, summarise
 
 
 def summary_in(folder: Path) -> pd.DataFrame:
@@ -30,7 +30,8 @@ def summary_of(
     first, and `binds_because`, the measured shares behind it, empty where the handler keeps no tally.
     """
     summary = summarise(plan, results)
-    shares = [_shares(_typical(cell, results), ceilings, cores) for cell in plan.cells()]
+    runs = by_cell(results)
+    shares = [_shares(_typical(runs.get(cell, ())), ceilings, cores) for cell in plan.cells()]
     if ceilings:
         summary = with_ceilings(summary, ceilings)
     summary["binds"] = [str(diagnose(each)) if each else "" for each in shares]
@@ -38,9 +39,9 @@ def summary_of(
     return summary
 
 
-def _typical(cell: Cell, results: Sequence[TrialResult]) -> TrialResult | None:
+def _typical(runs: Sequence[TrialResult]) -> TrialResult | None:
     """The valid run with the median throughput; of an even number, the slower of the two in the middle."""
-    valid = [result for result in results if result.valid and result.trial.cell == cell]
+    valid = [result for result in runs if result.valid]
     valid.sort(key=lambda result: result.throughput_rps)
     return valid[(len(valid) - 1) // 2] if valid else None
 

@@ -38,7 +38,8 @@ class Telemetry:
     among them. By worker, its pid as a string: GPU memory (maximum), where the driver tells it.
 
     By group of processes: `cpu_cores_used` (CPU seconds a second) and `rss_bytes` (resident memory, maximum;
-    a page that several processes share counts for each of them).
+    a page that several processes share counts for each of them). `other_cpu_cores` is what the usable cores
+    spent on anything else, `gpu_processes` how many processes the GPU had at most, ours among them.
     """
 
     window_s: float | None = None
@@ -56,14 +57,17 @@ class Telemetry:
     temperature_c: int | None = None
     throttle_reasons: Sequence[str] | None = None
     sampler_cpu_cores: float | None = None
+    other_cpu_cores: float | None = None
+    gpu_processes: int | None = None
     problems: Sequence[str] = ()
 
 
 def telemetry_from(line: Mapping[str, Any]) -> Telemetry:
-    """The inverse of dataclasses.asdict, through JSON too. Raises KeyError where a figure is missing."""
-    values = {f.name: line[f.name] for f in fields(Telemetry)}
+    """The inverse of dataclasses.asdict, through JSON too. What was not measured in its time is not known."""
+    values = {f.name: line[f.name] for f in fields(Telemetry) if f.name in line}
     for name in ("throttle_reasons", "problems"):
-        values[name] = None if values[name] is None else tuple(values[name])
+        if values.get(name) is not None:
+            values[name] = tuple(values[name])
     return Telemetry(**values)
 
 
@@ -74,7 +78,7 @@ def sampling(
     *,
     period_s: float = PERIOD_S,
     most_cpu_cores: float = MOST_CPU_CORES,
-    with_children: Collection[str] = (WORKERS,),
+    with_children: Collection[str] = (WORKERS, LOAD_GENERATOR),
 ) -> Iterator["Recorder"]:
     """Samples groups of processes by their pids, and a GPU, while what is inside runs: the load, no more.
 
@@ -149,6 +153,7 @@ class Sample:
     memory_bytes: int | None = None
     memory_bytes_by_pid: Mapping[str, int | None] | None = None
     temperature_c: int | None = None
+    machine_cpu_s: float | None = None  # of the usable cores, whoever they worked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +204,13 @@ def summarise(
         notes.append("the driver does not tell the workers' GPU memory: in a container it may see other pids")
     if power_w is None and any(sample.energy_mj is not None for sample in inside):
         notes.append("the GPU's energy counter stands still or is not there all along")
+    used = {name: _rate(first.cpu_s[name], last.cpu_s[name], span_s) for name in first.cpu_s}
+    sampler = _rate(first.own_cpu_s, last.own_cpu_s, span_s)
+    all_used = _rate(first.machine_cpu_s, last.machine_cpu_s, span_s)
     return Telemetry(
         window_s=end_s - begin_s,
         samples=len(inside),
-        cpu_cores_used={name: _rate(first.cpu_s[name], last.cpu_s[name], span_s) for name in first.cpu_s},
+        cpu_cores_used=used,
         rss_bytes={name: _largest([sample.rss_bytes[name] for sample in inside]) for name in first.rss_bytes},
         gpu_memory_bytes_total=_largest([sample.memory_bytes for sample in seldom]),
         gpu_memory_bytes_by_worker=by_worker or None,
@@ -214,7 +222,9 @@ def summarise(
         energy_j_per_1000_requests=energy_j / requests * 1000 if energy_j is not None and requests else None,
         temperature_c=_largest([sample.temperature_c for sample in seldom]),
         throttle_reasons=_reasons(_all_of(inside, "throttle_bits")),
-        sampler_cpu_cores=_rate(first.own_cpu_s, last.own_cpu_s, span_s),
+        sampler_cpu_cores=sampler,
+        other_cpu_cores=_others(all_used, [*used.values(), sampler]),
+        gpu_processes=max((len(each.memory_bytes_by_pid or ()) for each in seldom), default=0) or None,
         problems=tuple(notes),
     )
 
@@ -265,6 +275,12 @@ def _reasons(all_bits: Sequence[int]) -> tuple[str, ...] | None:
 
 def _rate(begin: float | None, end: float | None, span_s: float) -> float | None:
     return None if begin is None or end is None else (end - begin) / span_s
+
+
+def _others(all_used: float | None, ours: Sequence[float | None]) -> float | None:
+    """What is left of the machine's CPU time. Two clocks may differ a little: nobody uses less than none."""
+    known = [used for used in ours if used is not None]
+    return None if all_used is None or len(known) < len(ours) else max(0.0, all_used - sum(known))
 
 
 def _mean(values: Sequence[int]) -> float | None:

@@ -95,6 +95,7 @@ class Recording:
     first_send_s: float = 0.0
     opens_s: float = 0.0  # the warm-up is over
     closes_s: float = 0.0  # the last moment that counts
+    settled: bool | None = None  # whether the rate was steady when the warm-up ended; None: nobody looked
     cpu_s: float = 0.0  # of the generator from `opens_s` to `closes_s`
     lost_connections: int = 0
     first_error: str | None = None

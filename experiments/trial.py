@@ -4,7 +4,7 @@ The server is started and the model registered elsewhere; where results go is no
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,12 +12,18 @@ import psutil
 
 from experiments.arms import Arm
 from experiments.counters import between, snapshot
-from experiments.load import Body, ClosedLoop, LoadError, LoadResult, run
+from experiments.environment import usable_cores
+from experiments.flags import flags_of
+from experiments.goodput import DEFAULT_LONGEST_S, Goodput, NoGoodputError, as_json, find
+from experiments.load import Body, ClosedLoop, LoadError, LoadResult, OpenLoop, run
 from experiments.plan import Trial
 from experiments.results import PERCENTILES, TrialResult
 from experiments.server import ServerError, TorchServe, Worker
+from experiments.slo import parse_slo
 from experiments.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS, sampling
 from mps.gpu import Gpu
+
+LONGEST_WARM_UP = 5  # times as long as planned, where the rate is not steady before
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,36 +47,34 @@ class Serving:
         return [worker.pid for worker in self.workers]
 
 
-def measure(trial: Trial, serving: Serving, pool: Sequence[Body]) -> tuple[TrialResult, LoadResult]:
+def measure(
+    trial: Trial, serving: Serving, pool: Sequence[Body], note: Callable[[str], None] = lambda line: None
+) -> tuple[TrialResult, LoadResult | None]:
     """Warms up, measures, and checks that every answer was good, that every worker lived through it and
-    that it was in its arm.
+    that it was in its arm. `note` hears how a search for a rate goes on.
 
     Raises ServerError when the server is gone, ExperimentError when what carries the arm has failed.
     """
-    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    load = trial.load
-    traffic = ClosedLoop(
-        connections=load.connections,
-        duration_s=load.duration_s,
-        requests=load.requests,
-        warm_up_s=load.warm_up_s,
-    )
+    started_at = _now()
     server, pids = serving.server, serving.worker_pids
     groups = {FRONTEND: [server.process.pid], WORKERS: pids, LOAD_GENERATOR: [os.getpid()]}
     try:
         before = snapshot(server)
         with sampling(groups, serving.card.uuid if serving.card else None) as recorder:
-            measured = run(server.predict_url, pool, traffic, headers=server.headers, seed=trial.seed)
+            measured, goodput = _put_on(trial, server, pool, note)
+    except NoGoodputError as error:
+        return failed(trial, str(error), serving.torch_threads), None
     except LoadError as error:
         raise ServerError(str(error), details=server.log_since(0)) from error
     after = snapshot(server)
     serving.arm.check()
     window = measured.begin_s, measured.begin_s + measured.window_s
-    problems = [*measured.problems(), *_deaths(pids), *serving.arm.problems(pids)]
+    telemetry = recorder.summary(measured.requests, window)
+    found = goodput.problems() if goodput else measured.problems()
     result = TrialResult(
         trial=trial,
         started_at=started_at,
-        throughput_rps=measured.throughput_rps,
+        throughput_rps=goodput.rate_rps if goodput else measured.throughput_rps,
         latency_ms=_latencies_ms(measured),
         answers=measured.requests,
         window_s=measured.window_s,
@@ -82,17 +86,73 @@ def measure(trial: Trial, serving: Serving, pool: Sequence[Body]) -> tuple[Trial
         mps_clients=serving.arm.clients(pids),
         counted=between(before, after),
         gpu_memory_before_bytes=serving.gpu_memory_before_bytes,
-        telemetry=recorder.summary(measured.requests, window),
-        problems=problems,
+        telemetry=telemetry,
+        problems=[*found, *_deaths(pids), *serving.arm.problems(pids)],
+        flags=flags_of(trial.cell, measured, telemetry, usable_cores()),
+        discarded_s=measured.discarded_s,
+        discarded_answers=measured.discarded_answers,
+        open_loop=measured.pacing.told() if measured.pacing else None,
+        goodput=as_json(goodput) if goodput else None,
     )
     return result, measured
+
+
+def traffic_of(trial: Trial) -> ClosedLoop | OpenLoop:
+    """The load that a trial asks for, where it doesn't search for one."""
+    load, rate_rps = trial.load, trial.cell.rate_rps
+    if rate_rps is None:
+        return ClosedLoop(
+            connections=load.connections,
+            duration_s=load.duration_s,
+            requests=load.requests,
+            warm_up_s=load.warm_up_s,
+            longest_warm_up_s=LONGEST_WARM_UP * load.warm_up_s,
+        )
+    assert load.duration_s is not None  # a plan with rates has one
+    return OpenLoop(rate_rps, load.duration_s, load.arrivals, load.warm_up_s, load.connections)
+
+
+def _put_on(
+    trial: Trial, server: TorchServe, pool: Sequence[Body], note: Callable[[str], None]
+) -> tuple[LoadResult, Goodput | None]:
+    """Sends the trial's load, or loads of many rates; of those, the result is one of the highest that the
+    bound allows."""
+    load = trial.load
+
+    def send(traffic: ClosedLoop | OpenLoop, seed: int) -> LoadResult:
+        return run(
+            server.predict_url, pool, traffic, headers=server.headers, seed=seed, processes=load.processes
+        )
+
+    if load.slo is None:
+        return send(traffic_of(trial), trial.seed), None
+    sent: dict[float, LoadResult] = {}
+
+    def keep(traffic: OpenLoop, seed: int) -> LoadResult:
+        sent[traffic.rate_rps] = send(traffic, seed)
+        return sent[traffic.rate_rps]
+
+    goodput = find(
+        keep,
+        parse_slo(load.slo),
+        arrivals=load.arrivals,
+        max_in_flight=load.connections,
+        longest_s=load.duration_s or DEFAULT_LONGEST_S,
+        seed=trial.seed,
+        note=lambda probe: note(str(probe)),
+    )
+    return sent[goodput.rate_rps], goodput
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def failed(trial: Trial, reason: str, torch_threads: int) -> TrialResult:
     """The record of a trial that could not be measured at all, because of `reason`."""
     return TrialResult(
         trial=trial,
-        started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        started_at=_now(),
         throughput_rps=0.0,
         latency_ms={},
         answers=0,
@@ -114,7 +174,7 @@ def _latencies_ms(measured: LoadResult) -> dict[str, float]:
     if not measured.requests:
         return {}
     percentiles = {f"p{p}": measured.latency_ms(p) for p in PERCENTILES}
-    return percentiles | {"mean": float((measured.end_s - measured.start_s).mean()) * 1e3}
+    return percentiles | {"mean": float(measured.latency_s.mean()) * 1e3}
 
 
 def _deaths(pids: Sequence[int]) -> list[str]:

@@ -26,9 +26,10 @@ from experiments.ceilings import table as ceilings_table
 from experiments.deciding import standing
 from experiments.environment import usable_cores
 from experiments.errors import ExperimentError, UsageError
+from experiments.goodput import DEFAULT_LONGEST_S
 from experiments.inputs import pool_for
 from experiments.measure_ceilings import Effort, measure_ceilings
-from experiments.plan import Plan, plan_from
+from experiments.plan import DEFAULT_DELAY_MS, Plan, plan_from
 from experiments.plan_file import settings_in
 from experiments.progress import ConsoleProgress
 from experiments.report import PAGE, write_report
@@ -58,6 +59,10 @@ Examples:
 
   python -m mps.run --model my.mar --input texts/ --requests 10000 --concurrency 600
 
+  python -m mps.run --workers 2 --batch-size 1,8 --rate 5,10,20   # latency at these rates (an open loop)
+
+  python -m mps.run --workers 2 --batch-size 1,8 --slo p99=500ms  # the highest rate that keeps this bound
+
   python -m mps.run --plan plans/quick.yaml --runs 3      # options override the plan
 
   python -m mps.run --resume results/20261121-101500-bert
@@ -84,11 +89,34 @@ def main(
     workers: Annotated[str | None, typer.Option(help="Worker processes, e.g. 1,2,4. [1,2]")] = None,
     batch_size: Annotated[str | None, typer.Option(help="TorchServe's batch_size, e.g. 1,8. [1,4,8]")] = None,
     batch_delay: Annotated[
-        int | None, typer.Option(help=f"TorchServe's max_batch_delay in ms. [{DEFAULTS.batch_delay_ms}]")
+        str | None, typer.Option(help=f"TorchServe's max_batch_delay in ms, e.g. 1,50. [{DEFAULT_DELAY_MS}]")
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(help="Requests in flight. [2 x workers x batch size, a full queue]")
+        str | None,
+        typer.Option(help="Requests in flight, e.g. 1,64. [2 x workers x batch size; at a rate 512 at most]"),
     ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            help="Requests a second to send, e.g. 50,100,200: an open loop, whose latency counts from when a "
+            "request was due. [as fast as answers come]"
+        ),
+    ] = None,
+    arrivals: Annotated[
+        str | None,
+        typer.Option(help="At a rate: 'poisson', as from many users, or 'constant'. [poisson]"),
+    ] = None,
+    slo: Annotated[
+        str | None,
+        typer.Option(
+            help="Such as p99=100ms: find the highest rate that keeps it, --runs [1] times. --duration "
+            f"[{DEFAULT_LONGEST_S:g}] is how long a rate is looked at, at most."
+        ),
+    ] = None,
+    client_batch: Annotated[
+        str | None, typer.Option(help="Texts in a request, e.g. 1,5,25 (of 32 at most). [1]")
+    ] = None,
+    processes: Annotated[int | None, typer.Option(help="Client processes that share the load. [1]")] = None,
     duration: Annotated[
         float | None, typer.Option(help=f"Seconds measured per run. [{DEFAULTS.duration_s:g}]")
     ] = None,
@@ -126,7 +154,7 @@ def main(
         Path | None, typer.Option(help="Go on in this results folder; nothing is measured twice.")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="fp32, tf32, fp16 or bf16, for our handlers. [the archive's]")
+        str | None, typer.Option(help="fp32, tf32, fp16, bf16 or several of them. [the archive's]")
     ] = None,
     tokens: Annotated[
         int | None, typer.Option(help="Texts of so many tokens each. [texts of several lengths]")
@@ -182,8 +210,13 @@ def main(
             "model": model,
             "workers": _numbers("workers", workers),
             "batch_size": _numbers("batch-size", batch_size),
-            "batch_delay_ms": batch_delay,
-            "concurrency": concurrency,
+            "batch_delay_ms": _numbers("batch-delay", batch_delay),
+            "concurrency": _numbers("concurrency", concurrency),
+            "rate_rps": _rates(rate),
+            "arrivals": arrivals,
+            "slo": slo,
+            "client_batch": _numbers("client-batch", client_batch),
+            "processes": processes,
             "duration_s": duration,
             "requests": requests,
             "warm_up_s": warm_up,
@@ -191,7 +224,7 @@ def main(
             "seed": seed,
             "interleave": interleave,
             "noise_floor": noise_floor,
-            "precision": precision,
+            "precision": precision.split(",") if precision else None,
             "tokens": tokens,
             "with_mps": with_mps,
             "goal": goal,
@@ -248,8 +281,11 @@ def _sweep(
         provenance = read_provenance(archive)
     except ArchiveError as error:
         raise UsageError(str(error)) from error
-    pool = pool_for(provenance.kind, plan.input, plan.tokens, archive)
-    bench = Bench(archive, pool, card, options)
+    pools = {
+        inputs: pool_for(provenance.kind, plan.input, plan.tokens, archive, inputs)
+        for inputs in {1, *plan.client_batch}
+    }
+    bench = Bench(archive, pools[1], card, options, pools)
     here = environment.describe(environment.python_command("mps.run", sys.argv[1:]), plan.seed)
     here["archive"] = {"name": archive.name, "sha256": _sha256(archive), **dataclasses.asdict(provenance)}
     console = Console(soft_wrap=True)
@@ -355,6 +391,15 @@ def _numbers(option: str, text: str | None) -> list[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
         raise UsageError(f"--{option} takes whole numbers with commas between, not {text!r}") from error
+
+
+def _rates(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--rate takes numbers with commas between, not {text!r}") from error
 
 
 def _seconds(option: str, text: str | None) -> float | None:

@@ -22,6 +22,15 @@ IF_KNOWN = (
     ("J/1000", "energy_j_per_1000_requests", 1),
 )
 
+# Shown where the plan varies them: heading, and the name that plan and summary have for it.
+IF_VARIED = (
+    ("precision", "precision"),
+    ("delay", "batch_delay_ms"),
+    ("inputs", "client_batch"),
+    ("sent/s", "rate_rps"),
+    ("in flight", "concurrency"),
+)
+
 
 def show(console: Console, plan: Plan, summary: pd.DataFrame) -> None:
     """Prints a line for each row of the summary, with those columns that hold anything."""
@@ -35,13 +44,21 @@ def show(console: Console, plan: Plan, summary: pd.DataFrame) -> None:
     )
     mps = ["MPS"] if plan.with_mps else []
     figures = ["requests/s", "min - max", "p50", "p95", "p99 ms", "runs"]
-    for heading in ["workers", *mps, "batch", *figures, *(heading for heading, _, _ in known)]:
+    loads = [(heading, column) for heading, column in IF_VARIED if len(getattr(plan, column)) > 1]
+    for heading in [
+        "workers",
+        *mps,
+        "batch",
+        *(heading for heading, _ in loads),
+        *figures,
+        *(heading for heading, _, _ in known),
+    ]:
         table.add_column(heading, justify="right", no_wrap=True)
     if diagnosed := (summary["binds"] != "").any():
         table.add_column("what binds")
     for row in summary.to_dict("records"):
         table.add_row(
-            *_row(row, plan.with_mps),
+            *_row(row, plan.with_mps, [column for _, column in loads]),
             *(_figure(row[column] / unit) for _, column, unit in known),
             *([row["binds"]] if diagnosed else []),
         )
@@ -50,12 +67,13 @@ def show(console: Console, plan: Plan, summary: pd.DataFrame) -> None:
         console.print("The last line is the first cell once more: what differs between them is noise.")
 
 
-def _row(row: Mapping[Any, Any], with_mps: bool) -> Sequence[str]:
+def _row(row: Mapping[Any, Any], with_mps: bool, loads: Sequence[str]) -> Sequence[str]:
     share = "" if pd.isna(row["thread_percentage"]) else f" {row['thread_percentage']:.0f} %"
     return (
         f"{row['workers']}",
         *([f"{'on' if row['mps'] else 'off'}{share}"] if with_mps else []),
         f"{row['batch_size']}",
+        *("-" if pd.isna(row[column]) else f"{row[column]}" for column in loads),
         _figure(row["throughput_rps_median"]),
         f"{_figure(row['throughput_rps_min'])} - {_figure(row['throughput_rps_max'])}",
         *(_figure(row[f"latency_ms_p{percentile}"]) for percentile in PERCENTILES),

@@ -36,6 +36,7 @@ def a_result(
         gpu_memory_before_bytes=2**30 if telemetry else None,
         telemetry=telemetry,
         problems=list(problems),
+        flags=[],
     )
 
 

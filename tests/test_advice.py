@@ -44,7 +44,7 @@ def a_sweep(
     plan = plan or Plan(workers=(1, 2, 4), batch_size=(1, 2, 4, 8), runs=len(noise), noise_floor=False)
     return [
         a_result(trial, speeds_rps[key] * noise[trial.run - 1], p50_ms=p50_ms * key[1])
-        for trial in sorted(plan.trials(), key=lambda trial: (trial.cell, trial.run))
+        for trial in sorted(plan.trials(), key=lambda trial: (str(trial.cell), trial.run))
         if (key := (trial.cell.workers, trial.cell.batch_size)) in speeds_rps
     ]
 
@@ -312,7 +312,7 @@ def test_with_mps_the_start_script_brings_the_daemon_and_the_share() -> None:
         batch_size=(8,),
         with_mps=True,
         thread_percentage=(50,),
-        precision="fp16",
+        precision=("fp16",),
         noise_floor=False,
     )
     sweep = [

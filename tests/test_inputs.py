@@ -1,6 +1,8 @@
 """The pools of inputs that trials draw from."""
 
 import io
+import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,13 @@ def test_a_folder_of_inputs_is_taken_file_by_file_with_their_types(tmp_path: Pat
     ]
 
 
-def test_tokens_are_for_texts() -> None:
-    with pytest.raises(UsageError, match="--tokens is for models that take texts"):
-        pool_for("image", None, tokens=60)
+@pytest.mark.parametrize("asked", [{"tokens": 60}, {"client_batch": 5}])
+def test_tokens_and_lists_are_for_texts(asked: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="are for models that take texts"):
+        pool_for("image", None, **asked)
+
+
+def test_several_texts_share_a_request_and_each_is_sent_as_often() -> None:
+    sent = [json.loads(body.data) for body in pool_for("text", None, client_batch=5)]
+    assert {len(together) for together in sent} == {5}
+    assert Counter(text for together in sent for text in together) == dict.fromkeys(texts(), 5)

@@ -106,7 +106,7 @@ def test_another_seed_gives_another_order() -> None:
 def test_by_default_two_batches_are_in_flight_for_every_worker() -> None:
     plan = Plan(workers=(4,), batch_size=(8,))
     assert plan.trials()[0].load.connections == 64
-    assert Plan(workers=(4,), concurrency=600).trials()[0].load.connections == 600
+    assert Plan(workers=(4,), concurrency=(600,)).trials()[0].load.connections == 600
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_by_default_two_batches_are_in_flight_for_every_worker() -> None:
         ({"workers": []}, "workers"),
         ({"workers": [1.5]}, "whole numbers"),
         ({"workers": "many"}, "whole numbers"),
-        ({"runs": True}, "whole numbers"),
+        ({"runs": True}, "a whole number"),
         ({"batch_delay_ms": 0}, "--batch-delay must be 1 or more"),
         ({"duration_s": -1}, "--duration must be above 0"),
         ({"duration_s": "long"}, "number of seconds"),
@@ -126,6 +126,16 @@ def test_by_default_two_batches_are_in_flight_for_every_worker() -> None:
         ({"model": 5}, "must be text"),
         ({"with_mps": 1}, "true or false"),
         ({"thread_percentage": [50]}, "give --with-mps too"),
+        ({"rate_rps": [50, 0]}, "--rate must be above 0"),
+        ({"rate_rps": "fast"}, "numbers of requests/s"),
+        ({"rate_rps": 50, "requests": 100}, "give --duration"),
+        ({"arrivals": "bursts"}, "poisson or constant"),
+        ({"slo": "p99"}, "no latency bound"),
+        ({"slo": "p99=1s", "rate_rps": 50}, "drop --rate"),
+        ({"slo": "p99=1s", "until_sure": True}, "drop --until-sure"),
+        ({"client_batch": 0}, "--client-batch must be 1 or more"),
+        ({"client_batch": 5, "input": "texts/"}, "give one of them"),
+        ({"precision": ["fp32", "fp8"]}, "--precision must be one of"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused_with_the_reason(values: dict[str, object], said: str) -> None:
@@ -153,3 +163,56 @@ def test_the_gpu_campaign_fits_into_25_minutes_in_pieces_of_less_than_9() -> Non
 @pytest.mark.parametrize("file", sorted((ROOT / "plans").glob("*.yaml")), ids=lambda file: file.stem)
 def test_the_plans_that_come_along_are_plans(file: Path) -> None:
     assert plan_from(settings_in(file)).cells()
+
+
+def test_loads_precisions_and_delays_are_axes_like_workers_and_batch_sizes() -> None:
+    plan = plan_from(
+        {
+            "workers": 2,
+            "batch_size": 8,
+            "rate_rps": [50, 100.5],
+            "client_batch": [1, 5],
+            "precision": ["fp32", "bf16"],
+            "batch_delay_ms": [10, 50],
+            "noise_floor": False,
+        }
+    )
+    told = {str(cell) for cell in plan.cells()}
+    assert len(told) == len(plan.cells()) == 16
+    assert "bert, 2 workers, batch size 8, fp32, sent 50 requests/s" in told
+    assert (
+        "bert, 2 workers, batch size 8, bf16, batch delay 50 ms, 5 inputs a request, sent 100.5 requests/s"
+        in told
+    )
+
+
+def test_loads_of_one_configuration_follow_each_other_so_that_the_model_is_loaded_once_for_all() -> None:
+    plan = Plan(workers=(1, 2), batch_size=(1, 8), concurrency=(1, 8, 64), precision=("fp32", "bf16"))
+    for half in (range(1, 4), range(4, 6)):
+        order = [trial.cell for trial in plan.trials() if trial.run in half]
+        assert _changes([(cell.server, cell.registration) for cell in order]) == 8 - 1
+        assert _changes([cell.server for cell in order]) == 4 - 1
+
+
+def test_an_open_loop_has_as_many_requests_in_flight_as_it_takes() -> None:
+    (cell,) = Plan(workers=(1,), batch_size=(1,), rate_rps=(50.0,), noise_floor=False).cells()
+    assert Plan(rate_rps=(50.0,), processes=2).load_of(cell).connections == 512
+    assert Plan(rate_rps=(50.0,), concurrency=(64,)).cells()[0].special()[-1] == "64 in flight at most"
+
+
+def test_a_search_for_a_rate_is_sure_by_itself_so_one_is_enough() -> None:
+    plan = plan_from({"slo": "p99=100ms"})
+    assert (plan.runs, plan.duration_s) == (1, 30.0)
+    assert plan_from({"slo": "p99=100ms", "runs": 3, "duration_s": 10}).runs == 3
+    assert plan.trials()[0].load.slo == "p99=100ms"
+
+
+def test_plans_of_earlier_versions_with_single_values_are_read() -> None:
+    plan = plan_from({"concurrency": None, "precision": None, "batch_delay_ms": 10})
+    assert plan == Plan()
+    assert plan_from({"concurrency": 64, "precision": "fp16"}) == Plan(concurrency=(64,), precision=("fp16",))
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "plans").rglob("*.yaml")), ids=lambda file: file.stem)
+def test_every_plan_that_comes_with_the_project_makes_sense(file: Path) -> None:
+    assert plan_from(settings_in(file)).trials()

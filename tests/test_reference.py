@@ -43,7 +43,8 @@ def test_every_document_tells_its_source_and_has_a_plan_that_asks_the_same(docum
     assert (FOLDER / f"{document.name}.csv").read_text().startswith("#")
     assert document.figures()["hardware"].notna().all()
     assert (document.figures()["throughput_rps"] > 0).all()
-    assert plan_from(settings_in(ROOT / document.plan)).runs == 5
+    plan = plan_from(settings_in(ROOT / document.plan))
+    assert plan.runs == 5 or plan.slo
 
 
 def test_torchserves_figures_are_those_of_its_charts() -> None:

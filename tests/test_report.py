@@ -394,7 +394,7 @@ def test_words_are_joined_as_one_speaks() -> None:
 def test_a_results_older_than_this_program_are_named(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "run", SMALL, trials=0)
     (trial, *_) = SMALL.trials()
-    line = a_result(trial).to_json() | {"schema_version": results.SCHEMA_VERSION - 1}
+    line = a_result(trial).to_json() | {"schema_version": results.READABLE[0] - 1}
     (folder / "trials.jsonl").write_text(json.dumps(line) + "\n")
     with pytest.raises(ExperimentError, match="schema version"):
         write_report(folder)

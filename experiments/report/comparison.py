@@ -6,6 +6,7 @@ The same building blocks as a single run's report; what is a difference is decid
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -13,7 +14,6 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from experiments.advice import UNITS
 from experiments.errors import UsageError
 from experiments.plan import Cell
 from experiments.report import PAGE, findings, published
@@ -30,7 +30,7 @@ from experiments.report.drawing import (
     plain_axes,
 )
 from experiments.report.forest import OUTCOMES, outcome
-from experiments.report.layout import series_of
+from experiments.report.layout import best_by_size, series_of
 from experiments.report.page import KeyFigure, Page
 from experiments.report.run import Measured, Run
 from experiments.report.sections import Section, beside_published
@@ -109,7 +109,7 @@ def _verdict(named: Named) -> str:
             continue
         of_gpus = [each for each in rated if not named[each[1]].stood_in_for]
         figure, name, advice = max(of_gpus or rated, key=lambda each: each[0])
-        unit = UNITS[advice.goal.figure]
+        unit = advice.unit
         found.append(
             f"in {name}, on {named[name].hardware}, {model} reaches most: {number(figure)} {unit} "
             f"with {configuration(advice.best.cell)}"
@@ -142,6 +142,8 @@ def _depended_on(named: Named) -> dict[str, list[Any]]:
         "precisions": [run.plan.precision for run in runs],
         "inputs": [(run.plan.tokens, run.plan.input) for run in runs],
         "requests in flight": [run.plan.concurrency for run in runs],
+        "rates": [(run.plan.rate_rps, run.plan.slo) for run in runs],
+        "inputs in a request": [run.plan.client_batch for run in runs],
         "batch delays": [run.plan.batch_delay_ms for run in runs],
     }
 
@@ -152,7 +154,7 @@ def _key_figures(named: Named) -> list[KeyFigure]:
         if run.advice is None:
             figures.append(KeyFigure(name, DASH, note=run.hardware))
         else:
-            best, unit = run.advice.best.median.median, UNITS[run.advice.goal.figure]
+            best, unit = run.advice.best.median.median, run.advice.unit
             figures.append(KeyFigure(name, number(best), unit, run.hardware))
     return figures
 
@@ -214,7 +216,7 @@ def _best(run: Run) -> list[Field]:
     pair = run.pair_at(best.cell)
     return [
         Field(configuration(best.cell)),
-        Field(f"{number(best.median.median)} {UNITS[run.advice.goal.figure]}", best.median.median),
+        Field(f"{number(best.median.median)} {run.advice.unit}", best.median.median),
         Field(range_of(best.median.low, best.median.high)),
         number_field(run.measured(best.cell).known("latency_ms_p99")),
         Field(change(pair.comparison.ratio), pair.comparison.ratio) if pair else NOTHING,
@@ -276,7 +278,7 @@ def _cells_section(named: Named) -> Section:
 
 def _setting(cell: Cell) -> tuple[Any, ...]:
     """What must be the same for two cells to be compared."""
-    return cell.model, cell.precision, cell.mps, cell.thread_percentage, cell.workers, cell.batch_size
+    return astuple(replace(cell, batch_delay_ms=0, twin=False))
 
 
 def _figure(named: Named) -> Figure | None:
@@ -284,7 +286,7 @@ def _figure(named: Named) -> Figure | None:
     panels, those in which the most runs meet."""
     panels: dict[str, dict[str, list[Measured]]] = {}
     for name, run in named.items():
-        for measured in sorted(run.grid, key=lambda each: each.cell.batch_size):
+        for measured in best_by_size(run.grid):
             panels.setdefault(_panel_title(named, measured.cell), {}).setdefault(name, []).append(measured)
     if not panels:
         return None

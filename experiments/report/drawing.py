@@ -180,10 +180,10 @@ def plain_axes(axes: Axes, x_label: str, unit: str) -> None:
     _above(axes, unit, 1.0, 0.0, ha="right", color=LIGHT["muted"], fontsize=10.5)
 
 
-def counts_on_x(axes: Axes, counts: Sequence[int]) -> None:
+def counts_on_x(axes: Axes, counts: Sequence[float]) -> None:
     """A tick at each of these counts, as many as there is room for; places are `place(count)`."""
     shown = _thinned(sorted(set(counts)))
-    axes.set_xticks([place(count) for count in shown], labels=[f"{count}" for count in shown])
+    axes.set_xticks([place(count) for count in shown], labels=[f"{count:g}" for count in shown])
     places = [place(count) for count in counts]
     spare = max(0.35, 0.06 * (max(places) - min(places)))
     axes.set_xlim(min(places) - spare, max(places) + spare)
@@ -220,7 +220,7 @@ def round_numbers(low: float, high: float) -> list[float]:
     return [float(f"{number:.3g}") for number in np.geomspace(low, high, 5)[1:-1]]
 
 
-def place(count: int) -> float:
+def place(count: float) -> float:
     """Where a batch size or a number of workers stands on the x axis: each doubling one step on."""
     return float(np.log2(count))
 
@@ -351,7 +351,7 @@ def _handle(series: Series) -> Line2D:
     )
 
 
-def _thinned(counts: Sequence[int]) -> list[int]:
+def _thinned(counts: Sequence[float]) -> list[float]:
     """As many of them as there is room for, the first and the last among them."""
     first, last = counts[0], counts[-1]
     room = (place(last) - place(first)) / MOST_TICKS

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from experiments.advice import UNITS
 from experiments.report.forest import OUTCOMES, outcome
 from experiments.report.latency import frontier, latency_ms, with_latency
 from experiments.report.run import Pair, Run
@@ -29,7 +28,7 @@ def verdict(run: Run) -> str:
     if run.advice is None:
         return sentence(_without_advice(run))
     best, goal = run.advice.best, run.advice.goal
-    text = f"use {configuration(best.cell)}: {number(best.median.median)} {UNITS[goal.figure]}"
+    text = f"use {configuration(best.cell)}: {number(best.median.median)} {run.advice.unit}"
     if goal.bounds:
         text += f" with {joined(str(bound).replace('<', ' below ') for bound in goal.bounds)}"
     margin, runner_up = run.advice.margin, run.advice.runner_up
@@ -54,7 +53,7 @@ def besides(run: Run) -> list[str]:
     if knee.cell.batch_size < best.cell.batch_size:
         found.append(
             f"The smallest batch within 5 % of it: {configuration(knee.cell)}, with "
-            f"{number(knee.median.median)} {UNITS[run.advice.goal.figure]}."
+            f"{number(knee.median.median)} {run.advice.unit}."
         )
     return found + [sentence(note) for note in run.advice.notes]
 

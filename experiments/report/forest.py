@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from experiments.report.drawing import Figure, Margins, Panel, Series, logarithmic, plain_axes
 from experiments.report.palette import LIGHT
 from experiments.report.run import Pair, Run
-from experiments.report.words import counted, interval
+from experiments.report.words import counted, interval, special
 from experiments.stats import Comparison
 
 ROW = 23.0
@@ -49,9 +49,10 @@ def figure(run: Run) -> Figure | None:
 
 
 def row_label(pair: Pair) -> str:
-    """'batch 8', with the share where there is one."""
-    share = pair.with_mps.thread_percentage
-    return f"batch {pair.with_mps.batch_size}" + (f" at {share} %" if share else "")
+    """'batch 8', with the share where there is one, and what is unusual."""
+    cell = pair.with_mps
+    share = f" at {cell.thread_percentage} %" if cell.thread_percentage else ""
+    return f"batch {cell.batch_size}{share}{special(cell)}"
 
 
 def _panel(title: str, pairs: Sequence[Pair], floor: float | None, limits: tuple[float, float]) -> Panel:

@@ -11,12 +11,39 @@ from experiments.report.words import arm, counted
 
 
 @dataclass(frozen=True, slots=True)
+class Axis:
+    """Something that a plan varies: its name, a cell's value, None where it has none, and that in words."""
+
+    name: str
+    value: Callable[[Cell], float | str | None]
+    words: Callable[[Cell], str]
+
+
+# The first of them that a plan varies stands along x; a precision can't.
+RATE = Axis("requests/s sent", lambda cell: cell.rate_rps, lambda cell: f"{cell.rate_rps:g} requests/s sent")
+IN_FLIGHT = Axis(
+    "requests in flight", lambda cell: cell.concurrency, lambda cell: f"{cell.concurrency} in flight"
+)
+INPUTS = Axis(
+    "inputs a request", lambda cell: cell.client_batch, lambda cell: f"{cell.client_batch} inputs a request"
+)
+SIZE = Axis("batch size", lambda cell: cell.batch_size, lambda cell: f"batch size {cell.batch_size}")
+WORKERS = Axis("workers", lambda cell: cell.workers, lambda cell: counted(cell.workers, "worker"))
+DELAY = Axis(
+    "batch delay, ms", lambda cell: cell.batch_delay_ms, lambda cell: f"batch delay {cell.batch_delay_ms} ms"
+)
+PRECISION = Axis("precision", lambda cell: cell.precision, lambda cell: cell.precision or "as archived")
+ALONG_X = (RATE, IN_FLIGHT, INPUTS, SIZE, WORKERS, DELAY)
+AS_SERIES = (WORKERS, SIZE, PRECISION, DELAY, INPUTS, IN_FLIGHT)
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """`x` names the axis, `x_of` gives a cell's place on it; cells of one `panel_of` share a panel, those of
     one `label_of` a series."""
 
     x: str
-    x_of: Callable[[Cell], int]
+    x_of: Callable[[Cell], float]
     panel_of: Callable[[Cell], str]
     label_of: Callable[[Cell], str]
     series: Sequence[Series]
@@ -36,19 +63,29 @@ class Layout:
 
 
 def layout_of(run: Run) -> Layout:
-    """Batch sizes along x and a panel for each number of workers, with MPS off and on as series; without an
-    arm with MPS, the numbers of workers are the series of a single panel."""
-    workers, sizes = sorted(set(run.plan.workers)), sorted(set(run.plan.batch_size))
-    along_workers = len(sizes) == 1 < len(workers)
-    x, x_of, other_of = ("workers", _workers, _size) if along_workers else ("batch size", _size, _workers)
-    name_of = _name_of_size if along_workers else _name_of_workers
-    others = sorted({other_of(cell): name_of(cell) for cell in run.plan.cells()}.items())
-    panel_of = name_of if len(others) > 1 else _no_name
+    """Along x what the plan varies of the load, else batch sizes, else workers. Of the rest, arms are the
+    series where there are two of them, else whatever there are colours enough for; panels are what is left.
+    """
+    cells = run.plan.cells()
+    x = next((axis for axis in ALONG_X if _varies(axis, cells)), SIZE)
+    others = [axis for axis in AS_SERIES if axis is not x and _varies(axis, cells)]
     if run.plan.with_mps:
-        return Layout(x, x_of, panel_of, arm, arms(run.plan.cells()))
-    if 1 < len(others) <= len(SERIES):
-        return Layout(x, x_of, _no_name, name_of, series_of([name for _, name in others]))
-    return Layout(x, x_of, panel_of, _no_name, series_of([""]))
+        return _layout(x, others, arm, arms(cells))
+    everything = _names(others)
+    if len(others) > 0 and len(labels := _labels(cells, everything)) <= len(SERIES):
+        return _layout(x, [], everything, series_of(labels))
+    for axis in reversed(others):
+        if len(labels := _labels(cells, axis.words)) <= len(SERIES) and len(others) > 1:
+            return _layout(x, [each for each in others if each is not axis], axis.words, series_of(labels))
+    return _layout(x, others, _names([]), series_of([""]))
+
+
+def best_by_size(cells: Sequence[Measured]) -> list[Measured]:
+    """By batch size, for each number of workers and arm the cell with the highest median: its best load."""
+    best: dict[tuple[int, int, str], Measured] = {}
+    for measured in sorted(cells, key=lambda each: (each.cell.batch_size, each.median_rps)):
+        best[measured.cell.batch_size, measured.cell.workers, arm(measured.cell)] = measured
+    return list(best.values())
 
 
 def arms(cells: Sequence[Cell]) -> list[Series]:
@@ -69,28 +106,29 @@ def series_of(labels: Sequence[str], dashed: str = "") -> list[Series]:
     ]
 
 
+def _layout(
+    x: Axis, panels: Sequence[Axis], label_of: Callable[[Cell], str], series: Sequence[Series]
+) -> Layout:
+    def x_of(cell: Cell) -> float:
+        return float(x.value(cell) or 1)
+
+    return Layout(x.name, x_of, _names(panels), label_of, series)
+
+
+def _varies(axis: Axis, cells: Sequence[Cell]) -> bool:
+    return len({axis.value(cell) for cell in cells}) > 1
+
+
+def _names(axes: Sequence[Axis]) -> Callable[[Cell], str]:
+    return lambda cell: ", ".join(axis.words(cell) for axis in axes)
+
+
+def _labels(cells: Sequence[Cell], label_of: Callable[[Cell], str]) -> list[str]:
+    return list(dict.fromkeys(map(label_of, cells)))
+
+
 def _grouped(cells: Sequence[Measured], key: Callable[[Cell], str]) -> dict[str, list[Measured]]:
     groups: dict[str, list[Measured]] = {}
     for measured in cells:
         groups.setdefault(key(measured.cell), []).append(measured)
     return groups
-
-
-def _workers(cell: Cell) -> int:
-    return cell.workers
-
-
-def _size(cell: Cell) -> int:
-    return cell.batch_size
-
-
-def _name_of_workers(cell: Cell) -> str:
-    return counted(cell.workers, "worker")
-
-
-def _name_of_size(cell: Cell) -> str:
-    return f"batch size {cell.batch_size}"
-
-
-def _no_name(cell: Cell) -> str:
-    return ""

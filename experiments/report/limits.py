@@ -16,6 +16,7 @@ from experiments.report.drawing import (
     place,
     plain_axes,
 )
+from experiments.report.layout import best_by_size
 from experiments.report.run import Measured, Run
 from experiments.report.words import arm, counted, told
 
@@ -59,7 +60,7 @@ def _panels(run: Run) -> dict[str, list[Measured]]:
     """The cells of each number of workers and arm, by batch size."""
     panels: dict[str, list[Measured]] = {}
     only = only_arm(run)
-    for measured in sorted(run.grid, key=lambda each: each.cell.batch_size):
+    for measured in best_by_size(run.grid):
         cell = measured.cell
         if only and arm(cell) != only:
             continue

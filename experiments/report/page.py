@@ -6,7 +6,6 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from experiments.advice import UNITS
 from experiments.errors import ExperimentError
 from experiments.report import FIGURES, PAGE, SUMMARY, findings, sections
 from experiments.report.drawing import Drawn, theme
@@ -130,7 +129,7 @@ def _of_best(run: Run) -> list[KeyFigure]:
     if run.advice is None:
         return []
     best = run.advice.best
-    median, unit = best.median, UNITS[run.advice.goal.figure]
+    median, unit = best.median, run.advice.unit
     reach = f"runs from {range_of(median.low, median.high)}" if median.runs > 1 else "one run: no range"
     figures = [KeyFigure("Best configuration", number(median.median), unit, reach)]
     measured = run.measured(best.cell)

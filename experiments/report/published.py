@@ -36,9 +36,11 @@ def figures(runs: Sequence[Run], names: Sequence[str] = ()) -> list[tuple[Docume
 
 
 def _rows(run: Run) -> list[dict[str, Any]]:
-    """The rows of the summary. Each request carries one text, unless the requests were somebody's own."""
-    carried = {} if run.plan.input else {"client_batch": 1}
-    return [{**measured.row, **carried} for measured in run.grid]
+    """The rows of the summary; what a request of somebody's own holds is not known."""
+    unknown = {"client_batch"} if run.plan.input else set()
+    return [
+        {name: value for name, value in measured.row.items() if name not in unknown} for measured in run.grid
+    ]
 
 
 def _figure(document: Document, bars: Sequence[Bar], own: Mapping[str, Run]) -> Figure:

@@ -231,18 +231,14 @@ def _floor(cells: Sequence[Measured]) -> float | None:
 
 def _pairs(cells: Sequence[Measured], floor: float) -> tuple[Pair, ...]:
     """Every cell with MPS beside the one without that is otherwise equal."""
-    without = {_but_for_mps(each.cell): each for each in cells if not each.cell.mps and not each.cell.twin}
+    without = {each.cell: each for each in cells if not each.cell.mps}
     pairs = [
-        (each, without[_but_for_mps(each.cell)])
+        (each, without[each.cell.without_mps])
         for each in cells
-        if each.cell.mps and not each.cell.twin and _but_for_mps(each.cell) in without
+        if each.cell.mps and each.cell.without_mps in without
     ]
     compared = compare_all([(on.rps, off.rps) for on, off in pairs], confidence=CONFIDENCE, noise_floor=floor)
     return tuple(Pair(on.cell, off.cell, each) for (on, off), each in zip(pairs, compared, strict=True))
-
-
-def _but_for_mps(cell: Cell) -> Cell:
-    return replace(cell, mps=False, thread_percentage=None)
 
 
 def _advice(trials: Sequence[TrialResult], goal: Goal, floor: float | None) -> tuple[Advice | None, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.environment import differences
+from experiments.plan import Plan
 from experiments.reference import Document
 from experiments.report import findings, forest, latency, limits, published, resources, table, throughput
 from experiments.report.drawing import Figure
@@ -89,10 +90,17 @@ def latency_section(run: Run) -> Section:
     if drawn is None:
         return Section("latency", "Latency", absent="Not measured: no valid run has answers in its window.")
     caption = (
-        "Each point is a cell, named along the frontier by workers times batch size. Load is a closed loop: "
-        "latency grows with the requests in flight, which the plan chose."
+        f"Each point is a cell, named along the frontier by workers times batch size. {_of_latency(run.plan)}"
     )
     return Section("latency", "Latency", findings.latency(run), [drawn], [caption])
+
+
+def _of_latency(plan: Plan) -> str:
+    if plan.slo:
+        return f"It is that of the highest rate that keeps {plan.slo}, counted from when a request was due."
+    if plan.rate_rps:
+        return "It counts from when a request was due: what waits in a queue is part of it."
+    return "Load is a closed loop: latency grows with the requests in flight, which the plan chose."
 
 
 def resources_section(run: Run) -> Section:
@@ -157,6 +165,7 @@ def table_section(run: Run) -> Section:
 
 def invalid_section(run: Run) -> Section:
     rows = table.of_invalid(run)
+    flagged = table.of_flagged(run)
     excluded = [] if run.advice is None else [(cell, why) for cell, why in run.advice.excluded.items() if why]
     captions = [f"Not advised: {cell}, {why}." for cell, why in excluded[:10]]
     if len(excluded) > len(captions):
@@ -165,7 +174,7 @@ def invalid_section(run: Run) -> Section:
         "invalid",
         "What does not count",
         findings.invalid(run),
-        tables=[rows] if rows.rows else [],
+        tables=[each for each in (rows, flagged) if each.rows],
         captions=captions,
     )
 
@@ -235,15 +244,15 @@ def _model(archive: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _plan(run: Run) -> Iterator[tuple[str, str]]:
     plan = run.plan
     length = f"{plan.requests:,} requests" if plan.requests else f"{plan.duration_s:g} s"
-    in_flight = f"{plan.concurrency} requests" if plan.concurrency else "2 requests for each place in a batch"
-    yield "Each run", f"{length} after {plan.warm_up_s:g} s of warm-up, {in_flight} in flight, closed loop"
+    yield "Each run", f"{length} after {plan.warm_up_s:g} s of warm-up or more, {_load(plan)}"
     inputs = f"texts of {plan.tokens} tokens" if plan.tokens else plan.input or "our own pool"
     yield (
         "Plan",
         _listed(
             f"{counted(plan.runs, 'run')} of each cell",
-            f"batch delay {plan.batch_delay_ms} ms",
-            f"precision {plan.precision}" if plan.precision else None,
+            f"batch delay {_several(plan.batch_delay_ms)} ms",
+            f"precision {_several(plan.precision)}" if any(plan.precision) else None,
+            f"{_several(plan.client_batch)} inputs a request" if max(plan.client_batch) > 1 else None,
             f"inputs: {inputs}",
             "interleaved run by run" if plan.interleave else None,
             f"seed {plan.seed}",
@@ -251,6 +260,20 @@ def _plan(run: Run) -> Iterator[tuple[str, str]]:
     )
     if run.started_at:
         yield "Started", f"{run.started_at:%Y-%m-%d %H:%M} UTC"
+
+
+def _load(plan: Plan) -> str:
+    clients = f" from {plan.processes} processes" if plan.processes > 1 else ""
+    if plan.slo:
+        return f"searching the highest rate that keeps {plan.slo}, {plan.arrivals} arrivals{clients}"
+    if plan.rate_rps:
+        return f"open loop at {_several(plan.rate_rps)} requests/s, {plan.arrivals} arrivals{clients}"
+    in_flight = _several(plan.concurrency) if plan.concurrency else "2 for each place in a batch"
+    return f"closed loop, requests in flight: {in_flight}{clients}"
+
+
+def _several(values: Sequence[object]) -> str:
+    return ", ".join(f"{value:g}" if isinstance(value, float) else f"{value}" for value in values)
 
 
 def _resumed(run: Run) -> Iterator[tuple[str, str]]:

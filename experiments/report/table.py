@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from experiments.plan import Cell
+from experiments.plan import Cell, Plan
 from experiments.report.forest import OUTCOMES, outcome
 from experiments.report.run import Measured, Pair, Run
 from experiments.report.words import DASH, GIB, change, counted, interval, number, percent, range_of
@@ -96,16 +96,29 @@ def of_invalid(run: Run) -> Table:
     for result in run.invalid:
         for problem in result.problems:
             found.setdefault((result.trial.cell, problem), []).append(result.trial.run)
+    return _of_reasons("invalid", "why", run.model, found)
+
+
+def of_flagged(run: Run) -> Table:
+    """What counts, and should yet be looked at with care: a row for each cell and flag."""
+    found: dict[tuple[Cell, str], list[int]] = {}
+    for result in run.results:
+        for flag in result.flags if result.valid else ():
+            found.setdefault((result.trial.cell, flag), []).append(result.trial.run)
+    return _of_reasons("flagged", "flag (these runs count)", run.model, found)
+
+
+def _of_reasons(name: str, heading: str, model: str, found: Mapping[tuple[Cell, str], list[int]]) -> Table:
     rows = [
         [
-            Field(str(cell).removeprefix(f"{cell.model}, ")),
+            Field(str(cell).removeprefix(f"{model}, ")),
             Field(", ".join(map(str, runs)), len(runs)),
-            Field(problem),
+            Field(reason),
         ]
-        for (cell, problem), runs in found.items()
+        for (cell, reason), runs in found.items()
     ]
-    columns = [Column("cell", numeric=False), Column("runs"), Column("why", numeric=False)]
-    return Table("invalid", columns, rows)
+    columns = [Column("cell", numeric=False), Column("runs"), Column(heading, numeric=False)]
+    return Table(name, columns, rows)
 
 
 def outcome_field(comparison: Comparison) -> Field:
@@ -131,6 +144,7 @@ def _columns(run: Run) -> list[tuple[Column, Fill]]:
     return [
         (Column("workers"), _workers),
         (Column("batch"), lambda measured: _count(measured, "batch_size")),
+        *_of_load(run.plan),
         *([(Column("MPS", numeric=False), _mps)] if run.plan.with_mps else []),
         (Column("requests/s", "median of the valid runs"), lambda measured: _bar(measured, most)),
         (Column("range", "least and most of the runs"), _range),
@@ -150,13 +164,40 @@ def _columns(run: Run) -> list[tuple[Column, Fill]]:
         (Column("GPU GiB", "in use on the whole GPU"), _figure("gpu_memory_bytes_total", 1 / GIB)),
         (Column("GPU %", "share of time in which any kernel ran"), _figure("gpu_utilisation_percent")),
         (Column("J/1000", "energy of the GPU per 1000 requests"), _figure("energy_j_per_1000_requests")),
-        (Column("in flight", "requests at once"), lambda measured: _count(measured, "concurrency")),
+        (
+            Column("in flight", "requests at once; in an open loop so many at most"),
+            lambda measured: _count(measured, "concurrency"),
+        ),
         (Column("runs", "valid of all"), _runs),
         (
             Column("errors", "answers that were not 2xx, and lost connections"),
             lambda measured: _count(measured, "errors"),
         ),
     ]
+
+
+def _of_load(plan: Plan) -> list[tuple[Column, Fill]]:
+    """What else the plan varies, or sets to something unusual."""
+    several = max(plan.client_batch) > 1
+    return [
+        *([(Column("precision", numeric=False), _precision)] if len(plan.precision) > 1 else []),
+        *(
+            [(Column("delay ms", "max_batch_delay"), lambda measured: _count(measured, "batch_delay_ms"))]
+            if len(plan.batch_delay_ms) > 1
+            else []
+        ),
+        *([(Column("inputs", "in a request"), _figure("client_batch"))] if several else []),
+        *([(Column("inputs/s"), _inputs_rps)] if several else []),
+        *([(Column("sent/s", "requests/s that were due"), _figure("rate_rps"))] if plan.rate_rps else []),
+    ]
+
+
+def _precision(measured: Measured) -> Field:
+    return Field(measured.cell.precision or "as archived")
+
+
+def _inputs_rps(measured: Measured) -> Field:
+    return number_field(measured.median_rps * measured.cell.client_batch) if measured.rps else NOTHING
 
 
 def _of_pair(pair: Pair) -> list[Field]:

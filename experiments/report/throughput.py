@@ -37,7 +37,7 @@ def figure(run: Run) -> Figure | None:
     return Figure("throughput", f"Throughput by {layout.x}", panels, layout.legend(run.grid))
 
 
-def draw(cells: Sequence[Measured], layout: Layout, counts: Sequence[int], most: float, axes: Axes) -> None:
+def draw(cells: Sequence[Measured], layout: Layout, counts: Sequence[float], most: float, axes: Axes) -> None:
     """The cells of one panel; `most` requests/s and all `counts` fit on its axes."""
     shown = layout.shown(cells)
     for index, (series, own) in enumerate(shown):
@@ -57,7 +57,8 @@ def described(cells: Sequence[Measured], layout: Layout) -> str:
     parts = []
     for series, own in layout.shown(cells):
         figures = [
-            f"{layout.x_of(each.cell)}: {told(each.median_rps, min(each.rps), max(each.rps))}" for each in own
+            f"{layout.x_of(each.cell):g}: {told(each.median_rps, min(each.rps), max(each.rps))}"
+            for each in own
         ]
         parts.append((f"{series.label}, " if series.label else "") + f"by {layout.x}, {'; '.join(figures)}")
     return "Median requests/s with the range of the runs. " + ". ".join(parts) + "."

@@ -29,12 +29,20 @@ def configuration(cell: Cell) -> str:
     so that it can stand in a list."""
     share = f" at {cell.thread_percentage} % each" if cell.thread_percentage else ""
     mps = f" with MPS{share}" if cell.mps else ""
-    return f"batch size {cell.batch_size} on {counted(cell.workers, 'worker')}{mps}"
+    return f"batch size {cell.batch_size} on {counted(cell.workers, 'worker')}{mps}{special(cell)}"
+
+
+def special(cell: Cell) -> str:
+    """What is unusual about a cell, in brackets, so that it can follow whatever was said of it."""
+    told = "; ".join(cell.special())
+    return f" ({told})" if told else ""
 
 
 def crossed(cell: Cell) -> str:
-    """Workers times batch size, where there is little room."""
-    return f"{cell.workers} {TIMES} {cell.batch_size}"
+    """Workers times batch size, where there is little room, and the load where that was chosen."""
+    load = [f"{cell.rate_rps:g}/s"] if cell.rate_rps else []
+    load += [f"{cell.concurrency} in flight"] if cell.concurrency and not cell.rate_rps else []
+    return ", ".join([f"{cell.workers} {TIMES} {cell.batch_size}", *load])
 
 
 def arm(cell: Cell) -> str:

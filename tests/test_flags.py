@@ -1,0 +1,49 @@
+"""What makes one careful with a trial that is valid."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from experiments.flags import flags_of
+from experiments.plan import Cell, Plan
+from experiments.telemetry import Telemetry
+from tests.builders import a_gpu_telemetry, a_load_result
+
+CELL = Plan(workers=(2,), batch_size=(8,)).cells()[0]
+QUIET = replace(a_gpu_telemetry(2**30, 100.0), other_cpu_cores=0.05, gpu_processes=2)
+
+
+def flags(cell: Cell = CELL, telemetry: Telemetry | None = QUIET, **load: object) -> list[str]:
+    return flags_of(cell, replace(a_load_result(), **load), telemetry, cores=2)  # type: ignore[arg-type]
+
+
+def test_a_quiet_machine_and_an_even_rate_give_no_flag() -> None:
+    assert flags() == []
+    assert flags(telemetry=None) == []
+
+
+def test_other_programs_on_the_machine_are_told_with_what_they_took() -> None:
+    assert flags(telemetry=replace(QUIET, other_cpu_cores=0.4)) == ["other programs used 0.40 of 2 cores"]
+
+
+def test_other_processes_on_the_gpu_are_counted_the_server_of_mps_is_none() -> None:
+    crowded = replace(QUIET, gpu_processes=3)
+    assert flags(telemetry=crowded) == ["1 other processes were on the GPU"]
+    assert flags(replace(CELL, mps=True), crowded) == []
+
+
+def test_throttling_is_told_with_its_reasons_but_not_a_clock_that_somebody_set() -> None:
+    slow = replace(QUIET, throttle_reasons=("power cap", "application clocks"))
+    assert flags(telemetry=slow) == ["the GPU was slowed down: power cap"]
+
+
+def test_a_rate_that_drifts_or_was_never_steady_is_told() -> None:
+    ends_s = np.concatenate([np.arange(0.02, 4, 0.02), np.arange(4.04, 8, 0.04)])
+    (drifted,) = flags(end_s=ends_s)
+    assert drifted == "throughput drifted by -67% from the first half to the second"
+    assert flags(settled=False, discarded_s=5.0) == ["the rate was not steady after 5.0 s of warm-up"]
+
+
+def test_a_server_that_falls_behind_its_schedule_is_told() -> None:
+    assert flags(replace(CELL, rate_rps=4.0)) == ["the server fell behind: 1 of 4 requests/s"]
+    assert flags(replace(CELL, rate_rps=1.0)) == []
