@@ -23,7 +23,7 @@ from experiments.telemetry import FRONTEND, WORKERS, sampling
 SHARE = 0.01  # malformed requests for each good one
 # The PNG of 30,000 x 30,000 pixels would take 2.7 GB in each worker that decoded it to RGB.
 MOST_GROWTH_BYTES = 500 * 10**6
-IMAGES_TAKE = 2.5  # times as long: at tens of requests/s a hundredth must still be several
+IMAGES_TAKE = 1.5  # times as long: at tens of requests/s a hundredth must still be several
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Here: servers, a load on one of them, which setup suits an archive best. Not her
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +52,10 @@ class Setup:
 
 
 @contextmanager
-def host() -> Iterator[Host]:
-    """A Host whose servers are stopped at the end."""
+def host(env: Mapping[str, str] | None = None) -> Iterator[Host]:
+    """A Host whose servers are stopped at the end; `env` is for their workers."""
     with ExitStack() as servers, tempfile.TemporaryDirectory() as folder:
-        yield Host(servers, noop_archive(Path(folder)))
+        yield Host(servers, noop_archive(Path(folder)), env or {})
 
 
 class Host:
@@ -63,10 +63,10 @@ class Host:
     threads are in a server's environment. Made by `host`, which also stops them.
     """
 
-    def __init__(self, servers: ExitStack, noop: Path) -> None:
+    def __init__(self, servers: ExitStack, noop: Path, env: Mapping[str, str]) -> None:
         self._servers: dict[int, TorchServe] = {}
         self._serving: TorchServe | None = None
-        self._stack, self._noop = servers, noop
+        self._stack, self._noop, self._env = servers, noop, env
 
     def serve(self, setup: Setup) -> TorchServe:
         """The server that serves `setup`, and nothing else, from now on."""
@@ -93,7 +93,7 @@ class Host:
         return max(found, key=found.__getitem__)
 
     def _start(self, workers: int) -> TorchServe:
-        env = {"OMP_NUM_THREADS": str(torch_threads(workers))}
+        env = {"OMP_NUM_THREADS": str(torch_threads(workers)), **self._env}
         server = self._stack.enter_context(torchserve(env=env, settings=NO_GPU))
         noop = Setup(self._noop, workers, NOOP_BATCH)
         server.register(Registration(noop.archive, noop.workers, noop.batch_size))

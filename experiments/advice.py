@@ -31,6 +31,7 @@ from experiments.telemetry import WORKERS, Telemetry
 from mps.daemon import CONTROL
 
 ROOT = Path(__file__).resolve().parent.parent
+MOST_NAMED = 3  # rivals in a sentence
 KNEE_SHARE = 0.95  # of the best: what the smallest batch must reach
 
 Figure = Literal["throughput", "requests per joule"]
@@ -142,6 +143,13 @@ def _or(words: Iterable[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
+def _some(words: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    if len(words) <= MOST_NAMED:
+        return _or(words)
+    return _or([*words[:MOST_NAMED], f"{len(words) - MOST_NAMED} others"])
+
+
 @dataclass(frozen=True, slots=True)
 class Rated:
     """A configuration that keeps the bounds: its valid runs' figures in UNITS, and their median."""
@@ -243,7 +251,7 @@ def sentence(advice: Advice) -> str:
             f" ({margin.low:.2f} to {margin.high:.2f} with {margin.confidence:.1%} confidence)"
         )
     if advice.rivals:
-        text += f"; not shown to be better than {_or(str(rival.cell) for rival in advice.rivals)}"
+        text += f"; not shown to be better than {_some([str(rival.cell) for rival in advice.rivals])}"
     return text
 
 

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.defaults import LONGEST_LOOK_S, MOST_IN_FLIGHT
 from experiments.errors import ExperimentError
+from experiments.evidence import Evidence, Verdict, evidence, judge, least_requests
 from experiments.load_result import MOST_BUSY, LoadResult, Pacing
-from experiments.open_loop import DEFAULT_MOST_IN_FLIGHT, OpenLoop
-from experiments.slo import Evidence, Slo, Verdict, evidence, judge, least_requests
+from experiments.open_loop import OpenLoop
+from experiments.slo import Slo
 
 TOLERANCE = 0.05
 CONFIDENCE = 0.95
 DEFAULT_START_RPS = 10.0
-DEFAULT_LONGEST_S = 30.0
 
 # With 5 % more than a server can do, latency grows by 5 % of the time that passes: the bound is passed after
 # 20 times the bound. A look that is to find that out lasts longer.
@@ -161,8 +162,8 @@ def find(
     *,
     start_rps: float = DEFAULT_START_RPS,
     arrivals: str = "poisson",
-    max_in_flight: int = DEFAULT_MOST_IN_FLIGHT,
-    longest_s: float = DEFAULT_LONGEST_S,
+    max_in_flight: int = MOST_IN_FLIGHT,
+    longest_s: float = LONGEST_LOOK_S,
     tolerance: float = TOLERANCE,
     confidence: float = CONFIDENCE,
     seed: int = 0,

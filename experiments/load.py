@@ -20,12 +20,13 @@ from rich.table import Table
 
 from experiments.clients import Load, Task, drive, drive_together
 from experiments.closed_loop import ClosedLoop
+from experiments.defaults import LONGEST_LOOK_S, MOST_IN_FLIGHT
 from experiments.errors import ExperimentError
-from experiments.goodput import DEFAULT_LONGEST_S, DEFAULT_START_RPS, Goodput, Send, find
+from experiments.goodput import DEFAULT_START_RPS, Goodput, Send, find
 from experiments.goodput import as_json as goodput_as_json
 from experiments.interruptible import run_interruptibly
 from experiments.load_result import LATE_MS, LoadResult, Pacing, Window, result_of, snap_window
-from experiments.open_loop import DEFAULT_MOST_IN_FLIGHT, OpenLoop
+from experiments.open_loop import OpenLoop
 from experiments.slo import parse_slo
 from experiments.traffic import LoadError, Progress
 from experiments.wire import Body, parse_target, render_request
@@ -200,7 +201,7 @@ def _load(
         return ClosedLoop(at_once, duration_s=duration, requests=requests, warm_up_s=warm_up)
     if requests is not None or duration is None:
         raise ValueError(_NO_REQUESTS)
-    at_most = DEFAULT_MOST_IN_FLIGHT if connections is None else connections
+    at_most = MOST_IN_FLIGHT if connections is None else connections
     return OpenLoop(rate, duration, arrivals, warm_up, at_most)
 
 
@@ -219,8 +220,8 @@ def _find(
         parse_slo(slo),
         start_rps=DEFAULT_START_RPS if start is None else start,
         arrivals=arrivals,
-        max_in_flight=DEFAULT_MOST_IN_FLIGHT if connections is None else connections,
-        longest_s=DEFAULT_LONGEST_S if duration is None else duration,
+        max_in_flight=MOST_IN_FLIGHT if connections is None else connections,
+        longest_s=LONGEST_LOOK_S if duration is None else duration,
         seed=seed,
         note=lambda probe: typer.echo(str(probe), err=True),
     )

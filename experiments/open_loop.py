@@ -24,11 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.alarm import Alarm
+from experiments.defaults import ARRIVALS, MOST_IN_FLIGHT
 from experiments.traffic import WHOLE, Pace, Part, Progress, Ready, Recording, Traffic, at_once
 from experiments.wire import Connection, Target
-
-ARRIVALS = ("poisson", "constant")
-DEFAULT_MOST_IN_FLIGHT = 512
 
 _OPENED_BEFOREHAND = 64  # the others, up to the bound, when they are needed for the first time
 _OPENING_AT_ONCE = 8  # each takes the generator some 0.1 ms, and others are due meanwhile
@@ -49,7 +47,7 @@ class OpenLoop:
     duration_s: float
     arrivals: str = "poisson"
     warm_up_s: float = 0.0
-    max_in_flight: int = DEFAULT_MOST_IN_FLIGHT
+    max_in_flight: int = MOST_IN_FLIGHT
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_rps < math.inf:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
+from experiments.defaults import ARRIVALS, LONGEST_LOOK_S, MOST_IN_FLIGHT
 from experiments.errors import UsageError
-from experiments.goodput import DEFAULT_LONGEST_S
-from experiments.open_loop import ARRIVALS, DEFAULT_MOST_IN_FLIGHT
 from experiments.slo import parse_slo
 
 # A worker that finds a full queue fills its batch at once; two requests per slot keep the queue full
@@ -250,7 +249,7 @@ class Plan:
     def load_of(self, cell: Cell) -> Load:
         """The traffic that `cell` gets."""
         is_open = self.slo is not None or cell.rate_rps is not None
-        connections = DEFAULT_MOST_IN_FLIGHT if is_open else full_queue(cell)
+        connections = MOST_IN_FLIGHT if is_open else full_queue(cell)
         return Load(
             connections=cell.concurrency or max(connections, self.processes),
             duration_s=self.duration_s,
@@ -324,7 +323,7 @@ def plan_from(values: Mapping[str, Any]) -> Plan:
     if arguments.get("requests") is not None and "duration_s" not in arguments:
         arguments["duration_s"] = None
     if arguments.get("slo") is not None:  # a search is sure by itself, and takes what it needs
-        arguments = {"duration_s": DEFAULT_LONGEST_S, "runs": 1} | arguments
+        arguments = {"duration_s": LONGEST_LOOK_S, "runs": 1} | arguments
     return Plan(**arguments)
 
 

@@ -12,9 +12,10 @@ import psutil
 
 from experiments.arms import Arm
 from experiments.counters import between, snapshot
+from experiments.defaults import LONGEST_LOOK_S
 from experiments.environment import usable_cores
 from experiments.flags import flags_of
-from experiments.goodput import DEFAULT_LONGEST_S, Goodput, NoGoodputError, as_json, find
+from experiments.goodput import Goodput, NoGoodputError, as_json, find
 from experiments.load import Body, ClosedLoop, LoadError, LoadResult, OpenLoop, run
 from experiments.plan import Trial
 from experiments.results import PERCENTILES, TrialResult
@@ -137,7 +138,7 @@ def _put_on(
         parse_slo(load.slo),
         arrivals=load.arrivals,
         max_in_flight=load.connections,
-        longest_s=load.duration_s or DEFAULT_LONGEST_S,
+        longest_s=load.duration_s or LONGEST_LOOK_S,
         seed=trial.seed,
         note=lambda probe: note(str(probe)),
     )

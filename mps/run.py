@@ -24,9 +24,9 @@ from experiments.campaign import Bench, carry_out, missing_results, rules_of
 from experiments.ceilings import read_ceilings
 from experiments.ceilings import table as ceilings_table
 from experiments.deciding import standing
+from experiments.defaults import LONGEST_LOOK_S
 from experiments.environment import usable_cores
 from experiments.errors import ExperimentError, UsageError
-from experiments.goodput import DEFAULT_LONGEST_S
 from experiments.inputs import pool_for
 from experiments.measure_ceilings import Effort, measure_ceilings
 from experiments.plan import DEFAULT_DELAY_MS, Plan, plan_from
@@ -110,7 +110,7 @@ def main(
         str | None,
         typer.Option(
             help="Such as p99=100ms: find the highest rate that keeps it, --runs [1] times. --duration "
-            f"[{DEFAULT_LONGEST_S:g}] is how long a rate is looked at, at most."
+            f"[{LONGEST_LOOK_S:g}] is how long a rate is looked at, at most."
         ),
     ] = None,
     client_batch: Annotated[

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from experiments.errors import UsageError
+from experiments.evidence import Evidence, at_most, evidence, judge, least_requests
 from experiments.goodput import Goodput, NoGoodputError, Probe, find, search
 from experiments.load import LoadResult, OpenLoop, Pacing, app
-from experiments.slo import Evidence, Slo, at_most, evidence, judge, least_requests, parse_slo
+from experiments.slo import Slo, parse_slo
 from tests.queueing import departures, fifo_departures
 
 P99_100MS = Slo(99, 100)
