@@ -1,11 +1,13 @@
 """The figure of latency against throughput: a point for each cell, and the frontier of those worth having."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from experiments.plan import Cell
 from experiments.report.drawing import Figure, Panel, Series, from_zero, logarithmic, plain_axes
 from experiments.report.layout import arms
 from experiments.report.palette import LIGHT
@@ -95,6 +97,9 @@ def _draw_arm(axes: Axes, series: Series, cells: Sequence[Measured], percentile:
     latencies = [latency_ms(each, percentile) for each in cells]
     low, high = ([end(each.rps) for each in cells] for end in (min, max))
     axes.hlines(latencies, low, high, color=series.hex, alpha=0.3, linewidth=3)
+    for rates in _by_configuration(cells):
+        points = [(each.median_rps, latency_ms(each, percentile)) for each in rates]
+        axes.plot(*zip(*points, strict=True), color=series.hex, alpha=0.5, linewidth=1)
     sns.scatterplot(
         x=[each.median_rps for each in cells],
         y=latencies,
@@ -106,6 +111,15 @@ def _draw_arm(axes: Axes, series: Series, cells: Sequence[Measured], percentile:
         legend=False,
         ax=axes,
     )
+
+
+def _by_configuration(cells: Sequence[Measured]) -> list[list[Measured]]:
+    """The cells of an open loop that differ in their rate alone, the lowest first."""
+    groups: dict[Cell, list[Measured]] = {}
+    for each in sorted(cells, key=lambda each: each.cell.rate_rps or 0.0):
+        if each.cell.rate_rps is not None:
+            groups.setdefault(replace(each.cell, rate_rps=None), []).append(each)
+    return list(groups.values())
 
 
 def _label_points(axes: Axes, best: Sequence[Measured], percentile: int) -> None:
