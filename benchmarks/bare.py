@@ -16,8 +16,8 @@ from pathlib import Path
 from benchmarks import models
 from benchmarks.interleaved import Comparison, Effort, Tell, compare
 from benchmarks.served import WORKERS, Host, grid, host, throughput_rps
-from experiments.bare import BareModel, bare_model
 from experiments.campaign import torch_threads
+from experiments.ceilings.bare import BareModel, bare_model
 from experiments.load import Body
 
 

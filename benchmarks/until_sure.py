@@ -64,7 +64,9 @@ def main(
         )
         typer.echo(f"  the race:      {'; '.join(each.race)}")
         typer.echo(f"  the full grid: {'; '.join(each.full)}")
-    typer.echo(json.dumps({each.folder: {"share": round(each.share, 4), "agrees": each.agrees} for each in replays}))
+    typer.echo(
+        json.dumps({each.folder: {"share": round(each.share, 4), "agrees": each.agrees} for each in replays})
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What binds a cell: a verdict from measured shares, and the shares in words.
 
-Pure. What is measured comes from counters.py, telemetry.py and ceilings.py; no thresholds live elsewhere.
+Pure. What is measured comes from counters.py, telemetry.py and ceilings/; no thresholds live elsewhere.
 """
 
 from collections.abc import Mapping

@@ -6,9 +6,9 @@ steady rate, a server that fell behind its schedule. Pure functions of what was 
 
 from collections.abc import Iterator
 
-from experiments.load_result import LoadResult
+from experiments.load.result import LoadResult
+from experiments.load.steadiness import drift
 from experiments.plan import Cell
-from experiments.steadiness import drift
 from experiments.telemetry import Telemetry
 from mps.gpu import THROTTLE_REASONS
 

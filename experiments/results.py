@@ -47,7 +47,7 @@ class TrialResult:
     `gpu_memory_before_bytes` was in use on the GPU before the server started. `telemetry` is None where
     nothing could be measured. `flags` say what should make one careful with a run that is valid.
     `discarded_s` and `discarded_answers` are what the warm-up took. `open_loop` tells how the generator kept
-    its schedule (load_result.py), `goodput` what the search for the highest rate found (goodput.py).
+    its schedule (load/result.py), `goodput` what the search for the highest rate found (load/goodput.py).
     """
 
     trial: Trial

@@ -15,8 +15,8 @@ from experiments.counters import between, snapshot
 from experiments.defaults import LONGEST_LOOK_S
 from experiments.environment import usable_cores
 from experiments.flags import flags_of
-from experiments.goodput import Goodput, NoGoodputError, as_json, find
 from experiments.load import Body, ClosedLoop, LoadError, LoadResult, OpenLoop, run
+from experiments.load.goodput import Goodput, NoGoodputError, as_json, find
 from experiments.plan import Trial
 from experiments.results import PERCENTILES, TrialResult
 from experiments.server import ServerError, TorchServe, Worker

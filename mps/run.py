@@ -21,14 +21,14 @@ from experiments import environment, results
 from experiments.advice import Goal, advise, goal_from, measured_noise, sentence, write_files
 from experiments.arms import MpsOptions
 from experiments.campaign import Bench, carry_out, missing_results, rules_of
-from experiments.ceilings import read_ceilings
-from experiments.ceilings import table as ceilings_table
+from experiments.ceilings.measure import Effort, measure_ceilings
+from experiments.ceilings.record import read_ceilings
+from experiments.ceilings.record import table as ceilings_table
 from experiments.deciding import standing
 from experiments.defaults import LONGEST_LOOK_S
 from experiments.environment import usable_cores
 from experiments.errors import ExperimentError, UsageError
 from experiments.inputs import pool_for
-from experiments.measure_ceilings import Effort, measure_ceilings
 from experiments.plan import DEFAULT_DELAY_MS, Plan, plan_from
 from experiments.plan_file import settings_in
 from experiments.progress import ConsoleProgress

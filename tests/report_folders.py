@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments import results
-from experiments.ceilings import Ceiling, Ceilings, write_ceilings
+from experiments.ceilings.record import Ceiling, Ceilings, write_ceilings
+from experiments.ceilings.roofline import Peaks, Work
 from experiments.plan import Plan, Trial
-from experiments.roofline import Peaks, Work
 from tests.builders import a_gpu_telemetry, a_result
 
 BOTH_ARMS = Plan(workers=(1, 2), batch_size=(1, 8), with_mps=True, runs=6)

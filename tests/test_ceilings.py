@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from experiments.ceilings import Ceiling, Ceilings, read_ceilings, table, with_ceilings, write_ceilings
+from experiments.ceilings.record import Ceiling, Ceilings, read_ceilings, table, with_ceilings, write_ceilings
+from experiments.ceilings.roofline import Peaks, Work
 from experiments.errors import ExperimentError
 from experiments.plan import Cell, Plan
 from experiments.results import summarise
-from experiments.roofline import Peaks, Work
 from tests.builders import results_of
 
 WORK = Work(flop=1e9, activation_bytes=1e3, weight_bytes=10**6, precision="fp32")

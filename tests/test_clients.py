@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from experiments import clients
-from experiments.clients import merged
-from experiments.load import Body, ClosedLoop, LoadError, OpenLoop, app, result_of, run
-from experiments.traffic import Pace, Part, Recording
+from experiments.load import Body, ClosedLoop, LoadError, OpenLoop, clients, run
+from experiments.load.__main__ import app
+from experiments.load.clients import merged
+from experiments.load.result import result_of
+from experiments.load.traffic import Pace, Part, Recording
 from tests.small_server import Request, SmallServer, always, http, serving
 from tests.test_load import a_free_port
 
@@ -194,7 +195,7 @@ def test_an_unreachable_server_is_told_as_by_one_process() -> None:
 
 def our_clients() -> Iterator[psutil.Process]:
     for child in psutil.Process().children(recursive=True):
-        if "experiments.clients" in child.cmdline():
+        if "experiments.load.clients" in child.cmdline():
             yield child
 
 

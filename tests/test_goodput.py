@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from experiments.errors import UsageError
-from experiments.evidence import Evidence, at_most, evidence, judge, least_requests
-from experiments.goodput import Goodput, NoGoodputError, Probe, find, search
-from experiments.load import LoadResult, OpenLoop, Pacing, app
+from experiments.load import LoadResult, OpenLoop, Pacing
+from experiments.load.__main__ import app
+from experiments.load.evidence import Evidence, at_most, evidence, judge, least_requests
+from experiments.load.goodput import Goodput, NoGoodputError, Probe, find, search
 from experiments.slo import Slo, parse_slo
 from tests.queueing import departures, fifo_departures
 
@@ -281,7 +282,9 @@ def invoke(*arguments: str) -> tuple[int, str, str]:
 
 def test_the_program_searches_for_a_rate_that_keeps_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     send = simulated(lambda _: [0.01])
-    monkeypatch.setattr("experiments.load.run", lambda url, pool, load, *, seed, **_: send(load, seed))
+    monkeypatch.setattr(
+        "experiments.load.__main__.run", lambda url, pool, load, *, seed, **_: send(load, seed)
+    )
     code, out, err = invoke("http://127.0.0.1:1/", "--slo", "p99=100ms", "--rate", "20", "--json")
     printed = json.loads(out)
     assert code == 0
@@ -295,7 +298,9 @@ def test_the_program_searches_for_a_rate_that_keeps_a_bound(monkeypatch: pytest.
 
 def test_the_program_tells_when_no_rate_keeps_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     send = simulated(lambda _: [0.01])
-    monkeypatch.setattr("experiments.load.run", lambda url, pool, load, *, seed, **_: send(load, seed))
+    monkeypatch.setattr(
+        "experiments.load.__main__.run", lambda url, pool, load, *, seed, **_: send(load, seed)
+    )
     code, out, err = invoke("http://127.0.0.1:1/", "--slo", "p99=9ms")
     assert (code, out) == (1, "")
     assert err == "p99=9ms is not kept at any rate: a request by itself takes 10 ms\n"

@@ -20,9 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from experiments.alarm import Alarm
-from experiments.load import Body, LoadError, LoadResult, OpenLoop, Pacing, app, result_of, run
-from experiments.traffic import Pace, Recording
+from experiments.load import Body, LoadError, LoadResult, OpenLoop, Pacing, run
+from experiments.load.__main__ import app
+from experiments.load.alarm import Alarm
+from experiments.load.result import result_of
+from experiments.load.traffic import Pace, Recording
 from tests.queueing import Stall, departures, fifo_departures, mean_of_md1, mean_of_mm1, percentile_of_mm1
 from tests.small_server import Request, always, hang_up, http, never, serving
 from tests.test_load import a_free_port

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from experiments.datasheet import CARDS, peaks_of
-from experiments.roofline import Peaks, Work, roofline
-from experiments.work import count
+from experiments.ceilings.datasheet import CARDS, peaks_of
+from experiments.ceilings.roofline import Peaks, Work, roofline
+from experiments.ceilings.work import count
 from handlers.checkpoints import bert_base, resnet50
 
 MEGA, GIGA, TERA = 1e6, 1e9, 1e12

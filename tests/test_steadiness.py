@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.load.steadiness import drift, shown_change, steady
 from experiments.stats import Floats
-from experiments.steadiness import drift, shown_change, steady
 
 
 def batches(every_s: Floats | float, of: int, until_s: float, workers: int = 1) -> Floats:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from experiments.ceilings import Ceiling, Ceilings
+from experiments.ceilings.record import Ceiling, Ceilings
 from experiments.counters import Counted
 from experiments.plan import Plan
 from experiments.results import TrialResult

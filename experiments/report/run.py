@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from experiments import results
 from experiments.advice import Advice, Goal, NoAdviceError, advise
-from experiments.ceilings import Ceilings, read_ceilings
+from experiments.ceilings.record import Ceilings, read_ceilings
 from experiments.errors import ExperimentError
 from experiments.plan import Cell, Plan, Trial
 from experiments.results import TrialResult

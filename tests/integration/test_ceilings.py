@@ -5,16 +5,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments.bare import BareModelError, bare_model, measure
 from experiments.campaign import Bench
-from experiments.ceilings import read_ceilings
+from experiments.ceilings.bare import BareModelError, bare_model, measure
+from experiments.ceilings.measure import Effort, measure_ceilings
+from experiments.ceilings.record import read_ceilings
 from experiments.counters import TALLY_VARIABLE, Counted, between, snapshot
 from experiments.diagnosis import Bound, diagnose, shares_of
 from experiments.environment import usable_cores
 from experiments.errors import UsageError
 from experiments.inputs import pool_for
 from experiments.load import Body, ClosedLoop, run
-from experiments.measure_ceilings import Effort, measure_ceilings
 from experiments.plan import Plan
 from experiments.server import Registration, TorchServe, torchserve
 from handlers.archives import build

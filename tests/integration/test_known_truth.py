@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from experiments.goodput import find
 from experiments.load import LoadResult, OpenLoop, run
+from experiments.load.goodput import find
 from experiments.slo import Slo
 from tests.queueing import Stall, departures
 from tests.scripted_server import Script, Witness, scripted

@@ -1,7 +1,7 @@
 """Who sends a load: this process, or several where one core is not enough, merged from raw samples.
 
 Here: dealing a load out, starting the processes at one instant, bringing their recordings together; and
-`python -m experiments.clients`, such a process. Not here: how a load is sent (closed_loop.py, open_loop.py).
+`python -m experiments.load.clients`, such a process. Not here: how a load is sent (closed_loop.py, open_loop.py).
 
 A client process hears and answers over a socket that is its standard input, and ends when that does: it never
 outlives who started it. A message is JSON with a list of `blobs` behind it, both with their length.
@@ -28,14 +28,14 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
-from experiments.closed_loop import ClosedLoop, drive_closed
-from experiments.open_loop import OpenLoop, drive_open
-from experiments.traffic import WHOLE, LoadError, Pace, Part, Progress, Ready, Recording, at_once
-from experiments.wire import Target
+from experiments.load.closed_loop import ClosedLoop, drive_closed
+from experiments.load.open_loop import OpenLoop, drive_open
+from experiments.load.traffic import WHOLE, LoadError, Pace, Part, Progress, Ready, Recording, at_once
+from experiments.load.wire import Target
 
 Load = ClosedLoop | OpenLoop
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parent.parent.parent
 _LEAD_S = 0.05  # for the start's instant to reach every process before it comes
 _LENGTH = struct.Struct("!I")
 
@@ -178,7 +178,7 @@ class _Client:
     async def start(cls, number: int) -> _Client:
         ours, its = socket.socketpair()
         with its:
-            command = [sys.executable, "-m", "experiments.clients"]
+            command = [sys.executable, "-m", "experiments.load.clients"]
             process = subprocess.Popen(command, cwd=_ROOT, stdin=its.fileno())
         reader, writer = await asyncio.open_connection(sock=ours)
         return cls(number, process, reader, writer)

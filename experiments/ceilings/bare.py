@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from experiments.arms import worker_env
+from experiments.ceilings.roofline import Work
 from experiments.errors import ExperimentError, UsageError
 from experiments.inputs import pool_for
 from experiments.load import Body
-from experiments.roofline import Work
 from mps.interrupts import carry_through
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 ANSWER_TIMEOUT_S = 600.0  # a batch of 128 on a slow CPU takes its time
 
 
@@ -200,7 +200,7 @@ def _rate(told: Sequence[Mapping[str, Any]]) -> float:
 def _start(folder: Path, environment: Mapping[str, str], errors: Path) -> _Loop:
     with errors.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "experiments.bare_loop", str(folder / "asked.json")],
+            [sys.executable, "-m", "experiments.ceilings.bare_loop", str(folder / "asked.json")],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,

@@ -2,7 +2,7 @@
 
 Here: what is asked for, its schedule, sending on time, and how late the generator itself was.
 Not here: connections and records (traffic.py), the clock that wakes us (alarm.py), what is made of it all
-(load_result.py).
+(result.py).
 
 A request that is due while every connection waits for an answer stays in the schedule and is sent by the
 first one that gets free. Its latency counts from the moment when it was due, so a server that stalls cannot
@@ -23,10 +23,10 @@ from time import perf_counter, thread_time
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.alarm import Alarm
 from experiments.defaults import ARRIVALS, MOST_IN_FLIGHT
-from experiments.traffic import WHOLE, Pace, Part, Progress, Ready, Recording, Traffic, at_once
-from experiments.wire import Connection, Target
+from experiments.load.alarm import Alarm
+from experiments.load.traffic import WHOLE, Pace, Part, Progress, Ready, Recording, Traffic, at_once
+from experiments.load.wire import Connection, Target
 
 _OPENED_BEFOREHAND = 64  # the others, up to the bound, when they are needed for the first time
 _OPENING_AT_ONCE = 8  # each takes the generator some 0.1 ms, and others are due meanwhile

@@ -58,7 +58,7 @@ def main() -> None:
     while line := sys.stdin.readline():
         command = json.loads(line)
         if command["task"] == "count":
-            from experiments.work import count
+            from experiments.ceilings.work import count
 
             model.load(batch_size=1)
             tell(count(model.answer, [[(([body],), {})] for body in model.bodies[:MOST_COUNTED]]))

@@ -1,7 +1,7 @@
 """Measures the ceilings of a plan: the model's work, the bare model, the device's peaks, the empty handler.
 
 The same processes, threads, inputs, arms and server settings as in the sweep. What is kept, and how it is
-shown, lives in ceilings.py.
+shown, lives in record.py.
 """
 
 import tempfile
@@ -13,15 +13,15 @@ from statistics import median
 from typing import Any, Protocol
 
 from experiments.arms import arm, share_env, worker_env
-from experiments.bare import BareModel, bare_model
 from experiments.campaign import Bench, torch_threads
-from experiments.ceilings import Ceiling, Ceilings, write_ceilings
-from experiments.datasheet import peaks_of
+from experiments.ceilings.bare import BareModel, bare_model
+from experiments.ceilings.datasheet import peaks_of
+from experiments.ceilings.record import Ceiling, Ceilings, write_ceilings
+from experiments.ceilings.roofline import Work
 from experiments.errors import ExperimentError
 from experiments.load import ClosedLoop, LoadError, run
 from experiments.noop import noop_archive
 from experiments.plan import Cell, Plan, full_queue
-from experiments.roofline import Work
 from experiments.server import Registration, ServerError, TorchServe, torchserve
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)

@@ -1,7 +1,7 @@
 """Goodput: the highest rate of requests at which a latency bound is kept.
 
 Here: `find`, which tries rates on a server; `search`, the bisection, which knows nothing of servers; and what
-they found, with how sure that is. Not here: sending (load.py), what a sample of latencies proves (slo.py).
+they found, with how sure that is. Not here: sending, what a sample of latencies proves (evidence.py).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from experiments.defaults import LONGEST_LOOK_S, MOST_IN_FLIGHT
 from experiments.errors import ExperimentError
-from experiments.evidence import Evidence, Verdict, evidence, judge, least_requests
-from experiments.load_result import MOST_BUSY, LoadResult, Pacing
-from experiments.open_loop import OpenLoop
+from experiments.load.evidence import Evidence, Verdict, evidence, judge, least_requests
+from experiments.load.open_loop import OpenLoop
+from experiments.load.result import MOST_BUSY, LoadResult, Pacing
 from experiments.slo import Slo
 
 TOLERANCE = 0.05

@@ -1,7 +1,7 @@
 """One HTTP/1.1 keep-alive connection, as cheap as Python allows: ready-made bytes out, a callback per answer.
 
 Here: the target of a load, requests rendered once, the protocol object that sends and parses.
-Not here: what is sent when and what is counted (traffic.py), what the counts mean (load.py).
+Not here: what is sent when and what is counted (traffic.py), what the counts mean (result.py).
 """
 
 from __future__ import annotations

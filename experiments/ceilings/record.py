@@ -1,6 +1,6 @@
 """The ceilings of a sweep: roofline, bare model and empty handler of each configuration; file and table.
 
-What a served figure is compared with. Pure but for ceilings.json; measured in measure_ceilings.py.
+What a served figure is compared with. Pure but for ceilings.json; measured in measure.py.
 """
 
 import json
@@ -15,10 +15,10 @@ from rich import box
 from rich.table import Table
 
 from experiments.advice import amount
+from experiments.ceilings.roofline import Peaks, Work, roofline
 from experiments.errors import ExperimentError
 from experiments.plan import Cell
 from experiments.results import write_json
-from experiments.roofline import Peaks, Work, roofline
 
 SCHEMA_VERSION = 1
 FILE = "ceilings.json"

@@ -2,7 +2,7 @@
 
 Here: opening, losing and closing connections, timeouts, progress, the recording.
 Not here: when a request is sent (closed_loop.py, open_loop.py), bytes and sockets (wire.py), what the answers
-say (load_result.py).
+say (result.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.errors import ExperimentError
-from experiments.wire import Connection, Target
+from experiments.load.wire import Connection, Target
 
 HOPELESS_FAILURES = 100
 """So many failed requests stop the load: the trial is invalid anyway, and the time better spent."""

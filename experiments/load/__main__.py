@@ -1,93 +1,30 @@
-"""The load generator's public face: put a load on a URL, get back what every request experienced.
-
-Here: `run`, the result with its figures and its own verdict, and the program `python -m experiments.load`.
-Not here: the sending itself (traffic.py, wire.py), where the inputs come from, what a trial is.
-"""
+"""`python -m experiments.load`: a load from the command line; options, figures and errors in words or JSON."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from random import Random
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.clients import Load, Task, drive, drive_together
-from experiments.closed_loop import ClosedLoop
 from experiments.defaults import LONGEST_LOOK_S, MOST_IN_FLIGHT
 from experiments.errors import ExperimentError
-from experiments.goodput import DEFAULT_START_RPS, Goodput, Send, find
-from experiments.goodput import as_json as goodput_as_json
-from experiments.interruptible import run_interruptibly
-from experiments.load_result import LATE_MS, LoadResult, Pacing, Window, result_of, snap_window
-from experiments.open_loop import OpenLoop
+from experiments.load import DEFAULT_TIMEOUT_S, Body, ClosedLoop, Load, LoadResult, OpenLoop, run
+from experiments.load.goodput import DEFAULT_START_RPS, Goodput, Send, find
+from experiments.load.goodput import as_json as goodput_as_json
+from experiments.load.result import LATE_MS
 from experiments.slo import parse_slo
-from experiments.traffic import LoadError, Progress
-from experiments.wire import Body, parse_target, render_request
 
-__all__ = [
-    "Body",
-    "ClosedLoop",
-    "LoadError",
-    "LoadResult",
-    "OpenLoop",
-    "Pacing",
-    "Window",
-    "run",
-    "snap_window",
-]
-
-DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_CONNECTIONS = 64
 DEFAULT_DURATION_S = 5.0
 
 _NO_REQUESTS = "at a rate the time tells the number of requests: give --duration, not --requests"
-
-
-def run(
-    url: str,
-    pool: Sequence[Body],
-    load: Load,
-    *,
-    headers: Mapping[str, str] | None = None,
-    seed: int = 0,
-    processes: int = 1,
-    timeout_s: float = DEFAULT_TIMEOUT_S,
-    progress: Progress | None = None,
-) -> LoadResult:
-    """Put `load` on `url` and return what came back; the server is idle again when this returns.
-
-    The bodies of `pool` are POSTed in a fixed order drawn with `seed`, again and again; an empty pool sends
-    GETs. The arrivals of an open loop are drawn with `seed` too. A request without an answer after
-    `timeout_s` counts as a lost connection. A load that goes wrong all along stops early; its result says so
-    in `problems()`. Several `processes` share the load where one core is not enough to send it.
-
-    Raises ValueError for a URL, header, timeout or number of processes that makes no request, LoadError when
-    the server cannot be reached. In the main thread, SIGINT and every signal with a Python handler first stop
-    the load and close its sockets; then the handler runs.
-    """
-    if not timeout_s > 0:
-        raise ValueError(f"a timeout of {timeout_s} s loses every request: give more than 0")
-    target = parse_target(url)
-    bodies: Sequence[Body | None] = pool or [None]
-    requests = [render_request(target, body, headers or {}) for body in bodies]
-    Random(seed).shuffle(requests)
-    task = Task(target, requests, load, seed, timeout_s)
-    driving = (
-        drive(task, progress=progress)
-        if processes == 1
-        else drive_together(task, processes, progress=progress)
-    )
-    return result_of(run_interruptibly(driving))
-
-
-# The program.
 
 # One paragraph is one line: the terminal's width breaks it.
 _HELP = (

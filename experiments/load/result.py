@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.traffic import Pace, Recording
+from experiments.load.traffic import Pace, Recording
 
 LATE_MS = 1.0
 MOST_LATE = 0.01

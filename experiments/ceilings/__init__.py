@@ -1,0 +1,1 @@
+"""What a configuration could reach at most: how that is measured, kept and shown."""
