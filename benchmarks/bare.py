@@ -57,6 +57,7 @@ def served_against_bare(case: Case, server: Host, effort: Effort, tell: Tell) ->
     setup = server.best(grid(case.archive, WORKERS, case.served_batches), case.pool, effort, tell)
     with best_bare(case, effort, tell) as bare:
         served = partial(throughput_rps, server.serve(setup), setup, case.pool, effort)
+        served()  # does not count: Java compiles what this load needs, which no later run sees
         comparison = compare(served, bare, effort.rounds)
     tell(f"{case.name}: {comparison}")
     return comparison

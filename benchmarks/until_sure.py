@@ -1,7 +1,7 @@
 """What `--until-sure` saves, and whether it decides right: replayed on the recorded runs of full grids.
 
-`python -m benchmarks.until_sure FOLDER...`, results folders of `python -m mps.run`. Each run of the race is the
-one that was measured then, so both decisions rest on the same figures. The last line is one JSON object.
+`python -m benchmarks.until_sure FOLDER...`, results folders of `python -m mps.run`. Each run of the race is
+the one that was measured then: both decisions rest on the same figures. The last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one request asks of the device, and what every batch does; `experiments.ceilings.work.count` says how
-    they are counted. Means over the inputs, each alone: padding is the handler's, not the model's.
+    """What one request asks of the device, and what every batch does; `count` of work.py says how they are
+    counted. Means over the inputs, each alone: padding is the handler's, not the model's.
 
     `precision` is that of the products: fp32, tf32, fp16, bf16 or, where it can't be told, None.
     """

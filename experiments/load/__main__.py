@@ -1,4 +1,4 @@
-"""`python -m experiments.load`: a load from the command line; options, figures and errors in words or JSON."""
+"""`python -m experiments.load`: a load from the command line, its figures and errors in words or JSON."""
 
 from __future__ import annotations
 

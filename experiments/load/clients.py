@@ -1,7 +1,8 @@
 """Who sends a load: this process, or several where one core is not enough, merged from raw samples.
 
 Here: dealing a load out, starting the processes at one instant, bringing their recordings together; and
-`python -m experiments.load.clients`, such a process. Not here: how a load is sent (closed_loop.py, open_loop.py).
+`python -m experiments.load.clients`, such a process. Not here: how a load is sent (closed_loop.py,
+open_loop.py).
 
 A client process hears and answers over a socket that is its standard input, and ends when that does: it never
 outlives who started it. A message is JSON with a list of `blobs` behind it, both with their length.

@@ -100,8 +100,8 @@ def _of_latency(plan: Plan) -> str:
         return f"It is that of the highest rate that keeps {plan.slo}, counted from when a request was due."
     if plan.rate_rps:
         return (
-            "It counts from when a request was due: what waits in a queue is part of it. Lines join the rates "
-            "of a configuration."
+            "It counts from when a request was due: what waits in a queue is part of it. "
+            "Lines join the rates of a configuration."
         )
     return "Load is a closed loop: latency grows with the requests in flight, which the plan chose."
 
