@@ -58,6 +58,7 @@ EACH = (
         "16 threads in Java's common pool",
         jvm_options=("-Djava.util.concurrent.ForkJoinPool.common.parallelism=16",),
     ),
+    Choice("-XX:G1HeapRegionSize=32m", jvm_options=("-XX:G1HeapRegionSize=32m",)),
     Choice("number_of_netty_threads=2", {"number_of_netty_threads": "2"}),
     Choice("netty_client_threads=2", {"netty_client_threads": "2"}),
     # What was tried and not taken:
