@@ -25,7 +25,7 @@ UNCOUNTED = 3  # times as long as a run is the load before the first one
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A model, what it is sent, and the batch sizes and workers among which served and bare have their best."""
+    """A model, what it is sent, and the settings among which served and bare have their best."""
 
     name: str
     archive: Path
