@@ -16,6 +16,8 @@ from typing import Generic, Literal, TypeVar
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from handlers.wire import Discarded
+
 Item = TypeVar("Item")
 
 # Names under which a client may put its input: as a part of a form or as a key of a JSON object.
@@ -84,11 +86,14 @@ def read(
 ) -> Payload[Item]:
     """Take a request's row apart and read each input in it.
 
-    `row` is what TorchServe hands over: part name -> str, bytearray or parsed JSON. `read_item` turns one
-    input into what the model's preprocessing wants; `content_types` has the type declared for each part.
+    `row` is what TorchServe hands over: part name -> str, bytearray or parsed JSON; of a part larger than
+    `limits.body_bytes`, wire.py hands over the size alone. `read_item` turns one input into what the model's
+    preprocessing wants; `content_types` has the type declared for each part.
     Raises PayloadError.
     """
     name, part = _only_part(row)
+    if isinstance(part, Discarded):
+        _check_size("body", part.size_bytes, limits.body_bytes)
     if isinstance(part, bytes | bytearray | str):  # before anything looks at all of it
         _check_size("body", len(part), limits.body_bytes)
     inputs, form = _inputs(_document(part, (content_types or {}).get(name, "")))

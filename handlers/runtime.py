@@ -58,8 +58,8 @@ def start(context: Context, auto_class: Any, simplify: Callable[[Any], None]) ->
     Raises SettingsError for a bad model-config.yaml, DeviceError where the device can't do what it asks for,
     and OSError where there is no safetensors checkpoint.
     """
-    go_faster()
     settings = settings_of(context.model_yaml_config or {}, os.environ)
+    go_faster(settings.limits.body_bytes)
     gpu_id = context.system_properties.get("gpu_id")
     if gpu_id is not None:
         use_share(settings.thread_percentage)  # first of all: any question to CUDA starts it

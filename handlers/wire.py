@@ -10,6 +10,8 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -21,13 +23,24 @@ CHUNK_BYTES = 2**18
 END_OF_LIST = -1
 _INT = struct.Struct("!i")
 
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """Stands for a part of a request that was larger than any handler would look at."""
+
+    size_bytes: int
+
+
 # What a client sent: the request's id, its parts by name, its headers with the parts' declared types.
-Request = tuple[str, dict[str, bytes], dict[str, Any]]
+Request = tuple[str, dict[str, bytes | Discarded], dict[str, Any]]
 
 
-def go_faster() -> bool:
+def go_faster(most_bytes: int) -> bool:
     """Have texts and JSON left as bytes by this worker, and replace its reader and writer; leave these where
-    this is no worker of that TorchServe. Tells whether they were replaced."""
+    this is no worker of that TorchServe. Tells whether they were replaced.
+
+    Of a part of more than `most_bytes`, only the size is kept: what will be refused takes no memory.
+    """
     # The frontend sets it to true. But TorchServe would parse and decode what we may refuse for its size, and
     # log what is not UTF-8. The process serves our handler and no other.
     os.environ[DECODING] = "false"
@@ -38,21 +51,26 @@ def go_faster() -> bool:
     protocol, service, context = modules
     service.Service.retrieve_data_for_inference = staticmethod(rows_with(context.RequestProcessor))
     service.create_predict_response = answers_or(protocol.create_predict_response)
-    protocol._retrieve_inference_msg = batch_from
+    protocol._retrieve_inference_msg = partial(batch_from, most_bytes=most_bytes)
     return True
 
 
 # From the frontend.
 
 
-def batch_from(connection: socket.socket) -> list[Request]:
+def batch_from(connection: socket.socket, most_bytes: int) -> list[Request]:
     """The requests of a batch. The frontend sends nothing more before it has the answer, so nothing is read
     beyond them. Raises SystemExit where the frontend has gone."""
     requests: list[Request] = []
     held, at = bytes(_more(connection, 0)), 0
     while True:
         try:
-            request, at = _request(held, at)
+            request, at = _request(held, at, most_bytes)
+        except _TooLargeError as large:
+            body_begins = large.at + 4
+            body_ends = body_begins + large.size_bytes
+            _skip(connection, body_ends - len(held))
+            held, at = held[at : large.at] + _INT.pack(-large.size_bytes) + held[body_ends:], 0
         except _IncompleteError as incomplete:
             held, at = held[at:] + _more(connection, incomplete.missing_bytes), 0
         except struct.error:  # it ends within a number
@@ -67,7 +85,9 @@ def rows_with(processor: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
     """What stands in for `Service.retrieve_data_for_inference`: a batch -> a request processor, the parts and
     the id of each request."""
 
-    def rows(batch: Sequence[Request]) -> tuple[list[Any], list[dict[str, bytes]], dict[int, str]]:
+    def rows(
+        batch: Sequence[Request],
+    ) -> tuple[list[Any], list[dict[str, bytes | Discarded]], dict[int, str]]:
         ids = {index: request[0] for index, request in enumerate(batch)}
         return [processor(request[2]) for request in batch], [request[1] for request in batch], ids
 
@@ -81,10 +101,17 @@ class _IncompleteError(Exception):
         self.missing_bytes = missing_bytes
 
 
-def _request(held: bytes, at: int) -> tuple[Request | None, int]:
+class _TooLargeError(Exception):
+    """The part whose size stands at `at` is not to be kept. Its size is then negated, and nothing follows."""
+
+    def __init__(self, at: int, size_bytes: int) -> None:
+        self.at, self.size_bytes = at, size_bytes
+
+
+def _request(held: bytes, at: int, most_bytes: int) -> tuple[Request | None, int]:
     """The request that begins at `at`, and where it ends; None for the end of the batch.
 
-    Raises _IncompleteError, struct.error where it isn't all there.
+    Raises _IncompleteError, struct.error where it isn't all there, and _TooLargeError.
     """
     number, whole = _INT.unpack_from, len(held)
     (length,) = number(held, at)
@@ -101,17 +128,20 @@ def _request(held: bytes, at: int) -> tuple[Request | None, int]:
         said[held[at + 4 : name_ends].decode()] = held[name_ends + 4 : value_ends].decode()
         at = value_ends
     at += 4
-    parts: dict[str, bytes] = {}
+    parts: dict[str, bytes | Discarded] = {}
     headers: dict[str, Any] = {}
     while (length := number(held, at)[0]) != END_OF_LIST:
         name_ends = at + 4 + length
         type_ends = name_ends + 4 + number(held, name_ends)[0]
-        value_ends = type_ends + 4 + number(held, type_ends)[0]
+        (size_bytes,) = number(held, type_ends)
+        if size_bytes > most_bytes:
+            raise _TooLargeError(type_ends, size_bytes)
+        value_ends = type_ends + 4 + max(size_bytes, 0)
         if value_ends > whole:
             raise _IncompleteError(value_ends - whole)
         name = held[at + 4 : name_ends].decode()
         headers[name] = {"content-type": held[name_ends + 4 : type_ends].decode()}
-        parts[name] = held[type_ends + 4 : value_ends]
+        parts[name] = held[type_ends + 4 : value_ends] if size_bytes >= 0 else Discarded(-size_bytes)
         at = value_ends
     headers.update(said)  # a header wins over a part of its name, as in TorchServe
     return (identity.decode(), parts, headers), at + 4
@@ -128,6 +158,13 @@ def _more(connection: socket.socket, missing_bytes: int) -> bytes | bytearray:
     while rest:
         rest = rest[_received(connection.recv_into(rest)) :]
     return whole
+
+
+def _skip(connection: socket.socket, bytes_left: int) -> None:
+    """Receive so many bytes, if it is more than none, and forget them."""
+    scratch = memoryview(bytearray(min(max(bytes_left, 0), CHUNK_BYTES)))
+    while bytes_left > 0:
+        bytes_left -= _received(connection.recv_into(scratch[:bytes_left]))
 
 
 def _received(anything: Any) -> Any:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from handlers.payload import FIELDS, Limits, Payload, PayloadError, decode, image_of, read, text_of
+from handlers.wire import Discarded
 
 LIMITS = Limits(text_bytes=100, image_bytes=20_000, image_pixels=10_000, instances=3)
 
@@ -136,6 +137,13 @@ class TestBadText:
         assert texts({"body": "x" * 100}).items
         assert refused(texts, {"body": "x" * 101}).status == 413
         assert refused(texts, {"body": "é" * 51}).status == 413
+
+    def test_a_body_beyond_its_limit_is_known_by_its_size_alone(self) -> None:
+        error = refused(texts, {"body": Discarded(10**9)}, "application/json")
+        assert (error.status, error.reason) == (
+            413,
+            f"body of 1000000000 bytes: at most {LIMITS.body_bytes} are allowed",
+        )
 
     @pytest.mark.parametrize(
         "body", [5, None, True, {}, {"other": "a"}, {"data": "a", "text": "b"}, {"data": 5}]

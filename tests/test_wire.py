@@ -4,6 +4,8 @@ import os
 import socket
 import struct
 import threading
+import tracemalloc
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from ts import service  # type: ignore[import-untyped]
 from ts.context import Context, RequestProcessor  # type: ignore[import-untyped]
 from ts.protocol import otf_message_handler as others  # type: ignore[import-untyped]
 
-from handlers.wire import answers_or, batch_from, go_faster, rows_with
+from handlers.wire import Discarded, answers_or, batch_from, go_faster, rows_with
 
 Sent = tuple[str, list[tuple[str, str]], list[tuple[str, str, bytes]]]
 
@@ -43,6 +45,10 @@ def message(batch: list[Sent]) -> bytes:
         whole += b"".join(field(name) + field(value) for name, value in headers) + end
         whole += b"".join(field(part) for parameter in parameters for part in parameter) + end
     return whole + end
+
+
+def keeping_all(connection: socket.socket) -> Any:
+    return batch_from(connection, most_bytes=10**9)
 
 
 def read(reader: Any, sent: bytes, piece_bytes: int = 10**9) -> Any:
@@ -81,7 +87,7 @@ def rows_of(found: tuple[list[Any], Any, Any]) -> Any:
 @given(batch=requests, piece_bytes=st.integers(1, 200))
 def test_a_batch_is_read_as_torchserve_reads_it(batch: list[Sent], piece_bytes: int) -> None:
     sent = message(batch)
-    ours = rows_with(RequestProcessor)(read(batch_from, sent, piece_bytes))
+    ours = rows_with(RequestProcessor)(read(keeping_all, sent, piece_bytes))
     theirs = read(others._retrieve_inference_msg, sent)
     assert rows_of(ours) == rows_of(service.Service.retrieve_data_for_inference(theirs))
 
@@ -89,11 +95,42 @@ def test_a_batch_is_read_as_torchserve_reads_it(batch: list[Sent], piece_bytes: 
 def test_large_bodies_arrive_whole() -> None:
     body = bytes(range(256)) * 20_000
     batch: list[Sent] = [(name, [], [("data", "image/jpeg", body)]) for name in ("one", "another")]
-    found = read(batch_from, message(batch), piece_bytes=100_000)
+    found = read(keeping_all, message(batch), piece_bytes=100_000)
     assert [(request[0], request[1]["data"] == body) for request in found] == [
         ("one", True),
         ("another", True),
     ]
+
+
+@settings(deadline=None)
+@given(batch=requests, piece_bytes=st.integers(1, 200), most_bytes=st.integers(0, 40))
+def test_of_a_part_that_is_too_large_only_the_size_is_kept(
+    batch: list[Sent], piece_bytes: int, most_bytes: int
+) -> None:
+    sent = message(batch)
+    whole = read(keeping_all, sent)
+    found = read(partial(batch_from, most_bytes=most_bytes), sent, piece_bytes)
+    assert found == [
+        (
+            identity,
+            {name: part if len(part) <= most_bytes else Discarded(len(part)) for name, part in parts.items()},
+            headers,
+        )
+        for identity, parts, headers in whole
+    ]
+
+
+def test_what_is_too_large_takes_no_memory_while_it_arrives() -> None:
+    batch: list[Sent] = [(str(n), [], [("data", "text/plain", bytes(10_000_000))]) for n in range(4)]
+    sent = message(batch)
+    tracemalloc.start()
+    try:
+        found = read(partial(batch_from, most_bytes=1000), sent, piece_bytes=len(sent))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [parts for _, parts, _ in found] == [{"data": Discarded(10_000_000)}] * 4
+    assert peak_bytes < len(sent) + 2_000_000  # the sender's one piece, and three times what is read at once
 
 
 def test_a_frontend_that_has_gone_ends_the_worker() -> None:
@@ -101,7 +138,7 @@ def test_a_frontend_that_has_gone_ends_the_worker() -> None:
     theirs.sendall(b"\0\0")
     theirs.close()
     with ours, pytest.raises(SystemExit):
-        batch_from(ours)
+        keeping_all(ours)
 
 
 def a_context(rows: int) -> Any:
@@ -145,7 +182,7 @@ def test_what_is_not_all_bytes_is_left_to_torchserve(bodies: Any) -> None:
 
 
 def test_a_worker_gets_both_through_torchserves_own_entries() -> None:
-    assert go_faster()
+    assert go_faster(100)
     sent: list[Sent] = [("id", [("Host", "here")], [("body", "text/plain", b"x")])]
     command, batch = read(others.retrieve_msg, b"I" + message(sent))
     assert command == b"I"
@@ -159,12 +196,12 @@ def test_nothing_is_decoded_before_it_was_looked_at_whatever_the_frontend_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TS_DECODE_INPUT_REQUEST", "true")  # as every frontend does
-    assert go_faster()
+    assert go_faster(100)
     assert os.environ["TS_DECODE_INPUT_REQUEST"] == "false"
 
 
 def test_another_torchserve_keeps_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     before = others._retrieve_inference_msg
     monkeypatch.setattr("ts.__version__", "0.13.0")
-    assert not go_faster()
+    assert not go_faster(100)
     assert others._retrieve_inference_msg is before

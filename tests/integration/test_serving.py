@@ -195,7 +195,7 @@ def assert_bad_disturbs_nobody(
     answers = post_all(server, requests_sent, connections=2 * BATCH)
     assert [answer.status_code for answer in answers] == [bad.get(body, 200) for body in requests_sent]
     assert [found.pid for found in server.workers()] == [worker.pid]
-    # TorchServe hands a batch over as a whole: it holds the bodies, large ones too, but only of one batch.
+    # TorchServe hands a batch over as a whole: it holds the bodies that are not too large, but of one batch.
     held_bytes = psutil.Process(worker.pid).memory_info().rss - before_bytes
     assert held_bytes < BATCH * max(len(body) for body, _ in bad)
 
