@@ -15,12 +15,10 @@ from pathlib import Path
 
 from benchmarks import models
 from benchmarks.interleaved import Comparison, Effort, Tell, compare
-from benchmarks.served import WORKERS, Host, grid, host, load, throughput_rps
+from benchmarks.served import WORKERS, Host, grid, host, settle, throughput_rps
 from experiments.campaign import torch_threads
 from experiments.ceilings.bare import BareModel, bare_model
 from experiments.load import Body
-
-UNCOUNTED = 3  # times as long as a run is the load before the first one
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +30,13 @@ class Case:
     pool: Sequence[Body]
     served_batches: Sequence[int]
     bare_batches: Sequence[int]
-    served_workers: Sequence[int] = tuple(WORKERS)
 
 
 def cases(folder: Path) -> Iterator[Case]:
     """The models, each built in `folder` when its turn comes."""
     minilm = models.minilm_archive(folder)
     texts = models.texts(minilm, 15)
-    # One worker more than cores: it works while another one waits for its next batch.
-    workers = (WORKERS[-1], WORKERS[-1] + 1)
-    yield Case("minilm_served_over_bare", minilm, texts, (64, 128), (1, 8, 32, 64, 128), workers)
+    yield Case("minilm_served_over_bare", minilm, texts, (64, 128), (1, 8, 32, 64, 128))
     bert_base = models.bert_base_archive(folder)
     texts = models.texts(bert_base, 60)
     yield Case("bert_base_served_over_bare", bert_base, texts, (4, 8), (1, 2, 4, 8, 16))
@@ -59,13 +54,12 @@ def measure(folder: Path, effort: Effort, tell: Tell) -> dict[str, Comparison]:
 def served_against_bare(case: Case, server: Host, effort: Effort, tell: Tell) -> Comparison:
     """One model served at its best against the same model alone at its best."""
     tell(f"{case.name}: {case.archive.stem} served and alone")
-    setups = grid(case.archive, case.served_workers, case.served_batches)
+    setups = grid(case.archive, WORKERS, case.served_batches)
     setup = server.best(setups, case.pool, effort, tell)
     with best_bare(case, effort, tell) as bare:
         running = server.serve(setup)
         served = partial(throughput_rps, running, setup, case.pool, effort)
-        # Java compiles in it what this load needs, which no later run sees.
-        load(running, setup, case.pool, effort.warm_up_s, UNCOUNTED * effort.duration_s)
+        settle(running, setup, case.pool, effort)
         comparison = compare(served, bare, effort.rounds)
     tell(f"{case.name}: {comparison}")
     return comparison

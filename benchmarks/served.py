@@ -31,6 +31,7 @@ LONGEST_S = 60.0
 # requests to a model that does nothing.
 SETTLING_S = 10.0
 NOOP_BATCH = 8
+UNCOUNTED = 4  # times as long as a run is the load before the first one
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,11 @@ class Host:
 def throughput_rps(server: TorchServe, setup: Setup, pool: Sequence[Body], effort: Effort) -> float:
     """Requests/s of one run."""
     return load(server, setup, pool, effort.duration_s, effort.warm_up_s).throughput_rps
+
+
+def settle(server: TorchServe, setup: Setup, pool: Sequence[Body], effort: Effort) -> None:
+    """A load that doesn't count: Java compiles in it what this load needs, which no later run sees."""
+    load(server, setup, pool, effort.warm_up_s, UNCOUNTED * effort.duration_s)
 
 
 def load(

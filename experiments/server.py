@@ -59,6 +59,7 @@ JVM_OPTIONS = (
 )
 
 MODEL_LOG = " MODEL_LOG - "  # what log4j2.xml puts before a line that a worker printed
+TS_HANDLERS = "No module named 'ts.torch_handler."
 JAVA_SIGNS = ("Invalid configuration", "Exception", "Error")  # how the frontend begins a complaint
 
 
@@ -461,7 +462,10 @@ def last_error(log: str) -> str:
         if line.startswith("Traceback (most recent call last)"):
             in_traceback = True
         elif in_traceback and line and not line.startswith(" "):
-            in_traceback, cause = False, line
+            in_traceback = False
+            # Where a handler can't be imported, TorchServe looks for one of its own of that name.
+            if not (cause and TS_HANDLERS in line):
+                cause = line
     if cause:
         return cause.strip()
     complaints = (line for line in log.splitlines() if any(sign in line for sign in JAVA_SIGNS))

@@ -59,6 +59,7 @@ SHARED = (
     "tokens.py",
     "vectors.py",
     "wire.py",
+    "words.py",
 )
 
 # Packages whose version leaves traces in an archive.

@@ -24,6 +24,9 @@ Told = Payload[Item] | PayloadError
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
+_in_json = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one for each answer
+
+
 class Context(Protocol):
     """What the handlers use of `ts.context.Context`."""
 
@@ -114,7 +117,7 @@ def _body(payload: Payload[Item], predictions: Sequence[object]) -> bytes:
 
 def _to_json(body: object) -> bytes:
     """Left to TorchServe, it would be indented, by the slow half of Python's encoder."""
-    return json.dumps(body, separators=(",", ":")).encode()
+    return _in_json(body).encode()
 
 
 def _refusal(error: PayloadError, context: Context, index: int) -> object:

@@ -18,6 +18,7 @@ from handlers.packed import pack_linears
 from handlers.runtime import Runtime
 from handlers.shapes import Network, doubling, make_ready
 from handlers.tokens import TokenBatch, TokenShapes, pack
+from handlers.words import Tokenize, tokenize_with
 
 # Where batches are padded to ready shapes, no text is padded to less than this.
 SHORTEST = 16
@@ -36,15 +37,14 @@ class Encoder:
     """A tokenizer, a model and its head, ready for any number of texts."""
 
     runtime: Runtime
-    tokenizer: Any
+    tokenize: Tokenize
     shapes: TokenShapes
     network: Network
     network_without_mask: Network
 
     def preprocess(self, texts: list[str]) -> TokenBatch:
         """n texts -> their token ids on the device, cut at the model's limit and padded."""
-        encodings = self.tokenizer.encode_batch_fast(texts)
-        batch = pack([encoding.ids for encoding in encodings], self.shapes)
+        batch = pack(self.tokenize(texts), self.shapes)
         return replace(batch, packed=send(batch.packed, self.runtime.device))
 
     @torch.inference_mode()
@@ -78,7 +78,7 @@ def encoder_of(runtime: Runtime, head: Head) -> Encoder:
     ready = make_ready(network, examples, runtime.settings.compile)
     if runtime.settings.tuned:
         shapes = replace(shapes, overhead_tokens=_overhead_tokens(ready, shapes, runtime.device))
-    return Encoder(runtime, backend, shapes, ready, without_mask)
+    return Encoder(runtime, tokenize_with(backend, max_tokens), shapes, ready, without_mask)
 
 
 def _networks(model: Any, head: Head) -> tuple[Network, Network]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -74,6 +75,14 @@ class TestContent:
         assert manifest["model"]["modelName"] == name
         assert manifest["model"]["handler"] == f"{name}.py"
         assert manifest["model"]["configFile"] == "model-config.yaml"
+
+    def test_holds_every_module_that_its_modules_import(self, store: Path) -> None:
+        for archive in store.glob("*.mar"):
+            with zipfile.ZipFile(archive) as mar:
+                names = set(mar.namelist())
+                code = b"".join(mar.read(name) for name in names if name.endswith(".py")).decode()
+            imported = re.findall(r"^\s*from handlers\.(\w+) import", code, re.MULTILINE)
+            assert {f"handlers/{module}.py" for module in imported} <= names
 
     def test_is_never_pickle(self, store: Path) -> None:
         for archive in store.glob("*.mar"):

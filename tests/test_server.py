@@ -21,6 +21,23 @@ def test_the_cause_is_the_end_of_a_workers_traceback_though_other_lines_come_bet
     assert last_error(log) == "ValueError: the weights are not there"
 
 
+def test_a_handler_that_cannot_be_imported_is_told_by_what_it_misses() -> None:
+    # TorchServe then tries one of its own, and Python prints both tracebacks.
+    printed = [
+        "Traceback (most recent call last):",
+        '  File "bert.py", line 3, in <module>',
+        "ModuleNotFoundError: No module named 'sentencepiece'",
+        "",
+        "During handling of the above exception, another exception occurred:",
+        "",
+        "Traceback (most recent call last):",
+        '  File "ts/model_loader.py", line 119, in load',
+        "ModuleNotFoundError: No module named 'ts.torch_handler.bert'",
+    ]
+    log = "".join(f"INFO W-9000-m-stdout MODEL_LOG - {line}\n" for line in printed)
+    assert last_error(log) == "ModuleNotFoundError: No module named 'sentencepiece'"
+
+
 def test_without_a_traceback_the_cause_is_the_frontends_first_complaint() -> None:
     log = 'WARNING: something\nInvalid configuration: For input string: "many"\nException in thread "x"\n'
     assert last_error(log) == 'Invalid configuration: For input string: "many"'
