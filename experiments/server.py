@@ -55,7 +55,6 @@ SETTINGS = {
 JVM_OPTIONS = (
     f"-Dlog4j.configurationFile={LOG4J2.as_uri()}",
     "-Djava.util.concurrent.ForkJoinPool.common.parallelism=16",
-    "-XX:G1HeapRegionSize=32m",  # else a body of a few MB is a 'humongous' object, which G1 handles badly
 )
 
 MODEL_LOG = " MODEL_LOG - "  # what log4j2.xml puts before a line that a worker printed
