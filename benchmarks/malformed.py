@@ -2,7 +2,8 @@
 
 `python -m benchmarks.malformed URL KIND RATE` with the server's token in $TOKEN sends until its standard
 input ends, then prints what came back as JSON. In a process of its own: our load generator takes any answer
-but a 2xx for a failure, and must not share its interpreter with anybody.
+but a 2xx for a failure, and must not share its interpreter with anybody. It shares the cores with the server:
+http.client takes a fourth of the CPU time that requests would.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from http.client import HTTPConnection, HTTPException
 from itertools import cycle
 from pathlib import Path
-
-import requests
+from urllib.parse import urlsplit
 
 from benchmarks.models import photographs
 from experiments.load import Body
@@ -115,20 +116,20 @@ def sending(server: TorchServe, kind: str, rate_rps: float) -> Iterator[Sent]:
 
 def main(url: str, kind: str, rate_rps: float) -> None:
     """The client's side of `sending`."""
-    with requests.Session() as session:
-        session.trust_env = False
-        session.headers["Authorization"] = os.environ["TOKEN"]
-        sorts = cycle(requests_of(kind))
-        statuses: dict[str, dict[str, int]] = {}
-        print("ready", flush=True)
-        begin_s = time.monotonic()
-        number = 0
-        while not _told_to_stop(begin_s + number / rate_rps):
-            malformed = next(sorts)
-            status = _send(session, url, malformed.body)
-            of_this = statuses.setdefault(malformed.name, {})
-            of_this[status] = of_this.get(status, 0) + 1
-            number += 1
+    target = urlsplit(url)
+    connection = HTTPConnection(target.netloc, timeout=TIMEOUT_S)
+    sorts = cycle(requests_of(kind))
+    statuses: dict[str, dict[str, int]] = {}
+    print("ready", flush=True)
+    begin_s = time.monotonic()
+    number = 0
+    while not _told_to_stop(begin_s + number / rate_rps):
+        malformed = next(sorts)
+        status = _send(connection, target.path, malformed.body)
+        of_this = statuses.setdefault(malformed.name, {})
+        of_this[status] = of_this.get(status, 0) + 1
+        number += 1
+    connection.close()
     print(json.dumps(statuses))
 
 
@@ -138,13 +139,17 @@ def _told_to_stop(due_s: float) -> bool:
     return bool(select.select([sys.stdin], [], [], wait_s)[0])
 
 
-def _send(session: requests.Session, url: str, body: Body) -> str:
+def _send(connection: HTTPConnection, path: str, body: Body) -> str:
     """The status of the answer, or what kept it from coming."""
-    headers = {"Content-Type": body.content_type}
+    headers = {"Content-Type": body.content_type, "Authorization": os.environ["TOKEN"]}
     try:
-        return str(session.post(url, data=body.data, headers=headers, timeout=TIMEOUT_S).status_code)
-    except requests.RequestException as error:
+        connection.request("POST", path, body.data, headers)
+        answer = connection.getresponse()
+        answer.read()
+    except (OSError, HTTPException) as error:
+        connection.close()  # the next request opens it anew
         return type(error).__name__
+    return str(answer.status)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ LONGEST_S = 60.0
 # requests to a model that does nothing.
 SETTLING_S = 10.0
 NOOP_BATCH = 8
-UNCOUNTED = 4  # times as long as a run is the load before the first one
+UNCOUNTED = 3  # times as long as a run is the load before the first one
+SLOW_RPS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +111,10 @@ def throughput_rps(server: TorchServe, setup: Setup, pool: Sequence[Body], effor
 
 
 def settle(server: TorchServe, setup: Setup, pool: Sequence[Body], effort: Effort) -> None:
-    """A load that doesn't count: Java compiles in it what this load needs, which no later run sees."""
-    load(server, setup, pool, effort.warm_up_s, UNCOUNTED * effort.duration_s)
+    """A load that doesn't count: Java compiles in it what this load needs, which no later run sees. At tens
+    of requests/s it has next to nothing to do."""
+    if load(server, setup, pool, effort.trial_s, effort.warm_up_s).throughput_rps > SLOW_RPS:
+        load(server, setup, pool, UNCOUNTED * effort.duration_s, effort.warm_up_s)
 
 
 def load(
