@@ -23,28 +23,23 @@ class _Clock:
     """A campaign's progress, as times: when each cell began to load, when its last trial ended."""
 
     def __init__(self) -> None:
-        self.began_s: dict[Cell, float] = {}
-        self.ended_s: dict[Cell, float] = {}
-        self.measured_s: defaultdict[Cell, float] = defaultdict(float)
+        self.overhead_s: defaultdict[Cell, float] = defaultdict(float)  # outside warm-up and measurement
+        self._since_s = 0.0
 
     def planned(self, todo: Sequence[Trial], done: int) -> None: ...
     def measuring(self, trial: Trial) -> None: ...
+    def note(self, trial: Trial, line: str) -> None: ...
     def warn(self, message: str) -> None: ...
 
     def loading(self, trial: Trial) -> None:
-        self.began_s[trial.cell] = time.monotonic()
+        self._since_s = time.monotonic()
 
     def finished(self, result: results.TrialResult) -> None:
         load = result.trial.load
-        self.ended_s[result.trial.cell] = time.monotonic()
-        self.measured_s[result.trial.cell] += load.warm_up_s + (load.duration_s or 0)
-
-    def overhead_s(self) -> dict[str, float]:
-        """Seconds outside warm-up and measurement, by cell."""
-        return {
-            str(cell): self.ended_s[cell] - began_s - self.measured_s[cell]
-            for cell, began_s in self.began_s.items()
-        }
+        now_s = time.monotonic()
+        asked_s = load.warm_up_s + (load.duration_s or 0)
+        self.overhead_s[result.trial.cell] += now_s - self._since_s - asked_s
+        self._since_s = now_s
 
 
 def main() -> None:
@@ -55,7 +50,7 @@ def main() -> None:
         results.create(folder, plan, {})
         bench = Bench(noop_archive(Path(name)), [Body(b"hello", "text/plain")])
         carry_out(plan, bench, folder, clock)
-    overhead_s = clock.overhead_s()
+    overhead_s = clock.overhead_s
     for cell, seconds in overhead_s.items():
         print(f"{cell}: {seconds:.2f} s for {plan.runs} runs")
     worst = max(overhead_s.values())

@@ -13,7 +13,7 @@ from typing import Any
 # Texts -> the ids of each, as the tokenizer itself would give them.
 Tokenize = Callable[[list[str]], list[list[int]]]
 
-MOST_WORDS = 2**16  # about 15 MB; natural language repeats far fewer
+MOST_WORDS = 2**16  # about 17 MB; natural language repeats far fewer
 LONGEST_WORD = 64  # characters; what is longer is hardly met again, and could fill the memory
 
 # What handles each character, or each word, without a look at its neighbours.

@@ -102,7 +102,7 @@ class _Queue:
 
     def _serve(self) -> None:
         start_s = max(self.free_s, self.waiting[0][0])
-        batch = []
+        batch: list[asyncio.Transport] = []
         while self.waiting and len(batch) < self.script.most and self.waiting[0][0] <= start_s:
             batch.append(self.waiting.popleft()[1])
         work_s = self.script.services_s[self.batches % len(self.script.services_s)]
