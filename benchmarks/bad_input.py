@@ -23,7 +23,6 @@ from experiments.telemetry import FRONTEND, WORKERS, sampling
 SHARE = 0.01  # malformed requests for each good one
 # The PNG of 30,000 x 30,000 pixels would take 2.7 GB in each worker that decoded it to RGB.
 MOST_GROWTH_BYTES = 500 * 10**6
-# A run with texts is noisier than what is asked for: there are twice as many, less one.
 IMAGES_TAKE = 1.5  # times as long: at tens of requests/s a hundredth must still be several
 
 
@@ -50,6 +49,7 @@ def measure(folder: Path, effort: Effort, tell: Tell) -> dict[str, Comparison]:
     """Good throughput beside malformed requests over that without, for texts and for images."""
     cores = usable_cores()
     minilm = models.minilm_archive(folder)
+    # A run with texts is noisier than what is asked for, so there are about twice as many.
     more = replace(effort, rounds=2 * effort.rounds - 1)
     texts = Case("bad_text_over_good", "text", Setup(minilm, cores, 16), models.texts(minilm, 15))
     resnet50 = models.resnet50_archive(folder)

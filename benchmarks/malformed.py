@@ -3,7 +3,7 @@
 `python -m benchmarks.malformed URL KIND RATE` with the server's token in $TOKEN sends until its standard
 input ends, then prints what came back as JSON. In a process of its own: our load generator takes any answer
 but a 2xx for a failure, and must not share its interpreter with anybody. It shares the cores with the server:
-http.client takes a fourth of the CPU time that requests would.
+http.client takes less of them than requests would.
 """
 
 from __future__ import annotations

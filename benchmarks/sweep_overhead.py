@@ -20,7 +20,7 @@ from experiments.plan import Cell, Plan, Trial
 
 
 class _Clock:
-    """A campaign's progress, as times: when each cell began to load, when its last trial ended."""
+    """A campaign's progress, as the time that each cell took beyond what it was to measure."""
 
     def __init__(self) -> None:
         self.overhead_s: defaultdict[Cell, float] = defaultdict(float)  # outside warm-up and measurement

@@ -6,7 +6,7 @@ core of an AMD EPYC). Other kinds of tokenizers are left alone.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -39,21 +39,24 @@ class Words:
 
     def __call__(self, texts: list[str]) -> list[list[int]]:
         """The ids of each text, special tokens included."""
-        if len(self._known) > MOST_WORDS:
-            self._known.clear()  # what is still in use comes back at once
-        split = [text.split(" ") for text in texts]
-        unknown = set().union(*split) - self._known.keys()
-        self._learn(unknown)
-        whole = [self._whole(words) for words in split]
+        return [self._ids_of(text) for text in texts]
+
+    def _ids_of(self, text: str) -> list[int]:
+        """One text at a time, so that a batch of many words can't fill the memory."""
+        words = text.split(" ")
+        try:
+            return self._whole(words)
+        except KeyError:  # the first time that we see one of them
+            if len(self._known) > MOST_WORDS:
+                self._known.clear()  # what is still in use comes back at once
+        unknown = set(words) - self._known.keys()
+        for word in unknown:
+            self._known[word] = self._tokenizer.encode(word, add_special_tokens=False).ids
+        ids = self._whole(words)
         for word in unknown:
             if len(word) > LONGEST_WORD:
                 del self._known[word]
-        return whole
-
-    def _learn(self, words: Iterable[str]) -> None:
-        each = list(words)
-        encodings = self._tokenizer.encode_batch_fast(each, add_special_tokens=False)
-        self._known.update((word, encoding.ids) for word, encoding in zip(each, encodings, strict=True))
+        return ids
 
     def _whole(self, words: Sequence[str]) -> list[int]:
         ids = [*self._before, *chain.from_iterable(map(self._known.__getitem__, words))]

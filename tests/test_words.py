@@ -67,9 +67,17 @@ def test_what_it_learns_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
         assert max(map(len, tokenize._known)) <= words.LONGEST_WORD
 
 
+def test_what_it_learns_of_one_batch_stays_small_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "MOST_WORDS", 50)
+    tokenize = Words(bert(), MAX_TOKENS)
+    tokenize([f"word{number} wood{number}" for number in range(100)])
+    assert len(tokenize._known) <= 52
+
+
 def test_known_words_do_not_reach_the_tokenizer() -> None:
     tokenizer = Counting(bert())
     tokenize = Words(tokenizer, MAX_TOKENS)
+    tokenizer.asked.clear()
     tokenize(["a great film", "a bad film"])
     tokenize(["a great bad film", "film"])
     assert sorted(tokenizer.asked) == ["a", "bad", "film", "great"]
@@ -82,12 +90,9 @@ class Counting:
         self._tokenizer = tokenizer
         self.asked: list[str] = []
 
-    def encode(self, *arguments: Any, **options: Any) -> Any:
-        return self._tokenizer.encode(*arguments, **options)
-
-    def encode_batch_fast(self, batch: list[str], **options: Any) -> Any:
-        self.asked += batch
-        return self._tokenizer.encode_batch_fast(batch, **options)
+    def encode(self, text: str, **options: Any) -> Any:
+        self.asked.append(text)
+        return self._tokenizer.encode(text, **options)
 
 
 def byte_level() -> Tokenizer:
