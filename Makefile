@@ -41,7 +41,7 @@ $(VENV)/.ready: requirements.lock scripts/torchserve.py
 	@echo "setup: ready"
 
 mar: $(SETUP) ## Build model_store/*.mar (BERT=, RESNET50=, EMBEDDINGS=: folder, hub id or 'random')
-	@$(PY) -m handlers.archives $(if $(BERT),--bert '$(BERT)') $(if $(RESNET50),--resnet50 '$(RESNET50)') \
+	@$(PY) -m handlers.archive.archives $(if $(BERT),--bert '$(BERT)') $(if $(RESNET50),--resnet50 '$(RESNET50)') \
 		$(if $(EMBEDDINGS),--embeddings '$(EMBEDDINGS)')
 
 run: mar ## The main job: sweep BERT over workers x batch size (ARGS=: options of mps.run)

@@ -23,7 +23,7 @@ from rich.table import Table
 from benchmarks import bad_input, bare, load_generator, settings, stock
 from benchmarks.interleaved import Comparison, Effort, Tell
 from benchmarks.nginx import ToolMissingError
-from experiments.errors import ExperimentError, UsageError
+from experiments.base.errors import ExperimentError, UsageError
 
 Part = Callable[[Path, Effort, Tell], dict[str, Comparison]]
 PARTS: dict[str, Part] = {

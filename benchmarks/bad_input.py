@@ -15,10 +15,10 @@ from benchmarks import models
 from benchmarks.interleaved import BenchmarkError, Comparison, Effort, Tell, compare
 from benchmarks.malformed import Sent, sending
 from benchmarks.served import Setup, host, settle, throughput_rps
-from experiments.environment import usable_cores
+from experiments.base.cores import usable_cores
 from experiments.load import Body
-from experiments.server import TorchServe
-from experiments.telemetry import FRONTEND, WORKERS, sampling
+from experiments.serving.torchserve import TorchServe
+from experiments.watch.telemetry import FRONTEND, WORKERS, sampling
 
 SHARE = 0.01  # malformed requests for each good one
 # The PNG of 30,000 x 30,000 pixels would take 2.7 GB in each worker that decoded it to RGB.

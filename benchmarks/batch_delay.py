@@ -18,8 +18,8 @@ from benchmarks.interleaved import BenchmarkError
 from benchmarks.served import SETTLING_S
 from benchmarks.settings import BATCH_SIZE, POOL
 from experiments.load import ClosedLoop, LoadResult, run
-from experiments.noop import noop_archive
-from experiments.server import Registration, TorchServe, torchserve
+from experiments.serving.noop import noop_archive
+from experiments.serving.torchserve import Registration, TorchServe, torchserve
 
 DELAYS_MS = (1, 10, 50, 100)  # ours is 10; 100 is what TorchServe has where nothing is said
 

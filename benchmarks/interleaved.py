@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from experiments.errors import ExperimentError
+from experiments.base.errors import ExperimentError
 
 T = TypeVar("T")
 Measure = Callable[[], float]

@@ -26,7 +26,7 @@ from benchmarks import interleaved
 from benchmarks.interleaved import BenchmarkError, Effort, Tell, take_turns
 from benchmarks.nginx import ToolMissingError, serving_nginx, tool
 from benchmarks.noop import serving_noop
-from experiments.errors import ExperimentError
+from experiments.base.errors import ExperimentError
 from experiments.load import Body
 
 CONNECTIONS = 64

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.models import photographs
 from experiments.load import Body
-from experiments.server import TorchServe
+from experiments.serving.torchserve import TorchServe
 
 BOMB_EDGE = 30_000
 TIMEOUT_S = 60.0

@@ -15,10 +15,10 @@ import matplotlib as mpl
 import transformers
 from PIL import Image
 
-from experiments.inputs import texts_of_tokens
+from experiments.bench.inputs import texts_of_tokens
 from experiments.load import Body
-from handlers import checkpoints
-from handlers.archives import CORPUS, SEED, build
+from handlers.archive import checkpoints
+from handlers.archive.archives import CORPUS, SEED, build
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 JPEG_QUALITY = 90

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from experiments.noop import noop_archive
-from experiments.server import Registration, TorchServe, torchserve
+from experiments.serving.noop import noop_archive
+from experiments.serving.torchserve import Registration, TorchServe, torchserve
 
 __all__ = ["noop_archive", "serving_noop"]
 

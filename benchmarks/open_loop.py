@@ -23,8 +23,8 @@ from rich.table import Table
 
 from benchmarks.nginx import ToolMissingError, serving_nginx
 from experiments.load import OpenLoop, run
-from tests.queueing import Stall, departures
-from tests.scripted_server import Script, scripted
+from tests.support.queueing import Stall, departures
+from tests.support.scripted_server import Script, scripted
 
 ROOT = Path(__file__).parent.parent
 SEED = 1

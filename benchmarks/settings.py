@@ -17,15 +17,15 @@ import psutil
 
 from benchmarks.interleaved import Comparison, Effort, Tell, compare
 from benchmarks.served import NO_GPU, SETTLING_S, Setup, load
-from experiments.environment import usable_cores
+from experiments.base.cores import usable_cores
 from experiments.load import Body
-from experiments.noop import noop_archive
-from experiments.server import JVM_OPTIONS, LOG4J2, SETTINGS, Registration, TorchServe, torchserve
+from experiments.serving.noop import noop_archive
+from experiments.serving.torchserve import JVM_OPTIONS, LOG4J2, SETTINGS, Registration, TorchServe, torchserve
 
 BATCH_SIZE = 8
 POOL = [Body(b"hello", "text/plain")]
 
-# What TorchServe 0.12.0 does without being told, for the settings in which experiments.server differs. What
+# What TorchServe 0.12.0 does without being told, for the settings in which experiments/serving differs. What
 # measuring itself needs is left as it is there: the management API, and tokens that live long enough.
 DEFAULT_SETTINGS = {
     "job_queue_size": "100",

@@ -12,11 +12,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import results
-from experiments.campaign import Bench, carry_out
 from experiments.load import Body
-from experiments.noop import noop_archive
-from experiments.plan import Cell, Plan, Trial
+from experiments.measure.campaign import Bench, carry_out
+from experiments.plan.plan import Cell, Plan, Trial
+from experiments.results import folder as results
+from experiments.serving.noop import noop_archive
 
 
 class _Clock:

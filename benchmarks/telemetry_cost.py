@@ -15,8 +15,8 @@ from typing import Annotated
 
 import typer
 
-from experiments.telemetry import sampling
-from mps.gpu import NoGpuError, gpu
+from experiments.watch.telemetry import sampling
+from mps.card.gpu import NoGpuError, gpu
 
 
 def main(

@@ -13,9 +13,9 @@ from typing import Annotated
 
 import typer
 
-from experiments.deciding import Replay, replay
-from experiments.errors import ExperimentError
-from experiments.results import read_plan, read_trials
+from experiments.base.errors import ExperimentError
+from experiments.measure.race import Replay, replay
+from experiments.results.folder import read_plan, read_trials
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from handlers.batches import Context, Row, answer
-from handlers.encoder import Encoder, encoder_of
-from handlers.payload import text_of
-from handlers.runtime import Runtime, start
-from handlers.simplified import read_first_token_only
-from handlers.tokens import TokenBatch
+from handlers.model.runtime import Runtime, start
+from handlers.model.simplified import read_first_token_only
+from handlers.request.batches import Context, Row, answer
+from handlers.request.payload import text_of
+from handlers.text.encoder import Encoder, encoder_of
+from handlers.text.tokens import TokenBatch
 
 
 class BertHandler:

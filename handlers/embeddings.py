@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from transformers import AutoModel
 
-from handlers.batches import Context, Row, answer
-from handlers.encoder import Encoder, encoder_of
-from handlers.payload import text_of
-from handlers.pooling import Pooling, read_pooling
-from handlers.runtime import Runtime, start
-from handlers.simplified import drop_pooler, read_first_token_only
-from handlers.tokens import TokenBatch
-from handlers.vectors import to_json
+from handlers.model.runtime import Runtime, start
+from handlers.model.simplified import drop_pooler, read_first_token_only
+from handlers.request.batches import Context, Row, answer
+from handlers.request.payload import text_of
+from handlers.text.encoder import Encoder, encoder_of
+from handlers.text.pooling import Pooling, read_pooling
+from handlers.text.tokens import TokenBatch
+from handlers.text.vectors import to_json
 
 
 class EmbeddingsHandler:

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from transformers import ResNetForImageClassification
 
-from handlers.batches import Context, Map, Row, answer
-from handlers.devices import host_buffer, send
-from handlers.packed import pack_convolutions, pack_linears
-from handlers.payload import image_of
-from handlers.pixels import ImageBatch, Pixels, Recipe, scale_and_shift, squared
-from handlers.runtime import Runtime, start
-from handlers.shapes import Network, make_ready, portions
-from handlers.simplified import fold_normalization
+from handlers.image.pixels import ImageBatch, Pixels, Recipe, scale_and_shift, squared
+from handlers.model.devices import host_buffer, send
+from handlers.model.packed import pack_convolutions, pack_linears
+from handlers.model.runtime import Runtime, start
+from handlers.model.shapes import Network, make_ready, portions
+from handlers.model.simplified import fold_normalization
+from handlers.request.batches import Context, Map, Row, answer
+from handlers.request.payload import image_of
 
 # Beyond this, decoding is faster than any GPU's forward pass, and memory is what more threads take.
 MOST_DECODERS = 8

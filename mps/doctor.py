@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from mps.checks import FAIL, OK, WARN, Check, examine
+from experiments.checks.checks import FAIL, OK, WARN, Check, examine
 
 STYLES = {OK: "green", WARN: "yellow", FAIL: "bold red"}
 

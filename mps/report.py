@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from experiments.advice import goal_from
-from experiments.errors import ExperimentError
+from experiments.base.errors import ExperimentError
 from experiments.report import SUMMARY, write_comparison, write_report
+from experiments.verdict.advice import goal_from
 
 HELP = """Write report.html, report.md and the figures of results folders, from the files in them.
 

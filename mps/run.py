@@ -17,30 +17,31 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from experiments import environment, results
-from experiments.advice import Goal, advise, goal_from, measured_noise, sentence, write_files
-from experiments.arms import MpsOptions
-from experiments.campaign import Bench, carry_out, missing_results, rules_of
+from experiments.base.cores import usable_cores
+from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.paths import ROOT
+from experiments.bench.inputs import pool_for
 from experiments.ceilings.measure import Effort, measure_ceilings
 from experiments.ceilings.record import read_ceilings
 from experiments.ceilings.record import table as ceilings_table
-from experiments.deciding import standing
-from experiments.defaults import LONGEST_LOOK_S
-from experiments.environment import usable_cores
-from experiments.errors import ExperimentError, UsageError
-from experiments.inputs import pool_for
-from experiments.plan import DEFAULT_DELAY_MS, Plan, plan_from
-from experiments.plan_file import settings_in
-from experiments.progress import ConsoleProgress
+from experiments.checks.checks import first_obstacle
+from experiments.measure.campaign import Bench, carry_out, missing_results, rules_of
+from experiments.measure.progress import ConsoleProgress
+from experiments.measure.race import standing
+from experiments.plan.defaults import LONGEST_LOOK_S
+from experiments.plan.plan import DEFAULT_DELAY_MS, Plan, plan_from
+from experiments.plan.plan_file import settings_in
 from experiments.report import PAGE, write_report
-from experiments.summary import summary_of
-from handlers.archives import NAMES, ArchiveError, read_provenance
-from mps.checks import first_obstacle
-from mps.gpu import Gpu, NoGpuError, is_stood_in_for
-from mps.gpu import gpu as find_gpu
-from mps.table import show
+from experiments.report.terminal import show
+from experiments.results import folder as results
+from experiments.serving.arms import MpsOptions
+from experiments.verdict.advice import Goal, advise, goal_from, measured_noise, sentence, write_files
+from experiments.verdict.summary import summary_of
+from experiments.watch import environment
+from handlers.archive.archives import NAMES, ArchiveError, read_provenance
+from mps.card.gpu import Gpu, NoGpuError, is_stood_in_for
+from mps.card.gpu import gpu as find_gpu
 
-ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = Plan()
 
 HELP = """Measure throughput and latency of a model under TorchServe, by workers and batch size.

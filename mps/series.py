@@ -18,11 +18,11 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from experiments import results
-from experiments.campaign import due
-from experiments.errors import ExperimentError, UsageError
-from experiments.plan import Plan, Trial, estimated_s, plan_from
-from experiments.plan_file import settings_in
+from experiments.base.errors import ExperimentError, UsageError
+from experiments.measure.campaign import due
+from experiments.plan.plan import Plan, Trial, estimated_s, plan_from
+from experiments.plan.plan_file import settings_in
+from experiments.results import folder as results
 
 HELP = """Measure a folder of plans one after another, the most valuable first, within a time limit.
 

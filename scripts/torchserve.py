@@ -61,8 +61,8 @@ def _refuse_taken_ports(config: Path) -> None:
 
 def _java_home() -> Path:
     sys.path.append(str(ROOT))
-    from experiments.errors import ExperimentError
-    from experiments.java import find_java
+    from experiments.base.errors import ExperimentError
+    from experiments.serving.java import find_java
 
     try:
         return find_java().resolve().parent.parent

@@ -10,10 +10,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from experiments.errors import UsageError
+from experiments.base.errors import UsageError
+from experiments.base.paths import ROOT
 from experiments.load import Body
 
-CORPUS = Path(__file__).resolve().parent.parent / "handlers" / "corpus.txt"
+CORPUS = ROOT / "handlers" / "corpus.txt"
 TEXT_KINDS = ("text", "embedding")
 TEXT_WORDS = (8, 16, 32, 64)  # short query, sentence, review, paragraph
 TEXTS_PER_LENGTH = 8

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from experiments.arms import worker_env
+from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.interrupts import carry_through
+from experiments.base.paths import ROOT
+from experiments.bench.inputs import pool_for
 from experiments.ceilings.roofline import Work
-from experiments.errors import ExperimentError, UsageError
-from experiments.inputs import pool_for
 from experiments.load import Body
-from mps.interrupts import carry_through
+from experiments.serving.arms import worker_env
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 ANSWER_TIMEOUT_S = 600.0  # a batch of 128 on a slow CPU takes its time
 
 

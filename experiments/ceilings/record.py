@@ -14,11 +14,11 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
-from experiments.advice import amount
+from experiments.base.errors import ExperimentError
 from experiments.ceilings.roofline import Peaks, Work, roofline
-from experiments.errors import ExperimentError
-from experiments.plan import Cell
-from experiments.results import write_json
+from experiments.plan.plan import Cell
+from experiments.results.folder import write_json
+from experiments.verdict.advice import amount
 
 SCHEMA_VERSION = 1
 FILE = "ceilings.json"

@@ -22,13 +22,13 @@ from pathlib import Path
 
 import psutil
 
-from experiments.arms import MpsOptions, obstacles
-from experiments.environment import usable_cores
-from experiments.errors import ExperimentError
-from experiments.java import find_java, major_version
-from experiments.plan import Plan
-from mps.daemon import CONTROL, PIPE_VARIABLE, find_control, running_daemon
-from mps.gpu import (
+from experiments.base.cores import usable_cores
+from experiments.base.errors import ExperimentError
+from experiments.base.paths import ROOT
+from experiments.plan.plan import Plan
+from experiments.serving.arms import MpsOptions, obstacles
+from experiments.serving.java import find_java, major_version
+from mps.card.gpu import (
     EXCLUSIVE_PROCESS,
     Gpu,
     NoGpuError,
@@ -39,8 +39,8 @@ from mps.gpu import (
     nvml,
     preflight,
 )
+from mps.control.daemon import CONTROL, PIPE_VARIABLE, find_control, running_daemon
 
-ROOT = Path(__file__).resolve().parent.parent
 OK, WARN, FAIL = "ok", "warn", "fail"
 TIMEOUT_S = 20.0  # a driver that has to wake up the GPU takes seconds; one that has lost it, for ever
 SERVER = "nvidia-cuda-mps-server"

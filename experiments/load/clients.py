@@ -21,7 +21,6 @@ import sys
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -29,6 +28,7 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
+from experiments.base.paths import ROOT
 from experiments.load.closed_loop import ClosedLoop, drive_closed
 from experiments.load.open_loop import OpenLoop, drive_open
 from experiments.load.traffic import WHOLE, LoadError, Pace, Part, Progress, Ready, Recording, at_once
@@ -36,7 +36,6 @@ from experiments.load.wire import Target
 
 Load = ClosedLoop | OpenLoop
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
 _LEAD_S = 0.05  # for the start's instant to reach every process before it comes
 _LENGTH = struct.Struct("!I")
 
@@ -180,7 +179,7 @@ class _Client:
         ours, its = socket.socketpair()
         with its:
             command = [sys.executable, "-m", "experiments.load.clients"]
-            process = subprocess.Popen(command, cwd=_ROOT, stdin=its.fileno())
+            process = subprocess.Popen(command, cwd=ROOT, stdin=its.fileno())
         reader, writer = await asyncio.open_connection(sock=ours)
         return cls(number, process, reader, writer)
 

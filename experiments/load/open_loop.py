@@ -23,10 +23,10 @@ from time import perf_counter, thread_time
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.defaults import ARRIVALS, MOST_IN_FLIGHT
 from experiments.load.alarm import Alarm
 from experiments.load.traffic import WHOLE, Pace, Part, Progress, Ready, Recording, Traffic, at_once
 from experiments.load.wire import Connection, Target
+from experiments.plan.defaults import ARRIVALS, MOST_IN_FLIGHT
 
 _OPENED_BEFOREHAND = 64  # the others, up to the bound, when they are needed for the first time
 _OPENING_AT_ONCE = 8  # each takes the generator some 0.1 ms, and others are due meanwhile

@@ -11,7 +11,7 @@ from math import sqrt
 import numpy as np
 from scipy.special import stdtr  # scipy.stats has it too, but takes a second to import
 
-from experiments.stats import Floats
+from experiments.verdict.stats import Floats
 
 SLICES = 6  # of each stretch
 SURE = 0.99

@@ -21,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.errors import ExperimentError
+from experiments.base.errors import ExperimentError
 from experiments.load.wire import Connection, Target
 
 HOPELESS_FAILURES = 100

@@ -13,19 +13,19 @@ from itertools import groupby, takewhile
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from experiments.advice import goal_from
-from experiments.arms import MpsOptions, arm, share_env, worker_env
-from experiments.counters import TALLY_VARIABLE
-from experiments.deciding import Rules, next_runs
-from experiments.environment import usable_cores
-from experiments.errors import ExperimentError
+from experiments.base.cores import usable_cores
+from experiments.base.errors import ExperimentError
 from experiments.load import Body, LoadResult
-from experiments.plan import Cell, Plan, Trial
-from experiments.results import TrialResult, append, open_for_append, read_trials
-from experiments.server import Registration, ServerError, TorchServe, torchserve
-from experiments.trial import Serving, failed, measure
-from mps.daemon import MpsError
-from mps.gpu import Gpu, read
+from experiments.measure.race import Rules, next_runs
+from experiments.measure.trial import Serving, failed, measure
+from experiments.plan.plan import Cell, Plan, Trial
+from experiments.results.folder import TrialResult, append, open_for_append, read_trials
+from experiments.serving.arms import MpsOptions, arm, share_env, worker_env
+from experiments.serving.torchserve import Registration, ServerError, TorchServe, torchserve
+from experiments.verdict.advice import goal_from
+from experiments.watch.counters import TALLY_VARIABLE
+from mps.card.gpu import Gpu, read
+from mps.control.daemon import MpsError
 
 MOST_RUNS = 10  # of a cell, where it takes many to be sure
 FAILED_CELLS_IN_A_ROW = 2  # then the cause is not the cell

@@ -7,8 +7,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.status import Status
 
-from experiments.plan import Trial, estimated_s
-from experiments.results import TrialResult
+from experiments.plan.plan import Trial, estimated_s
+from experiments.results.folder import TrialResult
 
 
 class ConsoleProgress:

@@ -14,10 +14,10 @@ from math import ceil, inf, log, sqrt
 import numpy as np
 from scipy.special import stdtrit  # scipy.stats has it too, but takes a second to import
 
-from experiments.advice import Bound, Goal
-from experiments.plan import Cell, Plan, Trial
-from experiments.results import TrialResult
-from experiments.stats import CONFIDENCE, Floats
+from experiments.plan.plan import Cell, Plan, Trial
+from experiments.results.folder import TrialResult
+from experiments.verdict.advice import Bound, Goal
+from experiments.verdict.stats import CONFIDENCE, Floats
 
 # A lone run may have been disturbed. It rules its cell out only when the leader is faster by this factor,
 # which is more than a disturbance costs that no check of the trial notices.

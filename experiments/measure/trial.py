@@ -10,19 +10,19 @@ from datetime import UTC, datetime
 
 import psutil
 
-from experiments.arms import Arm
-from experiments.counters import between, snapshot
-from experiments.defaults import LONGEST_LOOK_S
-from experiments.environment import usable_cores
-from experiments.flags import flags_of
+from experiments.base.cores import usable_cores
 from experiments.load import Body, ClosedLoop, LoadError, LoadResult, OpenLoop, run
-from experiments.load.goodput import Goodput, NoGoodputError, as_json, find
-from experiments.plan import Trial
-from experiments.results import PERCENTILES, TrialResult
-from experiments.server import ServerError, TorchServe, Worker
-from experiments.slo import parse_slo
-from experiments.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS, sampling
-from mps.gpu import Gpu
+from experiments.load.goodput.search import Goodput, NoGoodputError, as_json, find
+from experiments.plan.defaults import LONGEST_LOOK_S
+from experiments.plan.plan import Trial
+from experiments.plan.slo import parse_slo
+from experiments.results.folder import PERCENTILES, TrialResult
+from experiments.serving.arms import Arm
+from experiments.serving.torchserve import ServerError, TorchServe, Worker
+from experiments.watch.counters import between, snapshot
+from experiments.watch.flags import flags_of
+from experiments.watch.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS, sampling
+from mps.card.gpu import Gpu
 
 LONGEST_WARM_UP = 5  # times as long as planned, where the rate is not steady before
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from experiments.defaults import ARRIVALS, LONGEST_LOOK_S, MOST_IN_FLIGHT
-from experiments.errors import UsageError
-from experiments.slo import parse_slo
+from experiments.base.errors import UsageError
+from experiments.plan.defaults import ARRIVALS, LONGEST_LOOK_S, MOST_IN_FLIGHT
+from experiments.plan.slo import parse_slo
 
 # A worker that finds a full queue fills its batch at once; two requests per slot keep the queue full
 # while every worker has a batch in flight, without the needless waiting that more would add.
@@ -24,7 +24,7 @@ LOADING_S = 6.0
 REQUESTS_TAKE_S = 5.0
 SEARCH_TAKES_S = 90.0
 
-PRECISIONS = ("fp32", "tf32", "fp16", "bf16")  # what handlers/runtime.py knows
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16")  # what handlers/model knows
 DEFAULT_DELAY_MS = 10
 
 
@@ -131,7 +131,7 @@ class Plan:
     `client_batch` inputs share a request, and `processes` clients the load.
     `requests` takes the place of `duration_s` when it is given. `tokens` makes texts of that many tokens.
     `goal` says in the words of advice.py what is best; `until_sure` adds runs only to cells that may still be
-    it (deciding.py), and `budget_s` bounds the time that a start of the campaign takes.
+    it (measure/race.py), and `budget_s` bounds the time that a start of the campaign takes.
     `noise_floor` measures the first cell twice, as itself and as its twin: what differs is noise.
     """
 

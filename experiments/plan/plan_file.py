@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from experiments.errors import UsageError
+from experiments.base.errors import UsageError
 
 
 def settings_in(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from experiments.advice import Goal
+    from experiments.verdict.advice import Goal
 
 PAGE, SUMMARY, FIGURES = "report.html", "report.md", "figures"
 
@@ -25,7 +25,7 @@ def write_report(folder: Path, *, goal: Goal | None = None, out: Path | None = N
     """
     # Here and not above: seaborn takes two seconds to import.
     from experiments.report.page import of_run, write
-    from experiments.report.run import read
+    from experiments.verdict.verdict import read
 
     return write(of_run(read(folder, goal)), out or folder)
 
@@ -37,6 +37,6 @@ def write_comparison(folders: Sequence[Path], out: Path, *, goal: Goal | None = 
     """
     from experiments.report.comparison import of_runs
     from experiments.report.page import write
-    from experiments.report.run import read
+    from experiments.verdict.verdict import read
 
     return write(of_runs([read(folder, goal) for folder in folders], out), out)

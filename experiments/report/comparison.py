@@ -14,10 +14,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from experiments.errors import UsageError
-from experiments.plan import Cell
-from experiments.report import PAGE, findings, published
-from experiments.report.drawing import (
+from experiments.base.errors import UsageError
+from experiments.plan.plan import Cell
+from experiments.report import PAGE, findings
+from experiments.report.drawing.canvas import (
     Figure,
     Panel,
     Series,
@@ -29,10 +29,10 @@ from experiments.report.drawing import (
     place,
     plain_axes,
 )
-from experiments.report.forest import OUTCOMES, outcome
-from experiments.report.layout import best_by_size, series_of
+from experiments.report.figures import published
+from experiments.report.figures.forest import OUTCOMES, outcome
+from experiments.report.figures.layout import best_by_size, series_of
 from experiments.report.page import KeyFigure, Page
-from experiments.report.run import Measured, Run
 from experiments.report.sections import Section, beside_published
 from experiments.report.table import (
     NOTHING,
@@ -43,7 +43,9 @@ from experiments.report.table import (
     outcome_field,
     ratio_field,
 )
-from experiments.report.words import (
+from experiments.verdict.stats import compare_all
+from experiments.verdict.verdict import Measured, Run
+from experiments.verdict.words import (
     DASH,
     apart,
     arm,
@@ -57,7 +59,6 @@ from experiments.report.words import (
     sentence,
     told,
 )
-from experiments.stats import compare_all
 
 MOST_PANELS = 12
 MOST_KEY_FIGURES = 8

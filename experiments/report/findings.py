@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from experiments.report.forest import OUTCOMES, outcome
-from experiments.report.latency import frontier, latency_ms, with_latency
-from experiments.report.run import Pair, Run
-from experiments.report.words import (
+from experiments.report.figures.forest import OUTCOMES, outcome
+from experiments.report.figures.latency import frontier, latency_ms, with_latency
+from experiments.verdict.stats import range_coverage
+from experiments.verdict.verdict import Pair, Run
+from experiments.verdict.words import (
     GIB,
     apart,
     capital,
@@ -20,7 +21,6 @@ from experiments.report.words import (
     sentence,
     shortened,
 )
-from experiments.stats import range_coverage
 
 
 def verdict(run: Run) -> str:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from experiments.errors import ExperimentError
+from experiments.base.errors import ExperimentError
 from experiments.report import FIGURES, PAGE, SUMMARY, findings, sections
-from experiments.report.drawing import Drawn, theme
-from experiments.report.palette import DARK, LIGHT, css
-from experiments.report.run import Run
+from experiments.report.drawing.canvas import Drawn, theme
+from experiments.report.drawing.palette import DARK, LIGHT, css
 from experiments.report.sections import Section
-from experiments.report.words import apart, change, counted, number, range_of
+from experiments.verdict.verdict import Run
+from experiments.verdict.words import apart, change, counted, number, range_of
 
-HERE = Path(__file__).resolve().parent
+TEMPLATES = Path(__file__).resolve().parent / "templates"
 ROWS_OF_SUMMARY = 12
 
 
@@ -94,8 +94,8 @@ def html(page: Page, figures: Mapping[str, Drawn]) -> str:
             figures=figures,
             light=css(LIGHT),
             dark=css(DARK),
-            style=(HERE / "style.css").read_text(),
-            script=(HERE / "sort.js").read_text(),
+            style=(TEMPLATES / "style.css").read_text(),
+            script=(TEMPLATES / "sort.js").read_text(),
         )
     )
 
@@ -108,7 +108,7 @@ def markdown(page: Page) -> str:
 
 def _templates() -> Environment:
     return Environment(
-        loader=FileSystemLoader(HERE),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,

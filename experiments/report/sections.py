@@ -4,14 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.environment import differences
-from experiments.plan import Plan
-from experiments.reference import Document
-from experiments.report import findings, forest, latency, limits, published, resources, table, throughput
-from experiments.report.drawing import Figure
-from experiments.report.run import Run
+from experiments.plan.plan import Plan
+from experiments.report import findings, table
+from experiments.report.drawing.canvas import Figure
+from experiments.report.figures import forest, latency, limits, published, resources, throughput
 from experiments.report.table import Table
-from experiments.report.words import GIB, counted
+from experiments.verdict.published import Document
+from experiments.verdict.verdict import Run
+from experiments.verdict.words import GIB, counted
+from experiments.watch.environment import differences
 
 ADVICE = "advice"  # the folder for what advice.py writes
 

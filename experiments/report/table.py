@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from experiments.plan import Cell, Plan
-from experiments.report.forest import OUTCOMES, outcome
-from experiments.report.run import Measured, Pair, Run
-from experiments.report.words import DASH, GIB, change, counted, interval, number, percent, range_of
-from experiments.stats import Comparison
+from experiments.plan.plan import Cell, Plan
+from experiments.report.figures.forest import OUTCOMES, outcome
+from experiments.verdict.stats import Comparison
+from experiments.verdict.verdict import Measured, Pair, Run
+from experiments.verdict.words import DASH, GIB, change, counted, interval, number, percent, range_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from experiments.plan import Plan
-from experiments.results import PERCENTILES
+from experiments.plan.plan import Plan
+from experiments.results.folder import PERCENTILES
 
 # Shown where the summary has them: heading, column, what of its unit makes one of the heading's.
 IF_KNOWN = (

@@ -24,11 +24,11 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
-from experiments.counters import Counted
-from experiments.errors import ExperimentError, UsageError
+from experiments.base.errors import ExperimentError, UsageError
 from experiments.load import LoadResult
-from experiments.plan import Cell, Load, Plan, Trial, plan_from
-from experiments.telemetry import PROCESS_GROUPS, Telemetry, telemetry_from
+from experiments.plan.plan import Cell, Load, Plan, Trial, plan_from
+from experiments.watch.counters import Counted
+from experiments.watch.telemetry import PROCESS_GROUPS, Telemetry, telemetry_from
 
 SCHEMA_VERSION = 3  # 3: loads as axes, open loops, goodput, flags, what the warm-up took
 READABLE = (2, 3)  # what was not there yet has its default
@@ -47,7 +47,7 @@ class TrialResult:
     `gpu_memory_before_bytes` was in use on the GPU before the server started. `telemetry` is None where
     nothing could be measured. `flags` say what should make one careful with a run that is valid.
     `discarded_s` and `discarded_answers` are what the warm-up took. `open_loop` tells how the generator kept
-    its schedule (load/result.py), `goodput` what the search for the highest rate found (load/goodput.py).
+    its schedule (load/result.py), `goodput` what the search for the highest rate found (load/goodput/).
     """
 
     trial: Trial

@@ -14,10 +14,10 @@ from typing import Protocol
 
 import psutil
 
-from mps.daemon import PIPE_VARIABLE, MpsDaemon, find_control, mps_daemon, running_daemon
-from mps.gpu import Gpu, exclusive_process, preflight, processes
+from mps.card.gpu import Gpu, exclusive_process, preflight, processes
+from mps.control.daemon import PIPE_VARIABLE, MpsDaemon, find_control, mps_daemon, running_daemon
 
-PRECISION_VARIABLE = "HANDLER_PRECISION"  # heeded by handlers/settings.py
+PRECISION_VARIABLE = "HANDLER_PRECISION"  # heeded by handlers/model/settings.py
 
 
 class Arm(Protocol):

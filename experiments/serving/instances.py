@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from mps.interrupts import carry_through
+from experiments.base.interrupts import carry_through
 
 PREFIX = "tsmps-"  # short: a Unix socket's path, which lies in the folder, must fit 107 bytes
 

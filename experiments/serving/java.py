@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.errors import ExperimentError
+from experiments.base.errors import ExperimentError
 
 OLDEST = 11  # TorchServe 0.12.0's frontend is compiled for Java 11
 

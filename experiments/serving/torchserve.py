@@ -24,12 +24,13 @@ import psutil
 import requests
 import yaml
 
-from experiments.errors import ExperimentError, UsageError
-from experiments.instances import instance_folder, record_server
-from experiments.java import find_java
-from mps.interrupts import carry_through
+from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.interrupts import carry_through
+from experiments.base.paths import ROOT
+from experiments.serving.instances import instance_folder, record_server
+from experiments.serving.java import find_java
 
-LOG4J2 = Path(__file__).resolve().parent.parent / "log4j2.xml"
+LOG4J2 = ROOT / "log4j2.xml"
 MODEL = "model"  # the name under which the one registered model is served
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0

@@ -13,11 +13,12 @@ from typing import Literal, NoReturn, cast
 
 import numpy as np
 
-from experiments.arms import share_env
-from experiments.errors import ExperimentError, UsageError
-from experiments.plan import Cell
-from experiments.results import TrialResult
-from experiments.stats import (
+from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.paths import ROOT
+from experiments.plan.plan import Cell
+from experiments.results.folder import TrialResult
+from experiments.serving.arms import share_env
+from experiments.verdict.stats import (
     CONFIDENCE,
     Comparison,
     Median,
@@ -27,10 +28,9 @@ from experiments.stats import (
     noise_floor,
     runs_needed,
 )
-from experiments.telemetry import WORKERS, Telemetry
-from mps.daemon import CONTROL
+from experiments.watch.telemetry import WORKERS, Telemetry
+from mps.control.daemon import CONTROL
 
-ROOT = Path(__file__).resolve().parent.parent
 MOST_NAMED = 3  # rivals in a sentence
 KNEE_SHARE = 0.95  # of the best: what the smallest batch must reach
 
@@ -193,7 +193,7 @@ def advise(
     """The best of the cells in `results` for `goal`; a cell keeps a bound when the median of its runs does.
 
     Rivals are judged from the runs alone, unless a campaign that stopped measuring some cells early says by
-    `contenders` which ones it could not rule out (deciding.py). `noise_floor` is the ratio of a cell to
+    `contenders` which ones it could not rule out (measure/race.py). `noise_floor` is the ratio of a cell to
     itself. Raises UsageError when the goal's figure or a bound was never measured, NoAdviceError when no cell
     meets the goal.
     """

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from experiments.counters import Counted
-from experiments.telemetry import FRONTEND, LOAD_GENERATOR, Telemetry
+from experiments.watch.counters import Counted
+from experiments.watch.telemetry import FRONTEND, LOAD_GENERATOR, Telemetry
 
 # Below this, a cell is not what its batch size says: more requests in flight would change it.
 FILLED = 0.8

@@ -1,6 +1,6 @@
 """What others published: their figures, with the hardware they were measured on and what to know of them.
 
-The files lie in report/reference/, each with its source in its first lines. `beside` lays our own figures
+The files lie in published_figures/, each with its source in its first lines. `beside` lays our own figures
 next to a document's, under names that tell them apart. Nothing here draws.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-FOLDER = Path(__file__).resolve().parent / "report" / "reference"
+FOLDER = Path(__file__).resolve().parent / "published_figures"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The rows of summary.csv: each cell's figures, beside them its ceilings, and what binds it.
 
-A pure function of a results folder's content. The figures come from results.py, the rest from ceilings/ and
+A pure function of a results folder's content. The figures come from results/, the rest from ceilings/ and
 diagnosis.py.
 """
 
@@ -10,9 +10,16 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.ceilings.record import Ceilings, read_ceilings, with_ceilings
-from experiments.diagnosis import Shares, diagnose, explain, shares_of
-from experiments.plan import Plan
-from experiments.results import TrialResult, by_cell, read_environment, read_plan, read_trials, summarise
+from experiments.plan.plan import Plan
+from experiments.results.folder import (
+    TrialResult,
+    by_cell,
+    read_environment,
+    read_plan,
+    read_trials,
+    summarise,
+)
+from experiments.verdict.diagnosis import Shares, diagnose, explain, shares_of
 
 
 def summary_in(folder: Path) -> pd.DataFrame:

@@ -11,14 +11,14 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
-from experiments import results
-from experiments.advice import Advice, Goal, NoAdviceError, advise
+from experiments.base.errors import ExperimentError
 from experiments.ceilings.record import Ceilings, read_ceilings
-from experiments.errors import ExperimentError
-from experiments.plan import Cell, Plan, Trial
-from experiments.results import TrialResult
-from experiments.stats import CONFIDENCE, Comparison, compare_all, noise_floor, runs_needed
-from experiments.summary import summary_of
+from experiments.plan.plan import Cell, Plan, Trial
+from experiments.results import folder as results
+from experiments.results.folder import TrialResult
+from experiments.verdict.advice import Advice, Goal, NoAdviceError, advise
+from experiments.verdict.stats import CONFIDENCE, Comparison, compare_all, noise_floor, runs_needed
+from experiments.verdict.summary import summary_of
 
 Read = TypeVar("Read")
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from math import isfinite
 
-from experiments.plan import Cell
-from experiments.stats import Comparison
+from experiments.plan.plan import Cell
+from experiments.verdict.stats import Comparison
 
 GIB = 2.0**30
 DASH = "\u2013"

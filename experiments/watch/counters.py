@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from experiments.server import TorchServe
+from experiments.serving.torchserve import TorchServe
 
 # A worker whose environment has this maps a file <pid>.tally in its temporary folder, which is the server's
 # own, and keeps the fields of Tally in it, in their order.

@@ -14,10 +14,11 @@ from typing import Any
 
 import psutil
 
-from experiments.java import find_java
-from mps import gpu
+from experiments.base.cores import usable_cores
+from experiments.base.paths import ROOT
+from experiments.serving.java import find_java
+from mps.card import gpu
 
-ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "transformers", "tokenizers", "torchserve", "numpy", "pillow", "uvloop", "httptools")
 
 
@@ -40,11 +41,6 @@ def describe(command: list[str], seed: int) -> dict[str, Any]:
         "torchserve_env": {key: value for key, value in os.environ.items() if key.startswith("TS_")},
         "load_average_1min": os.getloadavg()[0],
     }
-
-
-def usable_cores() -> int:
-    """The cores this process may run on: what containers and taskset leave of the machine's."""
-    return len(os.sched_getaffinity(0))
 
 
 def cpu_model() -> str:

@@ -181,8 +181,8 @@ def _card_reader(uuid: str | None, stack: ExitStack) -> Callable[[bool], Reading
     """What reads the GPU. One that fails, at once or later, is a problem line, and is not read any more."""
     if uuid is None:
         return lambda seldom: {}
-    from experiments.errors import ExperimentError
-    from experiments.sampled_card import open_card  # needs pynvml, which takes its time to import
+    from experiments.base.errors import ExperimentError
+    from experiments.watch.sampled_card import open_card  # needs pynvml, which takes its time to import
 
     read: Callable[[bool], Readings] | None = None
 

@@ -15,12 +15,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-from mps.gpu import throttle_reasons
+from experiments.base.paths import ROOT
+from mps.card.gpu import throttle_reasons
 
-ROOT = Path(__file__).resolve().parent.parent
 PERIOD_S = 0.1
 MOST_CPU_CORES = 0.01  # what sampling may cost
 START_TIMEOUT_S = 5.0  # NVML can take seconds to start where no program keeps the GPU awake
@@ -294,7 +293,7 @@ def _largest(values: Sequence[int | None]) -> int | None:
 
 def _start(asked: Mapping[str, Any], output: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "experiments.sampler", json.dumps(asked)],
+        [sys.executable, "-m", "experiments.watch.sampler", json.dumps(asked)],
         cwd=ROOT,
         stdin=subprocess.PIPE,  # its end tells the sampler to stop, also if we are killed
         stdout=output,

@@ -20,12 +20,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from handlers.sentence_models import recipe_of
-from handlers.sources import CheckpointError, check, locate
+from handlers.archive.sentence_models import recipe_of
+from handlers.archive.sources import CheckpointError, check, locate
 
 Kind = Literal["text", "image", "embedding"]
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent.parent  # handlers/
 CORPUS = HERE / "corpus.txt"
 PROVENANCE = "provenance.json"
 
@@ -41,26 +41,7 @@ RANDOM_NOTE = "weights are random: speed is representative, predictions are not"
 NAMES: dict[Kind, str] = {"text": "bert", "image": "resnet50", "embedding": "embeddings"}
 
 # What the handlers share; in the archive it is the package `handlers`, as in the repository.
-SHARED = (
-    "__init__.py",
-    "batches.py",
-    "devices.py",
-    "encoder.py",
-    "memory.py",
-    "packed.py",
-    "payload.py",
-    "pixels.py",
-    "pooling.py",
-    "runtime.py",
-    "settings.py",
-    "shapes.py",
-    "simplified.py",
-    "tally.py",
-    "tokens.py",
-    "vectors.py",
-    "wire.py",
-    "words.py",
-)
+SHARED = ("request", "model", "text", "image")
 
 # Packages whose version leaves traces in an archive.
 TOOLS = ("torch-model-archiver", "transformers", "tokenizers", "torch", "safetensors")
@@ -143,9 +124,9 @@ def _provenance(kind: Kind, source: str | Path | None, folder: Path | None) -> P
 def _pack(kind: Kind, folder: Path | None, provenance: Provenance, name: str, work: Path) -> Path:
     """Lay out the archive's content under `work` and have torch-model-archiver pack it there."""
     content = work / "content"
-    (content / "handlers").mkdir(parents=True)
-    for file in SHARED:
-        shutil.copy(HERE / file, content / "handlers")
+    for file in shared_files():
+        (content / "handlers" / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(HERE / file, content / "handlers" / file)
     _write_checkpoint(kind, folder, content)
     (content / PROVENANCE).write_text(json.dumps(asdict(provenance), indent=2) + "\n")
     shutil.copy(HERE / f"{NAMES[kind]}.py", work)
@@ -155,7 +136,7 @@ def _pack(kind: Kind, folder: Path | None, provenance: Provenance, name: str, wo
 
 
 def _write_checkpoint(kind: Kind, folder: Path | None, content: Path) -> None:
-    from handlers import checkpoints  # imports torch
+    from handlers.archive import checkpoints  # imports torch
 
     if folder is not None:
         resave = {
@@ -202,7 +183,7 @@ def _fingerprint(kind: Kind, source: str | Path | None, folder: Path | None) -> 
     for tool in TOOLS:
         digest.update(f"{tool}=={version(tool)}\0".encode())
     for file in _ingredients(kind):
-        digest.update(f"{file.name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
+        digest.update(f"{file.relative_to(HERE)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
     if folder is None:
         digest.update(CORPUS.read_bytes())
     else:
@@ -215,8 +196,17 @@ def _fingerprint(kind: Kind, source: str | Path | None, folder: Path | None) -> 
 
 
 def _ingredients(kind: Kind) -> Iterator[Path]:
-    yield from (HERE / file for file in (*SHARED, "archives.py", "checkpoints.py", f"{NAMES[kind]}.py"))
+    ours = ("archive/archives.py", "archive/checkpoints.py", f"{NAMES[kind]}.py")
+    yield from (HERE / file for file in (*shared_files(), *map(Path, ours)))
     yield HERE / "model-config" / f"{NAMES[kind]}.yaml"
+
+
+def shared_files() -> list[Path]:
+    """The files that a worker needs beside its handler, relative to handlers/."""
+    found = [HERE / "__init__.py"]
+    for folder in SHARED:
+        found += sorted((HERE / folder).glob("*.py"))
+    return [file.relative_to(HERE) for file in found]
 
 
 def _is_current(archive: Path, provenance: Provenance) -> bool:
@@ -239,11 +229,11 @@ def main(
 
     Examples:
 
-        python -m handlers.archives
+        python -m handlers.archive.archives
 
-        python -m handlers.archives --bert distilbert/distilbert-base-uncased-finetuned-sst-2-english
+        python -m handlers.archive.archives --bert distilbert/distilbert-base-uncased-finetuned-sst-2-english
 
-        python -m handlers.archives --resnet50 ~/models/resnet50 --out /tmp/store
+        python -m handlers.archive.archives --resnet50 ~/models/resnet50 --out /tmp/store
     """
     given: dict[Kind, str] = {"text": bert, "image": resnet50, "embedding": embeddings}
     try:

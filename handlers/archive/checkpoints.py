@@ -14,9 +14,9 @@ import transformers
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
-from handlers.pooling import write_pooling
-from handlers.sentence_models import recipe_of
-from handlers.sources import CheckpointError
+from handlers.archive.sentence_models import recipe_of
+from handlers.archive.sources import CheckpointError
+from handlers.text.pooling import write_pooling
 
 # The recipe of the published ResNet50 checkpoints: shorter side to 256, 224 x 224 from the middle.
 IMAGENET_RECIPE = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handlers.sources import CheckpointError
+from handlers.archive.sources import CheckpointError
 
 # Modules by the last part of their type: the packages before it have changed between versions.
 SERVED = (["Transformer"], ["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])

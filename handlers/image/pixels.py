@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from handlers.payload import decode, draft
+from handlers.request.payload import decode, draft
 
 Pixels = NDArray[np.uint8]
 Recipe = Mapping[str, Any]  # preprocessor_config.json

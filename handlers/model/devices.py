@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from handlers.settings import SettingsError
+from handlers.model.settings import SettingsError
 
 # What NVIDIA's MPS reads when a process first uses CUDA: percent of the multiprocessors it may occupy.
 THREAD_PERCENTAGE = "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"

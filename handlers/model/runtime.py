@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
-from handlers.batches import Context
-from handlers.devices import device_of, use_precision, use_share, use_threads
-from handlers.memory import keep_freed_memory
-from handlers.packed import can_pack
-from handlers.settings import Settings, settings_of
-from handlers.shapes import doubling
-from handlers.tally import Tally, open_tally
-from handlers.wire import go_faster
+from handlers.model.devices import device_of, use_precision, use_share, use_threads
+from handlers.model.memory import keep_freed_memory
+from handlers.model.packed import can_pack
+from handlers.model.settings import Settings, settings_of
+from handlers.model.shapes import doubling
+from handlers.request.batches import Context
+from handlers.request.tally import Tally, open_tally
+from handlers.request.wire import go_faster
 
 
 @dataclass(frozen=True, slots=True)

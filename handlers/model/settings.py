@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from handlers.payload import Limits
+from handlers.request.payload import Limits
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 COMPILERS = ("none", "torch_compile", "cuda_graphs")

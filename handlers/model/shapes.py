@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from handlers.settings import SettingsError
+from handlers.model.settings import SettingsError
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 Shape = tuple[int, ...]

@@ -11,8 +11,8 @@ from itertools import islice
 from time import perf_counter_ns
 from typing import Any, Protocol, TypeVar
 
-from handlers.payload import Limits, Payload, PayloadError, read
-from handlers.tally import Tally
+from handlers.request.payload import Limits, Payload, PayloadError, read
+from handlers.request.tally import Tally
 
 Item = TypeVar("Item")
 Prepared = TypeVar("Prepared")

@@ -1,7 +1,7 @@
 """What a client sent -> texts or images; the client's mistake -> PayloadError(status, reason).
 
 Knows how TorchServe presents each style of request (form, upload, multipart, JSON). Knows nothing of models,
-batches or answers' contents; `handlers.runtime` carries the result through a batch.
+batches or answers' contents; `handlers.model.runtime` carries the result through a batch.
 """
 
 import base64
@@ -16,7 +16,7 @@ from typing import Generic, Literal, TypeVar
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from handlers.wire import Discarded
+from handlers.request.wire import Discarded
 
 Item = TypeVar("Item")
 

@@ -1,7 +1,7 @@
 """What a worker counts while it serves: batches, rows, and where the time of a batch goes.
 
 Kept in a small file that others may read at any time, mapped into memory: counting costs about a microsecond
-a batch. Who wants it sets HANDLER_TALLY in the server's environment; experiments/counters.py reads it.
+a batch. Who wants it sets HANDLER_TALLY in the server's environment; experiments/watch/counters.py reads it.
 """
 
 import mmap

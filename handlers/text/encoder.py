@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from handlers.devices import send
-from handlers.packed import pack_linears
-from handlers.runtime import Runtime
-from handlers.shapes import Network, doubling, make_ready
-from handlers.tokens import TokenBatch, TokenShapes, pack
-from handlers.words import Tokenize, tokenize_with
+from handlers.model.devices import send
+from handlers.model.packed import pack_linears
+from handlers.model.runtime import Runtime
+from handlers.model.shapes import Network, doubling, make_ready
+from handlers.text.tokens import TokenBatch, TokenShapes, pack
+from handlers.text.words import Tokenize, tokenize_with
 
 # Where batches are padded to ready shapes, no text is padded to less than this.
 SHORTEST = 16

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from handlers.shapes import fit
+from handlers.model.shapes import fit
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The card: what NVML says of it, its compute mode borrowed and put back, and what speaks against MPS on it.
 
-Nothing here starts or knows the MPS control daemon (that is mps/daemon.py). NVML is only ever read; the
+Nothing here starts or knows the MPS control daemon (that is mps/control). NVML is only ever read; the
 compute mode is changed through nvidia-smi, which says in words why it may not.
 """
 
@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import pynvml
 
-from experiments.errors import ExperimentError, UsageError
-from mps.interrupts import carry_through, interrupts_held_back
+from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.interrupts import carry_through, interrupts_held_back
 
 log = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from pathlib import Path
 
 import psutil
 
-from experiments.errors import ExperimentError, UsageError
-from mps.interrupts import carry_through, interrupts_held_back
+from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.interrupts import carry_through, interrupts_held_back
 
 CONTROL = "nvidia-cuda-mps-control"
 PIPE_VARIABLE = "CUDA_MPS_PIPE_DIRECTORY"

@@ -19,7 +19,8 @@ from benchmarks.load_generator import Figures, median
 from benchmarks.malformed import Sent, png_bomb, requests_of
 from benchmarks.models import photographs, with_handler
 from benchmarks.served import grid
-from experiments.server import SETTINGS
+from experiments.base.paths import ROOT
+from experiments.serving.torchserve import SETTINGS
 
 throughputs_rps = st.lists(st.floats(1.0, 1e5), min_size=1, max_size=9)
 
@@ -69,7 +70,7 @@ class TestSettings:
         assert set(SETTINGS) - needed == set(settings.DEFAULT_SETTINGS)
 
     def test_config_properties_serves_with_the_settings_that_were_measured(self) -> None:
-        lines = (Path(__file__).parent.parent / "config.properties").read_text().splitlines()
+        lines = (ROOT / "config.properties").read_text().splitlines()
         served = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
         for key in (
             "metrics_mode",
@@ -100,7 +101,7 @@ class TestSetups:
         ours = tmp_path / "bert.mar"
         model = {"modelName": "bert", "handler": "bert.py", "configFile": "model-config.yaml"}
         with zipfile.ZipFile(ours, "w") as mar:
-            for name in ("bert.py", "handlers/runtime.py", "model-config.yaml", "model.safetensors"):
+            for name in ("bert.py", "handlers/model/runtime.py", "model-config.yaml", "model.safetensors"):
                 mar.writestr(name, f"our {name}")
             mar.writestr("MAR-INF/MANIFEST.json", json.dumps({"model": model}))
         handler = tmp_path / "stock_text.py"

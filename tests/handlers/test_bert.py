@@ -8,10 +8,10 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from handlers.archives import CORPUS
+from handlers.archive.archives import CORPUS
 from handlers.bert import BertHandler
-from tests.checkpoints import tiny_bert
-from tests.worker import a_context, handle
+from tests.support.checkpoints import tiny_bert
+from tests.support.worker import a_context, handle
 
 TEXTS = [
     "Great value.",

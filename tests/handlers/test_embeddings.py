@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from transformers import AutoModel, AutoTokenizer
 
-from handlers import checkpoints
-from handlers.archives import CORPUS, build, is_current
+from handlers.archive import checkpoints
+from handlers.archive.archives import CORPUS, build, is_current
+from handlers.archive.sentence_models import Recipe, recipe_of
+from handlers.archive.sources import CheckpointError
 from handlers.embeddings import EmbeddingsHandler
-from handlers.sentence_models import Recipe, recipe_of
-from handlers.sources import CheckpointError
-from handlers.vectors import to_json
-from tests.checkpoints import tiny_bert, tiny_encoder
-from tests.worker import a_context, handle
+from handlers.text.vectors import to_json
+from tests.support.checkpoints import tiny_bert, tiny_encoder
+from tests.support.worker import a_context, handle
 
 TEXTS = [
     "Great value.",

@@ -14,10 +14,10 @@ from PIL.Image import Transpose
 from transformers import ResNetForImageClassification
 from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
 
-from handlers import pixels
+from handlers.image import pixels
 from handlers.resnet50 import ResNet50Handler
-from tests.checkpoints import tiny_resnet
-from tests.worker import a_context, handle
+from tests.support.checkpoints import tiny_resnet
+from tests.support.worker import a_context, handle
 
 A_LEVEL = 1 / 255 / 0.224  # one of the 256 levels of a colour, normalised
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mps.run import app
-from tests.small_archives import NOOP, archive
+from tests.support.small_archives import NOOP, archive
 
 
 def refused(*options: str) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.load import LoadResult
-from experiments.plan import Plan, Trial
-from experiments.results import TrialResult
-from experiments.telemetry import Telemetry
+from experiments.plan.plan import Plan, Trial
+from experiments.results.folder import TrialResult
+from experiments.watch.telemetry import Telemetry
 
 
 def a_result(

@@ -8,8 +8,8 @@ from pathlib import Path
 import transformers
 from safetensors.torch import load_file, save_file
 
-from handlers import checkpoints
-from handlers.archives import CORPUS
+from handlers.archive import checkpoints
+from handlers.archive.archives import CORPUS
 
 
 def tiny_bert(

@@ -2,7 +2,7 @@
 
 It follows queueing.departures() to the letter, whatever else the machine does, as its next departure is
 computed from the last one and from the arrivals. It answers then, and tells in the end when requests arrived,
-should have left and were answered. Tests use `scripted()`; `python -m tests.scripted_server` is that process.
+should have left and were answered. Tests use `scripted()`; as a program this module is that process.
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.queueing import NO_STALL, Stall, finish
-from tests.small_server import http
-
-ROOT = Path(__file__).parents[1]
+from experiments.base.paths import ROOT
+from tests.support.queueing import NO_STALL, Stall, finish
+from tests.support.small_server import http
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ def scripted(script: Script) -> Iterator[Scripted]:
     """Run such a server while the block runs."""
     stall = [script.stall.period_s, script.stall.length_s]
     text = json.dumps([list(script.services_s), script.most, None if script.stall == NO_STALL else stall])
-    command = [sys.executable, "-m", "tests.scripted_server"]
+    command = [sys.executable, "-m", "tests.support.scripted_server"]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert process.stdin

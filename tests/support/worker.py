@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from ts.context import Context, RequestProcessor  # type: ignore[import-untyped]
 
-from handlers import archives
+from handlers.archive import archives
 
 
 def a_context(

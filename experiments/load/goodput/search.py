@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.defaults import LONGEST_LOOK_S, MOST_IN_FLIGHT
-from experiments.errors import ExperimentError
-from experiments.load.evidence import Evidence, Verdict, evidence, judge, least_requests
+from experiments.base.errors import ExperimentError
+from experiments.load.goodput.evidence import Evidence, Verdict, evidence, judge, least_requests
 from experiments.load.open_loop import OpenLoop
 from experiments.load.result import MOST_BUSY, LoadResult, Pacing
-from experiments.slo import Slo
+from experiments.plan.defaults import LONGEST_LOOK_S, MOST_IN_FLIGHT
+from experiments.plan.slo import Slo
 
 TOLERANCE = 0.05
 CONFIDENCE = 0.95

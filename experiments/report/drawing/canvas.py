@@ -23,8 +23,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 from PIL import Image
 
-from experiments.report import svg
-from experiments.report.palette import LIGHT
+from experiments.report.drawing import svg
+from experiments.report.drawing.palette import LIGHT
 
 POINTS = 72  # in an inch: a panel's lengths are in points, which are the SVG's units
 WIDTH = 360.0

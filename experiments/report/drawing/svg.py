@@ -9,7 +9,7 @@ from html import escape
 
 from matplotlib.figure import Figure
 
-from experiments.report.palette import LIGHT
+from experiments.report.drawing.palette import LIGHT
 
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")  # two decimals are enough for a screen
 _COLOUR = re.compile("|".join(LIGHT.values()))

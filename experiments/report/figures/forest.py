@@ -6,11 +6,11 @@ from itertools import groupby
 
 from matplotlib.axes import Axes
 
-from experiments.report.drawing import Figure, Margins, Panel, Series, logarithmic, plain_axes
-from experiments.report.palette import LIGHT
-from experiments.report.run import Pair, Run
-from experiments.report.words import counted, interval, special
-from experiments.stats import Comparison
+from experiments.report.drawing.canvas import Figure, Margins, Panel, Series, logarithmic, plain_axes
+from experiments.report.drawing.palette import LIGHT
+from experiments.verdict.stats import Comparison
+from experiments.verdict.verdict import Pair, Run
+from experiments.verdict.words import counted, interval, special
 
 ROW = 23.0
 WIDEST = 4.0  # an interval of few runs may reach anywhere: the axis shows this factor at most

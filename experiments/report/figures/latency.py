@@ -7,12 +7,12 @@ from functools import partial
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from experiments.plan import Cell
-from experiments.report.drawing import Figure, Panel, Series, from_zero, logarithmic, plain_axes
-from experiments.report.layout import arms
-from experiments.report.palette import LIGHT
-from experiments.report.run import Measured, Run
-from experiments.report.words import arm, crossed, told
+from experiments.plan.plan import Cell
+from experiments.report.drawing.canvas import Figure, Panel, Series, from_zero, logarithmic, plain_axes
+from experiments.report.drawing.palette import LIGHT
+from experiments.report.figures.layout import arms
+from experiments.verdict.verdict import Measured, Run
+from experiments.verdict.words import arm, crossed, told
 
 PERCENTILES = (50, 99)
 FRONTIER = Series("the frontier: nothing is both faster and quicker", "muted", "", ":")

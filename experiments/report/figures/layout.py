@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from experiments.plan import Cell
-from experiments.report.drawing import Series
-from experiments.report.palette import MARKERS, SERIES
-from experiments.report.run import Measured, Run
-from experiments.report.words import arm, counted
+from experiments.plan.plan import Cell
+from experiments.report.drawing.canvas import Series
+from experiments.report.drawing.palette import MARKERS, SERIES
+from experiments.verdict.verdict import Measured, Run
+from experiments.verdict.words import arm, counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
-from experiments.report.drawing import (
+from experiments.report.drawing.canvas import (
     Figure,
     Panel,
     Series,
@@ -16,9 +16,9 @@ from experiments.report.drawing import (
     place,
     plain_axes,
 )
-from experiments.report.layout import best_by_size
-from experiments.report.run import Measured, Run
-from experiments.report.words import arm, counted, told
+from experiments.report.figures.layout import best_by_size
+from experiments.verdict.verdict import Measured, Run
+from experiments.verdict.words import arm, counted, told
 
 MOST_PANELS = 12
 SERVED = "throughput_rps_median"

@@ -8,11 +8,19 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from experiments.reference import DOCUMENTS, LITSERVE, TORCHSERVE, Bar, Document, beside, published_ratios
-from experiments.report.drawing import Figure, Panel, Series, from_zero, plain_axes
-from experiments.report.palette import LIGHT, MARKERS, SERIES
-from experiments.report.run import Run
-from experiments.report.words import counted, told
+from experiments.report.drawing.canvas import Figure, Panel, Series, from_zero, plain_axes
+from experiments.report.drawing.palette import LIGHT, MARKERS, SERIES
+from experiments.verdict.published import (
+    DOCUMENTS,
+    LITSERVE,
+    TORCHSERVE,
+    Bar,
+    Document,
+    beside,
+    published_ratios,
+)
+from experiments.verdict.verdict import Run
+from experiments.verdict.words import counted, told
 
 THEIRS = ("theirs", "theirs2")
 AXES = {"batch_size": "batch size", "concurrency": "requests in flight", "client_batch": "texts in a request"}

@@ -7,8 +7,8 @@ from statistics import median
 
 from matplotlib.axes import Axes
 
-from experiments.plan import Cell
-from experiments.report.drawing import (
+from experiments.plan.plan import Cell
+from experiments.report.drawing.canvas import (
     Figure,
     Panel,
     Series,
@@ -20,10 +20,10 @@ from experiments.report.drawing import (
     place,
     plain_axes,
 )
-from experiments.report.layout import arms
-from experiments.report.run import Run
-from experiments.report.words import GIB, arm, told
-from experiments.telemetry import WORKERS
+from experiments.report.figures.layout import arms
+from experiments.verdict.verdict import Run
+from experiments.verdict.words import GIB, arm, told
+from experiments.watch.telemetry import WORKERS
 
 Values = Mapping[Cell, float]
 ROOM = 1.06

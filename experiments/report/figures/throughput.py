@@ -5,7 +5,7 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
-from experiments.report.drawing import (
+from experiments.report.drawing.canvas import (
     Figure,
     Panel,
     counts_on_x,
@@ -16,9 +16,9 @@ from experiments.report.drawing import (
     place,
     plain_axes,
 )
-from experiments.report.layout import Layout, layout_of
-from experiments.report.run import Measured, Run
-from experiments.report.words import told
+from experiments.report.figures.layout import Layout, layout_of
+from experiments.verdict.verdict import Measured, Run
+from experiments.verdict.words import told
 
 ROOM = 1.06  # above the highest dot
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from tokenizers import Tokenizer
 
-from experiments.errors import UsageError
-from experiments.inputs import TEXT_WORDS, photographs, pool_for, texts, texts_of_tokens
-from handlers.archives import build
-from tests.checkpoints import tiny_bert
+from experiments.base.errors import UsageError
+from experiments.bench.inputs import TEXT_WORDS, photographs, pool_for, texts, texts_of_tokens
+from handlers.archive.archives import build
+from tests.support.checkpoints import tiny_bert
 
 
 def test_texts_differ_and_come_in_every_length() -> None:

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from experiments.base.errors import ExperimentError
 from experiments.ceilings.record import Ceiling, Ceilings, read_ceilings, table, with_ceilings, write_ceilings
 from experiments.ceilings.roofline import Peaks, Work
-from experiments.errors import ExperimentError
-from experiments.plan import Cell, Plan
-from experiments.results import summarise
-from tests.builders import results_of
+from experiments.plan.plan import Cell, Plan
+from experiments.results.folder import summarise
+from tests.support.builders import results_of
 
 WORK = Work(flop=1e9, activation_bytes=1e3, weight_bytes=10**6, precision="fp32")
 

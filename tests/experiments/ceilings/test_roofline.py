@@ -9,7 +9,7 @@ from torch import nn
 from experiments.ceilings.datasheet import CARDS, peaks_of
 from experiments.ceilings.roofline import Peaks, Work, roofline
 from experiments.ceilings.work import count
-from handlers.checkpoints import bert_base, resnet50
+from handlers.archive.checkpoints import bert_base, resnet50
 
 MEGA, GIGA, TERA = 1e6, 1e9, 1e12
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from experiments.arms import MpsOptions
-from experiments.errors import ExperimentError
-from mps import checks, doctor
-from mps import gpu as gpu_module
-from mps.checks import FAIL, OK, WARN, Check, examine, first_obstacle
-from mps.daemon import PIPE_VARIABLE, RunningDaemon
+from experiments.base.errors import ExperimentError
+from experiments.checks import checks
+from experiments.checks.checks import FAIL, OK, WARN, Check, examine, first_obstacle
+from experiments.serving.arms import MpsOptions
+from mps import doctor
+from mps.card import gpu as gpu_module
+from mps.control.daemon import PIPE_VARIABLE, RunningDaemon
 from tests import stand_ins
 from tests.stand_ins import NVIDIA_SMI, UUID, a_card, change
 from tests.stand_ins import pynvml as stand_in_pynvml

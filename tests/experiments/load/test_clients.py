@@ -22,8 +22,8 @@ from experiments.load.__main__ import app
 from experiments.load.clients import merged
 from experiments.load.result import result_of
 from experiments.load.traffic import Pace, Part, Recording
-from tests.small_server import Request, SmallServer, always, http, serving
-from tests.test_load import a_free_port
+from tests.experiments.load.test_load import a_free_port
+from tests.support.small_server import Request, SmallServer, always, http, serving
 
 A_TEXT = Body(b"a text", "text/plain")
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from experiments.errors import UsageError
+from experiments.base.errors import UsageError
 from experiments.load import LoadResult, OpenLoop, Pacing
 from experiments.load.__main__ import app
-from experiments.load.evidence import Evidence, at_most, evidence, judge, least_requests
-from experiments.load.goodput import Goodput, NoGoodputError, Probe, find, search
-from experiments.slo import Slo, parse_slo
-from tests.queueing import departures, fifo_departures
+from experiments.load.goodput.evidence import Evidence, at_most, evidence, judge, least_requests
+from experiments.load.goodput.search import Goodput, NoGoodputError, Probe, find, search
+from experiments.plan.slo import Slo, parse_slo
+from tests.support.queueing import departures, fifo_departures
 
 P99_100MS = Slo(99, 100)
 

@@ -25,9 +25,16 @@ from experiments.load.__main__ import app
 from experiments.load.alarm import Alarm
 from experiments.load.result import result_of
 from experiments.load.traffic import Pace, Recording
-from tests.queueing import Stall, departures, fifo_departures, mean_of_md1, mean_of_mm1, percentile_of_mm1
-from tests.small_server import Request, always, hang_up, http, never, serving
-from tests.test_load import a_free_port
+from tests.experiments.load.test_load import a_free_port
+from tests.support.queueing import (
+    Stall,
+    departures,
+    fifo_departures,
+    mean_of_md1,
+    mean_of_mm1,
+    percentile_of_mm1,
+)
+from tests.support.small_server import Request, always, hang_up, http, never, serving
 
 A_TEXT = Body(b"a text", "text/plain")
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.load.steadiness import drift, shown_change, steady
-from experiments.stats import Floats
+from experiments.verdict.stats import Floats
 
 
 def batches(every_s: Floats | float, of: int, until_s: float, workers: int = 1) -> Floats:

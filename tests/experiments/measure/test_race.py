@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.advice import goal_from
-from experiments.deciding import Rules, Standing, decision, measuring_time_s, next_runs, replay, standing
-from experiments.plan import Cell, Plan, Trial
-from experiments.results import TrialResult
-from tests.builders import a_result
+from experiments.measure.race import Rules, Standing, decision, measuring_time_s, next_runs, replay, standing
+from experiments.plan.plan import Cell, Plan, Trial
+from experiments.results.folder import TrialResult
+from experiments.verdict.advice import goal_from
+from tests.support.builders import a_result
 
 Speeds = Mapping[Cell, Sequence[float]]
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.until_sure import told_of
-from experiments.results import read_plan, read_trials
+from experiments.base.paths import ROOT
+from experiments.results.folder import read_plan, read_trials
 
-PUBLISHED = Path(__file__).resolve().parent.parent / "results" / "published"
+PUBLISHED = ROOT / "results" / "published"
 RECORDED = PUBLISHED / "cpu-epyc-2-cores-24-cells"
 
 

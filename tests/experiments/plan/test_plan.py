@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.errors import UsageError
-from experiments.plan import Plan, estimated_s, plan_from
-from experiments.plan_file import settings_in
-
-ROOT = Path(__file__).resolve().parent.parent
+from experiments.base.errors import UsageError
+from experiments.base.paths import ROOT
+from experiments.plan.plan import Plan, estimated_s, plan_from
+from experiments.plan.plan_file import settings_in
 
 plans = st.builds(
     Plan,

@@ -13,19 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from experiments import results
-from experiments.advice import goal_from
-from experiments.errors import ExperimentError, UsageError
-from experiments.plan import Plan, plan_from
-from experiments.plan_file import settings_in
-from experiments.report import findings, run, table, write_comparison, write_report
-from experiments.report.drawing import round_numbers
-from experiments.report.latency import frontier
+from experiments.base.errors import ExperimentError, UsageError
+from experiments.plan.plan import Plan, plan_from
+from experiments.plan.plan_file import settings_in
+from experiments.report import findings, table, write_comparison, write_report
+from experiments.report.drawing.canvas import round_numbers
+from experiments.report.figures.latency import frontier
 from experiments.report.page import drawn, html, markdown, of_run
-from experiments.report.words import change, joined, number, shortened
+from experiments.results import folder as results
+from experiments.verdict import verdict as run
+from experiments.verdict.advice import goal_from
+from experiments.verdict.words import change, joined, number, shortened
 from mps.report import app
-from tests.builders import a_result
-from tests.report_folders import BOTH_ARMS, ENVIRONMENT, WITHOUT_GPU, a_folder
+from tests.support.builders import a_result
+from tests.support.report_folders import BOTH_ARMS, ENVIRONMENT, WITHOUT_GPU, a_folder
 
 ONE_CELL = Plan(workers=(1,), batch_size=(1,), runs=1, noise_floor=False)
 SMALL = Plan(workers=(1, 2), batch_size=(1, 4), runs=3)

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import results
-from experiments.errors import ExperimentError, UsageError
-from experiments.plan import Plan
-from experiments.telemetry import Telemetry
-from tests.builders import a_gpu_telemetry, a_load_result, a_result, results_of
+from experiments.base.errors import ExperimentError, UsageError
+from experiments.plan.plan import Plan
+from experiments.results import folder as results
+from experiments.watch.telemetry import Telemetry
+from tests.support.builders import a_gpu_telemetry, a_load_result, a_result, results_of
 
 PLAN = Plan(workers=(1, 2), batch_size=(1, 4), runs=5)
 

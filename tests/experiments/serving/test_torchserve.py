@@ -1,7 +1,7 @@
 """What is read out of TorchServe's log and metrics page."""
 
-from experiments.java import parse_version
-from experiments.server import last_error, parse_counters
+from experiments.serving.java import parse_version
+from experiments.serving.torchserve import last_error, parse_counters
 
 WORKER = "2026-11-21T07:52:16,663 [INFO ] W-9000-model_1-stdout MODEL_LOG - "
 FRONTEND = "2026-11-21T07:52:16,663 [WARN ] W-9000-model_1 BatchAggregator - "

@@ -11,7 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.advice import (
+from experiments.base.errors import ExperimentError, UsageError
+from experiments.plan.plan import Cell, Plan
+from experiments.results.folder import TrialResult
+from experiments.verdict.advice import (
     BOUNDABLE,
     UNITS,
     Bound,
@@ -24,10 +27,7 @@ from experiments.advice import (
     sentence,
     write_files,
 )
-from experiments.errors import ExperimentError, UsageError
-from experiments.plan import Cell, Plan
-from experiments.results import TrialResult
-from tests.builders import a_gpu_telemetry, a_result
+from tests.support.builders import a_gpu_telemetry, a_result
 
 THROUGHPUT = Goal()
 GIB = 2**30

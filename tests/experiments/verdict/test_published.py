@@ -1,15 +1,15 @@
 """Published figures: as their documents tell them, and never mixed up with ours."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.plan import plan_from
-from experiments.plan_file import settings_in
-from experiments.reference import (
+from experiments.base.paths import ROOT
+from experiments.plan.plan import plan_from
+from experiments.plan.plan_file import settings_in
+from experiments.verdict.published import (
     DOCUMENTS,
     FOLDER,
     LITSERVE,
@@ -21,7 +21,6 @@ from experiments.reference import (
     published_ratios,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
 OURS = "this run: NVIDIA Abacus"
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from experiments.stats import (
+from experiments.verdict.stats import (
     compare,
     compare_all,
     compare_with_best,

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from experiments.ceilings.record import Ceiling, Ceilings
-from experiments.counters import Counted
-from experiments.plan import Plan
-from experiments.results import TrialResult
-from experiments.summary import summary_of
-from tests.builders import results_of
+from experiments.plan.plan import Plan
+from experiments.results.folder import TrialResult
+from experiments.verdict.summary import summary_of
+from experiments.watch.counters import Counted
+from tests.support.builders import results_of
 
 PLAN = Plan(workers=(1,), batch_size=(8,), runs=3, noise_floor=False)
 

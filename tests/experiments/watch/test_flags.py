@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from experiments.flags import flags_of
-from experiments.plan import Cell, Plan
-from experiments.telemetry import Telemetry
-from tests.builders import a_gpu_telemetry, a_load_result
+from experiments.plan.plan import Cell, Plan
+from experiments.watch.flags import flags_of
+from experiments.watch.telemetry import Telemetry
+from tests.support.builders import a_gpu_telemetry, a_load_result
 
 CELL = Plan(workers=(2,), batch_size=(8,)).cells()[0]
 QUIET = replace(a_gpu_telemetry(2**30, 100.0), other_cpu_cores=0.05, gpu_processes=2)

@@ -15,10 +15,10 @@ import torch
 import transformers
 import yaml
 
-from handlers import archives
-from handlers.archives import ArchiveError, Provenance, build, is_current, read_provenance
-from handlers.sources import CheckpointError
-from tests.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
+from handlers.archive import archives
+from handlers.archive.archives import ArchiveError, Provenance, build, is_current, read_provenance
+from handlers.archive.sources import CheckpointError
+from tests.support.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def store(bert: Path, resnet: Path, encoder: Path, tmp_path_factory: pytest.Temp
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "handlers.archives", *map(str, arguments)]
+    command = [sys.executable, "-m", "handlers.archive.archives", *map(str, arguments)]
     return subprocess.run(command, cwd=archives.HERE.parent, capture_output=True, text=True, check=False)
 
 
@@ -71,7 +71,7 @@ class TestContent:
             names = set(mar.namelist())
             manifest = json.loads(mar.read("MAR-INF/MANIFEST.json"))
         assert {f"{name}.py", "model.safetensors", "config.json", "model-config.yaml", companion} <= names
-        assert {"handlers/__init__.py", "handlers/payload.py", "handlers/runtime.py"} <= names
+        assert {"handlers/__init__.py", "handlers/request/payload.py", "handlers/model/runtime.py"} <= names
         assert manifest["model"]["modelName"] == name
         assert manifest["model"]["handler"] == f"{name}.py"
         assert manifest["model"]["configFile"] == "model-config.yaml"
@@ -81,8 +81,8 @@ class TestContent:
             with zipfile.ZipFile(archive) as mar:
                 names = set(mar.namelist())
                 code = b"".join(mar.read(name) for name in names if name.endswith(".py")).decode()
-            imported = re.findall(r"^\s*from handlers\.(\w+) import", code, re.MULTILINE)
-            assert {f"handlers/{module}.py" for module in imported} <= names
+            imported = re.findall(r"^\s*from (handlers\.[\w.]+) import", code, re.MULTILINE)
+            assert {f"{module.replace('.', '/')}.py" for module in imported} <= names
 
     def test_is_never_pickle(self, store: Path) -> None:
         for archive in store.glob("*.mar"):
@@ -109,7 +109,7 @@ class TestProvenance:
 
     def test_tells_random_weights(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         small = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8] * 4, depths=[1] * 4)
-        monkeypatch.setattr("handlers.checkpoints.resnet50", lambda: small)
+        monkeypatch.setattr("handlers.archive.checkpoints.resnet50", lambda: small)
         told = read_provenance(build("image", None, tmp_path))
         assert (told.source, told.random_weights, told.seed) == ("random", True, archives.SEED)
         assert "predictions are not" in told.note
@@ -162,7 +162,8 @@ class TestBuildingAgain:
     def test_is_due_when_the_handler_has_changed(
         self, store: Path, bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        for file in ("bert.py", "model-config/bert.yaml", *archives.SHARED, "archives.py", "checkpoints.py"):
+        ours = ("bert.py", "model-config/bert.yaml", "archive/archives.py", "archive/checkpoints.py")
+        for file in (*ours, *archives.shared_files()):
             (tmp_path / file).parent.mkdir(exist_ok=True)
             (tmp_path / file).write_bytes((archives.HERE / file).read_bytes())
         monkeypatch.setattr(archives, "HERE", tmp_path)

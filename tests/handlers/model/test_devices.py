@@ -3,9 +3,17 @@
 import pytest
 import torch
 
-from handlers import devices
-from handlers.devices import DeviceError, device_of, host_buffer, send, use_precision, use_share, use_threads
-from handlers.settings import SettingsError
+from handlers.model import devices
+from handlers.model.devices import (
+    DeviceError,
+    device_of,
+    host_buffer,
+    send,
+    use_precision,
+    use_share,
+    use_threads,
+)
+from handlers.model.settings import SettingsError
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 1)
 

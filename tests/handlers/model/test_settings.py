@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import yaml
 
-from handlers.archives import HERE, NAMES
-from handlers.payload import Limits
-from handlers.settings import Settings, SettingsError, Shapes, settings_of
+from handlers.archive.archives import HERE, NAMES
+from handlers.model.settings import Settings, SettingsError, Shapes, settings_of
+from handlers.request.payload import Limits
 
 
 def settings(**section: Any) -> Settings:

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.settings import SettingsError
-from handlers.shapes import doubling, fit, make_ready, portions
+from handlers.model.settings import SettingsError
+from handlers.model.shapes import doubling, fit, make_ready, portions
 
 ready_sizes = st.sets(st.integers(1, 64), min_size=1).map(sorted).map(tuple)
 

@@ -8,8 +8,8 @@ import torch
 import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
-from handlers.packed import can_pack, pack_convolutions, pack_linears
-from handlers.simplified import fold_normalization, read_first_token_only
+from handlers.model.packed import can_pack, pack_convolutions, pack_linears
+from handlers.model.simplified import fold_normalization, read_first_token_only
 
 SMALL = {
     "vocab_size": 99,

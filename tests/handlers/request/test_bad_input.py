@@ -11,12 +11,12 @@ import pytest
 from matplotlib import cbook
 from PIL import Image
 
-from handlers import pixels
 from handlers.bert import BertHandler
+from handlers.image import pixels
 from handlers.resnet50 import ResNet50Handler
-from tests.bodies import png_of_zeros
-from tests.checkpoints import tiny_bert, tiny_resnet
-from tests.worker import a_context, handle
+from tests.support.bodies import png_of_zeros
+from tests.support.checkpoints import tiny_bert, tiny_resnet
+from tests.support.worker import a_context, handle
 
 PHOTOGRAPH = Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).read_bytes()
 TEN_MEGABYTES = 10_000_000

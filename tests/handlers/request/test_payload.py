@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from handlers.payload import FIELDS, Limits, Payload, PayloadError, decode, image_of, read, text_of
-from handlers.wire import Discarded
+from handlers.request.payload import FIELDS, Limits, Payload, PayloadError, decode, image_of, read, text_of
+from handlers.request.wire import Discarded
 
 LIMITS = Limits(text_bytes=100, image_bytes=20_000, image_pixels=10_000, instances=3)
 

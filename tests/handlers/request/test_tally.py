@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments.counters import TALLY_VARIABLE, Tally, read_tallies
+from experiments.watch.counters import TALLY_VARIABLE, Tally, read_tallies
 from handlers.bert import BertHandler
-from handlers.tally import VARIABLE, open_tally
-from tests.checkpoints import tiny_bert
-from tests.worker import a_context, handle
+from handlers.request.tally import VARIABLE, open_tally
+from tests.support.checkpoints import tiny_bert
+from tests.support.worker import a_context, handle
 
 
 @pytest.fixture

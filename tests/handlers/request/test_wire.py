@@ -15,7 +15,7 @@ from ts import service  # type: ignore[import-untyped]
 from ts.context import Context, RequestProcessor  # type: ignore[import-untyped]
 from ts.protocol import otf_message_handler as others  # type: ignore[import-untyped]
 
-from handlers.wire import Discarded, answers_or, batch_from, go_faster, rows_with
+from handlers.request.wire import Discarded, answers_or, batch_from, go_faster, rows_with
 
 Sent = tuple[str, list[tuple[str, str]], list[tuple[str, str, bytes]]]
 

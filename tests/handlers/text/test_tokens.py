@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.tokens import TokenBatch, TokenShapes, pack, split
+from handlers.text.tokens import TokenBatch, TokenShapes, pack, split
 
 PAD = 0
 texts_of_ids = st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=40), min_size=1, max_size=12)

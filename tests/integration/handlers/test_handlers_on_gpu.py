@@ -10,8 +10,8 @@ import torch
 
 from handlers.bert import BertHandler
 from handlers.resnet50 import ResNet50Handler
-from tests.checkpoints import tiny_bert, tiny_resnet
-from tests.worker import a_context
+from tests.support.checkpoints import tiny_bert, tiny_resnet
+from tests.support.worker import a_context
 
 pytestmark = [
     pytest.mark.integration,

@@ -19,11 +19,11 @@ from transformers import (
     ResNetForImageClassification,
 )
 
-from experiments.inputs import photographs, texts
-from experiments.server import Registration, TorchServe, torchserve
-from handlers.archives import build
-from tests.bodies import png_of_zeros
-from tests.checkpoints import tiny_bert, tiny_resnet
+from experiments.bench.inputs import photographs, texts
+from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from handlers.archive.archives import build
+from tests.support.bodies import png_of_zeros
+from tests.support.checkpoints import tiny_bert, tiny_resnet
 
 pytestmark = pytest.mark.integration
 

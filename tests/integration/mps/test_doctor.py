@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from mps.daemon import PIPE_VARIABLE, mps_daemon
+from experiments.base.paths import ROOT
+from mps.control.daemon import PIPE_VARIABLE, mps_daemon
 from scripts.fetch_mps import FetchError, NvidiaPrograms, fetch
 
 pytestmark = pytest.mark.integration
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from experiments.base.paths import ROOT
 from tests.integration.conftest import programs_in
-from tests.small_archives import NOOP, archive
+from tests.support.small_archives import NOOP, archive
 
 pytestmark = pytest.mark.integration
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def a_plan(folder: Path, name: str, **settings: object) -> None:

@@ -12,14 +12,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.instances import PREFIX
-from tests import small_archives
+from experiments.base.paths import ROOT
+from experiments.serving.instances import PREFIX
 from tests.integration.conftest import programs_in
-from tests.small_archives import archive
+from tests.support import small_archives
+from tests.support.small_archives import archive
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 QUICK = ("--duration", "0.3", "--warm-up", "0.1", "--runs", "3", "--workers", "1,2", "--batch-size", "4")
 QUICK_TRIALS = 9  # three cells, of which one is the twin
 
@@ -211,7 +211,7 @@ def test_a_disk_that_fills_up_keeps_what_was_measured(tmp_path: Path, own_tmp: P
     command = sweep(tmp_path, small_archives.NOOP)
     code = (
         "import sys\n"
-        "from experiments import results\n"
+        "from experiments.results import folder as results\n"
         "append = results.append\n"
         "calls = []\n"
         "def full_after_two(folder, file, result, load):\n"
@@ -219,7 +219,7 @@ def test_a_disk_that_fills_up_keeps_what_was_measured(tmp_path: Path, own_tmp: P
         "    if len(calls) == 3:\n"
         "        file = open('/dev/full', 'wb', buffering=0)\n"
         "    append(folder, file, result, load)\n"
-        "from experiments import campaign\n"
+        "from experiments.measure import campaign\n"
         "campaign.append = full_after_two\n"
         f"sys.argv = {command[2:]!r}\n"
         "from mps.run import app\n"

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from handlers.archives import build
-from tests import small_archives
-from tests.checkpoints import tiny_bert
-from tests.integration.test_sweep import finished, sweep, trials
+from handlers.archive.archives import build
+from tests.integration.mps.test_sweep import finished, sweep, trials
+from tests.support import small_archives
+from tests.support.checkpoints import tiny_bert
 
 pytestmark = pytest.mark.integration
 

@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.small_archives import NOOP, archive
+from experiments.base.paths import ROOT
+from tests.support.small_archives import NOOP, archive
 
 pytestmark = pytest.mark.integration
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def a_folder(path: Path) -> dict[str, int]:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mps import gpu as gpu_module
-from mps.gpu import (
+from experiments.base.paths import ROOT
+from mps.card import gpu as gpu_module
+from mps.card.gpu import (
     DEFAULT,
     EXCLUSIVE_PROCESS,
     GpuError,
@@ -30,7 +31,6 @@ from tests import stand_ins
 from tests.stand_ins import NVIDIA_SMI, UUID, a_card, change, facts_of, transcript
 from tests.stand_ins import pynvml as stand_in_pynvml
 
-ROOT = Path(__file__).resolve().parent.parent
 SET_EXCLUSIVE = f"nvidia-smi -i {UUID} -c EXCLUSIVE_PROCESS"
 SET_DEFAULT = f"nvidia-smi -i {UUID} -c DEFAULT"
 
@@ -181,7 +181,7 @@ def test_a_mode_that_cannot_be_put_back_says_how_to(card: Path) -> None:
 
 INTERRUPTED = """
 import signal, sys, time
-from mps.gpu import exclusive_process, gpu
+from mps.card.gpu import exclusive_process, gpu
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 with exclusive_process(gpu(), smi=sys.argv[1]):
     print("measuring", flush=True)

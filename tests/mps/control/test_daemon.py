@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mps.daemon import (
+from mps.control.daemon import (
     PREFIX,
     Client,
     NoMpsError,

@@ -5,21 +5,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments.campaign import Bench
+from experiments.base.cores import usable_cores
+from experiments.base.errors import UsageError
+from experiments.bench.inputs import pool_for
 from experiments.ceilings.bare import BareModelError, bare_model, measure
 from experiments.ceilings.measure import Effort, measure_ceilings
 from experiments.ceilings.record import read_ceilings
-from experiments.counters import TALLY_VARIABLE, Counted, between, snapshot
-from experiments.diagnosis import Bound, diagnose, shares_of
-from experiments.environment import usable_cores
-from experiments.errors import UsageError
-from experiments.inputs import pool_for
 from experiments.load import Body, ClosedLoop, run
-from experiments.plan import Plan
-from experiments.server import Registration, TorchServe, torchserve
-from handlers.archives import build
-from tests.checkpoints import tiny_bert, tiny_resnet
-from tests.small_archives import NOOP, RAISES_AT_LOAD, archive
+from experiments.measure.campaign import Bench
+from experiments.plan.plan import Plan
+from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from experiments.verdict.diagnosis import Bound, diagnose, shares_of
+from experiments.watch.counters import TALLY_VARIABLE, Counted, between, snapshot
+from handlers.archive.archives import build
+from tests.support.checkpoints import tiny_bert, tiny_resnet
+from tests.support.small_archives import NOOP, RAISES_AT_LOAD, archive
 
 pytestmark = pytest.mark.integration
 

@@ -8,16 +8,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import psutil
 import pytest
 
 from benchmarks.load_generator import compare
 from benchmarks.nginx import Nginx, ToolMissingError, serving_nginx, tool
+from experiments.base.paths import ROOT
 from experiments.load import Body, ClosedLoop, OpenLoop, run
-
-ROOT = Path(__file__).parents[2]
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:

@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from experiments.load import LoadResult, OpenLoop, run
-from experiments.load.goodput import find
-from experiments.slo import Slo
-from tests.queueing import Stall, departures
-from tests.scripted_server import Script, Witness, scripted
+from experiments.load.goodput.search import find
+from experiments.plan.slo import Slo
+from tests.support.queueing import Stall, departures
+from tests.support.scripted_server import Script, Witness, scripted
 
 pytestmark = pytest.mark.integration
 

@@ -18,20 +18,20 @@ import pandas as pd
 import psutil
 import pytest
 
+from experiments.base.paths import ROOT
 from scripts.fetch_mps import FetchError, fetch
 from tests.integration.conftest import programs_in
-from tests.small_archives import NOOP, SLEEPS, archive
 from tests.stand_ins import FOLDER, UUID, VARIABLE, a_card, facts_of, transcript
+from tests.support.small_archives import NOOP, SLEEPS, archive
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 # What CUDA does with a worker: the daemon in its environment lists it. `{strays}`: workers that it misses.
 PROGRAM = """
 import sys
 import psutil
-from mps import daemon
+from mps.control import daemon
 
 def clients(self):
     mine = []

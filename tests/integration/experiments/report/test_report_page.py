@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from experiments.plan import Plan
+from experiments.plan.plan import Plan
 from experiments.report import write_comparison, write_report
-from tests.report_folders import a_folder
+from tests.support.report_folders import a_folder
 
 pytestmark = pytest.mark.integration
 

@@ -12,12 +12,12 @@ import psutil
 import pytest
 import requests
 
-from experiments import server as server_module
-from experiments.errors import UsageError
-from experiments.instances import PREFIX, remove_leftovers
-from experiments.server import Ports, Registration, ServerError, TorchServe, torchserve
-from tests import small_archives
-from tests.small_archives import archive
+from experiments.base.errors import UsageError
+from experiments.serving import torchserve as server_module
+from experiments.serving.instances import PREFIX, remove_leftovers
+from experiments.serving.torchserve import Ports, Registration, ServerError, TorchServe, torchserve
+from tests.support import small_archives
+from tests.support.small_archives import archive
 
 pytestmark = pytest.mark.integration
 
@@ -139,7 +139,7 @@ def test_a_port_that_was_taken_in_between_is_replaced(
 
 def test_the_next_start_clears_up_after_a_killed_run() -> None:
     code = (
-        "from experiments.server import torchserve\n"
+        "from experiments.serving.torchserve import torchserve\n"
         "with torchserve() as server:\n"
         "    print(server.process.pid, server.folder, flush=True)\n"
         "    input()\n"

@@ -13,14 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments import telemetry
-from experiments.telemetry import Telemetry
+from experiments.base.paths import ROOT
+from experiments.watch import telemetry
+from experiments.watch.telemetry import Telemetry
 from tests import stand_ins
 from tests.stand_ins import UUID, a_card, change
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 # Without a bound on its cost: a slow machine with a stand-in card makes the sampler seldom.
 sampling = partial(telemetry.sampling, most_cpu_cores=1.0)
 
@@ -42,7 +42,9 @@ def a_process(code: str) -> Iterator[int]:
 
 
 def samplers(parent: int | None = None) -> list[psutil.Process]:
-    return [child for child in psutil.Process(parent).children() if "experiments.sampler" in child.cmdline()]
+    return [
+        child for child in psutil.Process(parent).children() if "experiments.watch.sampler" in child.cmdline()
+    ]
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -150,7 +152,7 @@ def test_a_sampler_that_is_killed_costs_the_figures_and_not_the_trial() -> None:
 
 
 def test_a_sampler_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("experiments.telemetry.STOP_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("experiments.watch.telemetry.STOP_TIMEOUT_S", 0.2)
     with sampling({"self": [os.getpid()]}) as recorder:
         (sampler,) = samplers()
         sampler.suspend()
@@ -172,7 +174,7 @@ def test_ctrl_c_is_not_for_the_sampler() -> None:
 def test_the_sampler_ends_when_who_started_it_is_killed() -> None:
     code = """
 import os, sys, time
-from experiments.telemetry import sampling
+from experiments.watch.telemetry import sampling
 with sampling({"self": [os.getpid()]}):
     print("sampling", flush=True)
     time.sleep(60)

@@ -13,9 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments.errors import UsageError
-from mps import gpu as gpu_module
-from mps.daemon import (
+from experiments.base.errors import UsageError
+from experiments.base.paths import ROOT
+from mps.card import gpu as gpu_module
+from mps.card.gpu import exclusive_process, gpu
+from mps.control.daemon import (
     PIPE_VARIABLE,
     DaemonRunningError,
     MpsDaemon,
@@ -24,15 +26,12 @@ from mps.daemon import (
     remove_leftovers,
     running_daemon,
 )
-from mps.gpu import exclusive_process, gpu
 from scripts.fetch_mps import FetchError, NvidiaPrograms, fetch
 from tests import stand_ins
 from tests.stand_ins import UUID, a_card, transcript
 from tests.stand_ins import pynvml as stand_in_pynvml
 
 pytestmark = pytest.mark.integration
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +185,8 @@ def test_a_killed_daemon_is_seen(daemon: MpsDaemon) -> None:
 def test_a_daemon_that_hangs_is_killed_in_the_end(
     programs: NvidiaPrograms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mps.daemon.ANSWER_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("mps.daemon.QUIT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("mps.control.daemon.ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("mps.control.daemon.QUIT_TIMEOUT_S", 0.2)
     with mps_daemon(binary=programs.control) as running:
         os.kill(running.pid, signal.SIGSTOP)
         with pytest.raises(MpsError, match="does not answer `get_server_list`"):
@@ -217,7 +216,7 @@ def test_a_server_that_is_killed_is_seen_though_its_status_reads_0(
 def test_a_server_that_hangs_does_not_keep_the_daemon(
     programs: NvidiaPrograms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mps.daemon.QUIT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("mps.control.daemon.QUIT_TIMEOUT_S", 0.2)
     with _with_stand_in_server(programs, monkeypatch) as running:
         running.ask(f"start_server -uid {os.getuid()}")
         (server,) = running.servers()
@@ -227,8 +226,8 @@ def test_a_server_that_hangs_does_not_keep_the_daemon(
 def test_a_server_that_does_not_get_ready_is_an_error(
     programs: NvidiaPrograms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mps.daemon.SERVER_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("mps.daemon.QUIT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("mps.control.daemon.SERVER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("mps.control.daemon.QUIT_TIMEOUT_S", 0.2)
     with (
         _with_stand_in_server(programs, monkeypatch) as running,
         pytest.raises(MpsError, match="not ready after"),
@@ -288,7 +287,7 @@ def test_a_hundred_starts_and_stops_leave_nothing(temporary: Path, programs: Nvi
 KILLED = """
 import sys, tempfile
 from pathlib import Path
-from mps.daemon import mps_daemon
+from mps.control.daemon import mps_daemon
 tempfile.tempdir = sys.argv[2]
 with mps_daemon(binary=Path(sys.argv[1])) as daemon:
     print(daemon.pid, daemon.pipe_folder, flush=True)
@@ -374,7 +373,7 @@ def test_the_real_nvidia_smi_and_nvml_without_a_driver(programs: NvidiaPrograms)
         "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver"
     )
 
-    code = "from mps.gpu import gpu; gpu()"
+    code = "from mps.card.gpu import gpu; gpu()"
     done = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True)
     assert "NoGpuError: NVIDIA's driver is not loaded" in done.stderr
 

@@ -1,0 +1,1 @@
+"""Texts -> tokens -> features, and vectors -> JSON."""
