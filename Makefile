@@ -17,8 +17,6 @@ EMBEDDINGS ?=
 SETUP ?= setup
 # Options for the sweep, e.g. ARGS='--model resnet50 --workers 1'
 ARGS ?=
-# Time limit of the GPU campaign; where it was too short, the same command goes on
-MINUTES ?= 25
 
 .DEFAULT_GOAL := help
 .PHONY: help setup mar run gpu-campaign serve stop test test-fast lint format bench lock clean
@@ -41,7 +39,7 @@ $(VENV)/.ready: requirements.lock scripts/torchserve.py
 	@echo "setup: ready"
 
 mar: $(SETUP) ## Build model_store/*.mar (BERT=, RESNET50=, EMBEDDINGS=: folder, hub id or 'random')
-	@$(PY) -m handlers.archive.archives $(if $(BERT),--bert '$(BERT)') $(if $(RESNET50),--resnet50 '$(RESNET50)') \
+	@$(PY) -m handlers.archive $(if $(BERT),--bert '$(BERT)') $(if $(RESNET50),--resnet50 '$(RESNET50)') \
 		$(if $(EMBEDDINGS),--embeddings '$(EMBEDDINGS)')
 
 run: mar ## The main job: sweep BERT over workers x batch size (ARGS=: options of mps.run)
@@ -63,10 +61,11 @@ test: setup ## All tests: the fast ones, then those with a real TorchServe
 test-fast: setup ## The fast tests only
 	@$(PY) -m pytest -q -m 'not integration'
 
-lint: setup ## ruff and mypy --strict
+lint: setup ## ruff, mypy --strict, and who may import whom
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
 
 format: setup ## Let ruff format and fix
 	@$(VENV)/bin/ruff format .

@@ -17,8 +17,9 @@ from benchmarks.malformed import Sent, sending
 from benchmarks.served import Setup, host, settle, throughput_rps
 from experiments.base.cores import usable_cores
 from experiments.load import Body
+from experiments.results.telemetry import FRONTEND, WORKERS
 from experiments.serving.torchserve import TorchServe
-from experiments.watch.telemetry import FRONTEND, WORKERS, sampling
+from experiments.watch.telemetry import sampling
 
 SHARE = 0.01  # malformed requests for each good one
 # The PNG of 30,000 x 30,000 pixels would take 2.7 GB in each worker that decoded it to RGB.

@@ -18,7 +18,7 @@ from benchmarks.interleaved import Comparison, Effort, Tell, compare
 from benchmarks.served import WORKERS, Host, grid, host, settle, throughput_rps
 from experiments.ceilings.bare import BareModel, bare_model
 from experiments.load import Body
-from experiments.measure.campaign import torch_threads
+from experiments.serving.workers import torch_threads
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from pathlib import Path
 from benchmarks.interleaved import BenchmarkError, Effort, Tell
 from experiments.base.cores import usable_cores
 from experiments.load import Body, ClosedLoop, LoadResult, run
-from experiments.measure.campaign import torch_threads
 from experiments.serving.noop import noop_archive
 from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from experiments.serving.workers import torch_threads
 
 # The claims of `make bench` are about CPUs. Without this, TorchServe would use a GPU where there is one.
 NO_GPU = {"number_of_gpu": "0"}

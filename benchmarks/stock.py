@@ -18,7 +18,7 @@ from benchmarks import models
 from benchmarks.interleaved import Comparison, Effort, Measure, Tell, take_turns
 from benchmarks.served import WORKERS, Host, Setup, grid, host, throughput_rps
 from experiments.load import Body
-from experiments.serving.arms import PRECISION_VARIABLE
+from experiments.serving.workers import PRECISION_VARIABLE
 
 HERE = Path(__file__).parent
 # Tokens -> the batch sizes that ours is tried with. To the stock handler all texts have 150 tokens:

@@ -9,32 +9,27 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.bench import Bench
 from experiments.load import Body
-from experiments.measure.campaign import Bench, carry_out
-from experiments.plan.plan import Cell, Plan, Trial
-from experiments.results import folder as results
+from experiments.measure import Progress, carry_out
+from experiments.plan import Cell, Plan, Trial
+from experiments.results import TrialResult, create
 from experiments.serving.noop import noop_archive
 
 
-class _Clock:
+class _Clock(Progress):
     """A campaign's progress, as the time that each cell took beyond what it was to measure."""
 
     def __init__(self) -> None:
         self.overhead_s: defaultdict[Cell, float] = defaultdict(float)  # outside warm-up and measurement
         self._since_s = 0.0
 
-    def planned(self, todo: Sequence[Trial], done: int) -> None: ...
-    def measuring(self, trial: Trial) -> None: ...
-    def note(self, trial: Trial, line: str) -> None: ...
-    def warn(self, message: str) -> None: ...
-
     def loading(self, trial: Trial) -> None:
         self._since_s = time.monotonic()
 
-    def finished(self, result: results.TrialResult) -> None:
+    def finished(self, result: TrialResult) -> None:
         load = result.trial.load
         now_s = time.monotonic()
         asked_s = load.warm_up_s + (load.duration_s or 0)
@@ -47,7 +42,7 @@ def main() -> None:
     clock = _Clock()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "results"
-        results.create(folder, plan, {})
+        create(folder, plan, {})
         bench = Bench(noop_archive(Path(name)), [Body(b"hello", "text/plain")])
         carry_out(plan, bench, folder, clock)
     overhead_s = clock.overhead_s

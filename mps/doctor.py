@@ -1,6 +1,6 @@
 """`python -m mps.doctor`: what this machine can do, a line each, with a remedy where something is missing.
 
-A door: it runs the checks of checks.py and prints them.
+A door: it runs the checks of experiments/checks and prints them.
 """
 
 import dataclasses

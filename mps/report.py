@@ -1,6 +1,6 @@
 """`python -m mps.report`: the report of a results folder, made anew from its files; of several, side by side.
 
-A door: it parses, calls experiments/report, prints, and turns errors into one line and an exit code.
+A door: it parses, calls experiments/report, and prints where the page is.
 """
 
 import os
@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from experiments.base.errors import ExperimentError
+from experiments.plan import goal_from
 from experiments.report import SUMMARY, write_comparison, write_report
-from experiments.verdict.advice import goal_from
+from mps.door import one_line_errors, to_stdout
 
 HELP = """Write report.html, report.md and the figures of results folders, from the files in them.
 
@@ -31,8 +30,6 @@ Exit codes: 0 the report is written; 1 something failed; 2 wrong usage.
 """
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-console = Console(soft_wrap=True, highlight=False)
-errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 @app.command(help=HELP)
@@ -49,7 +46,7 @@ def main(
     ] = None,
 ) -> None:
     """See HELP."""
-    try:
+    with one_line_errors():
         asked = goal_from(goal) if goal else None
         if len(folders) == 1:
             page = write_report(folders[0], goal=asked, out=out)
@@ -57,10 +54,7 @@ def main(
             page = write_comparison(folders, out or _beside(folders[0]), goal=asked)
             for folder in folders:
                 write_report(folder, goal=asked)
-    except ExperimentError as error:
-        errors.print(f"error: {error}", markup=False)
-        raise typer.Exit(error.exit_code) from None
-    console.print(f"{page}\n{page.with_name(SUMMARY)}", markup=False)
+    to_stdout().print(f"{page}\n{page.with_name(SUMMARY)}", markup=False)
 
 
 def _beside(folder: Path) -> Path:

@@ -2,3 +2,8 @@
 
 Nothing here starts anything; what is done with a bench lies in ceilings/ and measure/.
 """
+
+from experiments.bench.bench import Bench, bench_for
+from experiments.bench.inputs import pool_for
+
+__all__ = ["Bench", "bench_for", "pool_for"]

@@ -20,10 +20,10 @@ from typing import IO, Any
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.interrupts import carry_through
 from experiments.base.paths import ROOT
-from experiments.bench.inputs import pool_for
-from experiments.ceilings.roofline import Work
+from experiments.bench import pool_for
 from experiments.load import Body
-from experiments.serving.arms import worker_env
+from experiments.results.roofline import Work
+from experiments.serving.workers import worker_env
 
 ANSWER_TIMEOUT_S = 600.0  # a batch of 128 on a slow CPU takes its time
 

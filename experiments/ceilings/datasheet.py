@@ -6,7 +6,7 @@ Dense figures: where a datasheet tells those "with sparsity", half of them. Noth
 import re
 from dataclasses import dataclass
 
-from experiments.ceilings.roofline import Peaks
+from experiments.results.roofline import Peaks
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,17 @@ from statistics import median
 from typing import Any, Protocol
 
 from experiments.base.errors import ExperimentError
+from experiments.bench import Bench
 from experiments.ceilings.bare import BareModel, bare_model
 from experiments.ceilings.datasheet import peaks_of
-from experiments.ceilings.record import Ceiling, Ceilings, write_ceilings
-from experiments.ceilings.roofline import Work
 from experiments.load import ClosedLoop, LoadError, run
-from experiments.measure.campaign import Bench, torch_threads
-from experiments.plan.plan import Cell, Plan, full_queue
-from experiments.serving.arms import arm, share_env, worker_env
+from experiments.plan import Cell, Plan, full_queue
+from experiments.results.ceilings import Ceiling, Ceilings, write_ceilings
+from experiments.results.roofline import Work
+from experiments.serving.arms import arm
 from experiments.serving.noop import noop_archive
 from experiments.serving.torchserve import Registration, ServerError, TorchServe, torchserve
+from experiments.serving.workers import share_env, torch_threads, worker_env
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 COMPILE_VARIABLE = "HANDLER_COMPILE"  # heeded by handlers/

@@ -1,1 +1,5 @@
 """What this machine can do: each thing that a run needs, looked at and judged. Changes nothing."""
+
+from experiments.checks.checks import FAIL, OK, WARN, Check, examine, first_obstacle
+
+__all__ = ["FAIL", "OK", "WARN", "Check", "examine", "first_obstacle"]

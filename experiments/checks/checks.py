@@ -25,7 +25,7 @@ import psutil
 from experiments.base.cores import usable_cores
 from experiments.base.errors import ExperimentError
 from experiments.base.paths import ROOT
-from experiments.plan.plan import Plan
+from experiments.plan import Plan
 from experiments.serving.arms import MpsOptions, obstacles
 from experiments.serving.java import find_java, major_version
 from mps.card.gpu import (

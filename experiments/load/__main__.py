@@ -18,8 +18,8 @@ from experiments.load import DEFAULT_TIMEOUT_S, Body, ClosedLoop, Load, LoadResu
 from experiments.load.goodput.search import DEFAULT_START_RPS, Goodput, Send, find
 from experiments.load.goodput.search import as_json as goodput_as_json
 from experiments.load.result import LATE_MS
+from experiments.plan import parse_slo
 from experiments.plan.defaults import LONGEST_LOOK_S, MOST_IN_FLIGHT
-from experiments.plan.slo import parse_slo
 
 DEFAULT_CONNECTIONS = 64
 DEFAULT_DURATION_S = 5.0

@@ -171,6 +171,17 @@ class LoadResult:
             return float("nan")
         return float(np.percentile(self.latency_s, percentile) * 1e3)
 
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Every request that counts: its start, end and status; of an open loop also its schedule."""
+        columns: dict[str, NDArray[Any]] = {
+            "start_s": self.start_s,
+            "end_s": self.end_s,
+            "status": self.status,
+        }
+        if self.pacing is not None:
+            columns |= {"scheduled_s": self.pacing.scheduled_s, "lateness_s": self.pacing.lateness_s}
+        return columns
+
     def problems(self) -> list[str]:
         """Why a trial with this load is no result; empty when it is one."""
         found = []

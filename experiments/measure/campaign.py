@@ -6,56 +6,30 @@ changes. What a trial measures, and what the files look like, lives elsewhere.
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import groupby, takewhile
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
-from experiments.base.cores import usable_cores
 from experiments.base.errors import ExperimentError
-from experiments.load import Body, LoadResult
-from experiments.measure.race import Rules, next_runs
+from experiments.bench import Bench
+from experiments.load import LoadResult
+from experiments.measure.progress import Progress
+from experiments.measure.race import next_runs, rules_of
 from experiments.measure.trial import Serving, failed, measure
-from experiments.plan.plan import Cell, Plan, Trial
-from experiments.results.folder import TrialResult, append, open_for_append, read_trials
-from experiments.serving.arms import MpsOptions, arm, share_env, worker_env
+from experiments.plan import Plan, Trial
+from experiments.results.folder import append, open_for_append, read_trials
+from experiments.results.trial_result import TrialResult
+from experiments.serving.arms import arm
 from experiments.serving.torchserve import Registration, ServerError, TorchServe, torchserve
-from experiments.verdict.advice import goal_from
+from experiments.serving.workers import share_env, torch_threads, worker_env
 from experiments.watch.counters import TALLY_VARIABLE
-from mps.card.gpu import Gpu, read
+from mps.card.gpu import read
 from mps.control.daemon import MpsError
 
-MOST_RUNS = 10  # of a cell, where it takes many to be sure
 FAILED_CELLS_IN_A_ROW = 2  # then the cause is not the cell
-
-
-class Progress(Protocol):
-    """Who is told how the campaign goes."""
-
-    def planned(self, todo: Sequence[Trial], done: int) -> None: ...
-    def loading(self, trial: Trial) -> None: ...
-    def measuring(self, trial: Trial) -> None: ...
-    def note(self, trial: Trial, line: str) -> None: ...
-    def finished(self, result: TrialResult) -> None: ...
-    def warn(self, message: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What a campaign measures on and with. `card` is None on a machine without a GPU. `of_several` has the
-    requests that hold so many inputs each, where the plan asks for such."""
-
-    archive: Path
-    pool: Sequence[Body]
-    card: Gpu | None = None
-    mps: MpsOptions = field(default_factory=MpsOptions)
-    of_several: Mapping[int, Sequence[Body]] = field(default_factory=dict)
-
-    def pool_of(self, cell: Cell) -> Sequence[Body]:
-        """The requests of a cell."""
-        return self.of_several.get(cell.client_batch, self.pool)
 
 
 def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> list[TrialResult]:
@@ -86,16 +60,6 @@ def due(plan: Plan, results: Sequence[TrialResult]) -> list[Trial]:
         return next_runs(plan, results, rules_of(plan))
     done = {(result.trial.cell, result.trial.run) for result in results}
     return [trial for trial in plan.trials() if (trial.cell, trial.run) not in done]
-
-
-def rules_of(plan: Plan) -> Rules:
-    """The rules of a plan's race; those of its budget are kept here, where the clock is."""
-    return Rules(goal_from(plan.goal), most_runs=max(MOST_RUNS, plan.runs))
-
-
-def torch_threads(workers: int) -> int:
-    """Threads for each of `workers` processes that share this machine's cores without oversubscription."""
-    return max(1, usable_cores() // workers)
 
 
 def _same_server(trial: Trial) -> tuple[Any, ...]:
@@ -176,7 +140,7 @@ class _Campaign:
         self.failed_cells = 0
 
     def _keep(self, result: TrialResult, load: LoadResult | None) -> None:
-        append(self.folder, self.file, result, load)
+        append(self.folder, self.file, result, load.columns() if load else None)
         self.results.append(result)
         self.progress.finished(result)
 
@@ -198,11 +162,3 @@ class _Campaign:
             f"{self.bench.archive.name} answered no request: {'; '.join(result.problems)}",
             details=server.log_since(0),
         )
-
-
-def missing_results(plan: Plan, results: Sequence[TrialResult]) -> Iterator[str]:
-    """A line for each cell of `plan` that has no valid run, with the reason of its last one."""
-    for cell in plan.cells():
-        of_cell = [result for result in results if result.trial.cell == cell]
-        if of_cell and not any(result.valid for result in of_cell):
-            yield f"{cell}: {'; '.join(of_cell[-1].problems)}"

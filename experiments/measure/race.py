@@ -12,13 +12,17 @@ from dataclasses import dataclass, field
 from math import ceil, inf, log, sqrt
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import stdtrit  # scipy.stats has it too, but takes a second to import
 
-from experiments.plan.plan import Cell, Plan, Trial
-from experiments.results.folder import TrialResult
-from experiments.verdict.advice import Bound, Goal
-from experiments.verdict.stats import CONFIDENCE, Floats
+from experiments.plan import Bound, Cell, Goal, Plan, Trial, goal_from
+from experiments.plan.defaults import CONFIDENCE
+from experiments.results.figures import known
+from experiments.results.trial_result import TrialResult
 
+Floats = npt.NDArray[np.float64]
+
+MOST_RUNS = 10  # of a cell, where it takes many to be sure
 # A lone run may have been disturbed. It rules its cell out only when the leader is faster by this factor,
 # which is more than a disturbance costs that no check of the trial notices.
 LONE_RUN_FACTOR = 1.5
@@ -35,7 +39,7 @@ class Rules:
 
     goal: Goal = field(default_factory=Goal)
     confidence: float = CONFIDENCE
-    most_runs: int = 10
+    most_runs: int = MOST_RUNS
     budget_s: float = inf
 
 
@@ -69,6 +73,11 @@ class Replay:
         return set(self.race.contenders[:1]) <= set(self.full.contenders) and (
             bool(self.race.contenders) == bool(self.full.contenders)
         )
+
+
+def rules_of(plan: Plan) -> Rules:
+    """The rules of a plan's race; those of its budget are kept by the campaign, where the clock is."""
+    return Rules(goal_from(plan.goal), most_runs=max(MOST_RUNS, plan.runs))
 
 
 def next_runs(plan: Plan, results: Sequence[TrialResult], rules: Rules | None = None) -> list[Trial]:
@@ -242,7 +251,7 @@ def _margin_of_one(logs: Mapping[Cell, Floats], level: float) -> float:
 
 
 def _leader_first(now: Standing, attempts: Seen, rules: Rules) -> Standing:
-    """The leader is the one whose figures advice.py would find the best."""
+    """The leader is the one whose figures the advice would find the best."""
 
     def rank(cell: Cell) -> tuple[bool, float]:
         keeps = all(_median_log(bound, attempts[cell], inf) < log(bound.limit) for bound in rules.goal.bounds)
@@ -271,7 +280,7 @@ def _is_hopeless(runs: Sequence[TrialResult], goal: Goal) -> bool:
 
 def _logs(asked: Goal | Bound, runs: Sequence[TrialResult]) -> Floats:
     """The figures of the valid runs, where they were measured, on log scale."""
-    return np.log([value for run in runs if run.valid and (value := asked.of(run))])
+    return np.log([value for value in known(asked, (run for run in runs if run.valid)) if value])
 
 
 def _mean(values: Floats) -> float:

@@ -13,15 +13,15 @@ import psutil
 from experiments.base.cores import usable_cores
 from experiments.load import Body, ClosedLoop, LoadError, LoadResult, OpenLoop, run
 from experiments.load.goodput.search import Goodput, NoGoodputError, as_json, find
+from experiments.plan import Trial, parse_slo
 from experiments.plan.defaults import LONGEST_LOOK_S
-from experiments.plan.plan import Trial
-from experiments.plan.slo import parse_slo
-from experiments.results.folder import PERCENTILES, TrialResult
+from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS
+from experiments.results.trial_result import PERCENTILES, TrialResult
 from experiments.serving.arms import Arm
 from experiments.serving.torchserve import ServerError, TorchServe, Worker
 from experiments.watch.counters import between, snapshot
 from experiments.watch.flags import flags_of
-from experiments.watch.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS, sampling
+from experiments.watch.telemetry import sampling
 from mps.card.gpu import Gpu
 
 LONGEST_WARM_UP = 5  # times as long as planned, where the rate is not steady before

@@ -1,122 +1,19 @@
-"""What was asked for, and the ordered list of trials that answers it.
+"""A sweep: what was asked for, and the ordered list of trials that answers it.
 
 A Plan is plain data: read from options or a YAML file, written to plan.json, expanded into Trials by
 a pure and seeded function. Nothing here touches a server, a clock or a disk.
 """
 
-import dataclasses
 import random
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
-from typing import Any
 
 from experiments.base.errors import UsageError
-from experiments.plan.defaults import ARRIVALS, LONGEST_LOOK_S, MOST_IN_FLIGHT
+from experiments.plan.cell import DEFAULT_DELAY_MS, Cell, full_queue
+from experiments.plan.defaults import ARRIVALS, MOST_IN_FLIGHT
 from experiments.plan.slo import parse_slo
-
-# A worker that finds a full queue fills its batch at once; two requests per slot keep the queue full
-# while every worker has a batch in flight, without the needless waiting that more would add.
-REQUESTS_IN_FLIGHT_PER_SLOT = 2
-
-# For estimates: a model's load with all its workers, a run that is told in requests, a search for a rate.
-LOADING_S = 6.0
-REQUESTS_TAKE_S = 5.0
-SEARCH_TAKES_S = 90.0
+from experiments.plan.trial import Load, Trial
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")  # what handlers/model knows
-DEFAULT_DELAY_MS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One configuration under one load, compared with the others.
-
-    `precision` None is the archive's. `rate_rps` None is a closed loop. `concurrency` None is what the plan
-    makes of it: a full queue in a closed loop, in an open one as many requests in flight as it takes.
-    `client_batch` inputs share a request.
-    """
-
-    model: str
-    mps: bool
-    precision: str | None
-    thread_percentage: int | None
-    workers: int
-    batch_size: int
-    batch_delay_ms: int
-    concurrency: int | None = None
-    rate_rps: float | None = None
-    client_batch: int = 1
-    twin: bool = False  # the same as another cell: how far the two differ is the noise floor
-
-    def __str__(self) -> str:
-        workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
-        share = f" at {self.thread_percentage} %" if self.thread_percentage else ""
-        mps = f", MPS{share}" if self.mps else ""
-        special = "".join(f", {each}" for each in self.special())
-        twin = ", once more" if self.twin else ""
-        return f"{self.model}, {workers}, batch size {self.batch_size}{mps}{special}{twin}"
-
-    def special(self) -> list[str]:
-        """What is unusual about it beyond workers, batch size and MPS, in words."""
-        told = []
-        if self.precision is not None:
-            told.append(self.precision)
-        if self.batch_delay_ms != DEFAULT_DELAY_MS:
-            told.append(f"batch delay {self.batch_delay_ms} ms")
-        if self.client_batch > 1:
-            told.append(f"{self.client_batch} inputs a request")
-        if self.rate_rps is not None:
-            told.append(f"sent {self.rate_rps:g} requests/s")
-        if self.concurrency is not None:
-            told.append(f"{self.concurrency} in flight{' at most' if self.rate_rps is not None else ''}")
-        return told
-
-    @property
-    def without_mps(self) -> "Cell":
-        """What it is compared with: the same but for MPS and its shares."""
-        return replace(self, mps=False, thread_percentage=None)
-
-    @property
-    def registration(self) -> tuple[int, int, int]:
-        """What TorchServe must load a model anew for: workers, batch size and batch delay in ms."""
-        return self.workers, self.batch_size, self.batch_delay_ms
-
-    @property
-    def server(self) -> tuple[int, bool, int | None, str | None]:
-        """What a server must be started anew for: whatever its workers have from its environment."""
-        return self.workers, self.mps, self.thread_percentage, self.precision
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """The traffic of a trial.
-
-    A closed loop keeps `connections` requests in flight, for `duration_s` or a number of `requests`. An open
-    loop sends the cell's rate for `duration_s`, `arrivals` being poisson or constant, with so many in flight
-    at most. With `slo`, such as p99=100ms, open loops of up to `duration_s` search for the highest rate that
-    keeps it. What comes in the `warm_up_s` before is not counted. `processes` clients share the load.
-    """
-
-    connections: int
-    duration_s: float | None
-    requests: int | None
-    warm_up_s: float
-    arrivals: str = ARRIVALS[0]
-    processes: int = 1
-    slo: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One measurement of one cell. `run` counts from 1, `position` is its place in the order from 0,
-    `seed` that of the order of inputs."""
-
-    cell: Cell
-    load: Load
-    run: int
-    position: int
-    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,94 +189,6 @@ class Plan:
         servers = {cell.server: index for index, cell in enumerate(cells)}
         loaded = {(cell.server, cell.registration): index for index, cell in enumerate(cells)}
         return sorted(cells, key=lambda cell: (servers[cell.server], loaded[cell.server, cell.registration]))
-
-
-def full_queue(cell: Cell) -> int:
-    """The requests in flight that keep every worker's next batch waiting while it works on one."""
-    return REQUESTS_IN_FLIGHT_PER_SLOT * cell.workers * cell.batch_size
-
-
-def estimated_s(trials: Sequence[Trial]) -> float:
-    """How long measuring `trials` in this order may take, in seconds; the machine decides in the end."""
-    loads = len(list(groupby(trials, key=lambda trial: (trial.cell.server, trial.cell.registration))))
-    return sum(map(_takes_s, trials)) + loads * LOADING_S
-
-
-def _takes_s(trial: Trial) -> float:
-    if trial.load.slo:
-        return SEARCH_TAKES_S
-    return trial.load.warm_up_s + (trial.load.duration_s or REQUESTS_TAKE_S)
-
-
-def plan_from(values: Mapping[str, Any]) -> Plan:
-    """A Plan from a YAML file's or a plan.json's mapping. Raises UsageError for an unknown key or type.
-
-    A single number stands for a list of one; `requests` without `duration_s` replaces the default duration.
-    """
-    known = {f.name for f in dataclasses.fields(Plan)}
-    if unknown := sorted(set(values) - known):
-        raise UsageError(f"unknown plan key {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    arguments = {key: _of_type(key, value) for key, value in values.items()}
-    if arguments.get("requests") is not None and "duration_s" not in arguments:
-        arguments["duration_s"] = None
-    if arguments.get("slo") is not None:  # a search is sure by itself, and takes what it needs
-        arguments = {"duration_s": LONGEST_LOOK_S, "runs": 1} | arguments
-    return Plan(**arguments)
-
-
-def _of_type(key: str, value: Any) -> Any:
-    """A plan's value in the type that the key has; one value stands for a list of one."""
-    if key in LISTS:
-        values = value if isinstance(value, list | tuple) else [value]
-        if value is None and key not in NEVER_EMPTY:  # as plans were written when these were single values
-            values = []
-        return tuple(_checked(key, LISTS[key], each) for each in values)
-    return _checked(key, SINGLE[key], value)
-
-
-def _checked(key: str, kind: "Kind", value: Any) -> Any:
-    if not (value is None and kind.optional) and not kind.fits(value):
-        raise UsageError(f"plan key {key!r} must be {kind.name}, not {value!r}")
-    return value
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a plan's key may hold; an optional one may hold null as well."""
-
-    name: str
-    fits: Callable[[Any], bool]
-    optional: bool = False
-
-
-WHOLE = Kind("whole numbers", _is_whole)
-FLAG = Kind("true or false", lambda value: isinstance(value, bool))
-TEXT = Kind("text", lambda value: isinstance(value, str))
-SECONDS = Kind("a number of seconds", _is_number, optional=True)
-LISTS = {
-    **dict.fromkeys(
-        ("workers", "batch_size", "thread_percentage", "batch_delay_ms", "concurrency", "client_batch"), WHOLE
-    ),
-    "rate_rps": Kind("numbers of requests/s", _is_number),
-    "precision": replace(TEXT, optional=True),
-}
-NEVER_EMPTY = ("precision",)  # a list of null stands for the archive's own
-SINGLE = {
-    **dict.fromkeys(("runs", "seed", "processes"), replace(WHOLE, name="a whole number")),
-    **dict.fromkeys(("requests", "tokens"), replace(WHOLE, name="a whole number", optional=True)),
-    **dict.fromkeys(("duration_s", "warm_up_s", "budget_s"), SECONDS),
-    **dict.fromkeys(("interleave", "noise_floor", "until_sure", "with_mps"), FLAG),
-    **dict.fromkeys(("model", "goal", "arrivals"), TEXT),
-    **dict.fromkeys(("input", "slo"), replace(TEXT, optional=True)),
-}
 
 
 def _check_at_least(least: int, option: str, *values: int) -> None:

@@ -1,7 +1,7 @@
-"""A results folder as a page to read: report.html and report.md, with the figures as PNG beside them.
+"""A verdict shown: as a page, report.html and report.md with figures, and on a terminal. The third step.
 
 Everything here is a function of the files in results folders: a report can be made again at any time, on any
-machine. What is measured, compared and advised lives in experiments/; `python -m mps.report` is the door.
+machine. What is compared and advised lives in verdict/.
 """
 
 from __future__ import annotations
@@ -10,10 +10,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from experiments.verdict.advice import Goal
+from experiments.results import read, write_summary
 
-PAGE, SUMMARY, FIGURES = "report.html", "report.md", "figures"
+if TYPE_CHECKING:
+    from experiments.plan import Goal
+    from experiments.verdict import Verdict
+
+PAGE, SUMMARY, FIGURES, ADVICE = "report.html", "report.md", "figures", "advice"
+
+__all__ = ["show", "write_comparison", "write_report"]
+
+
+def show(verdict: Verdict) -> Path:
+    """Puts what a verdict says into its results folder: summary.csv, the page, and the files to deploy.
+
+    Returns the path of the page. Raises ExperimentError where they can't be written.
+    """
+    from experiments.report.page import of_run, write
+    from experiments.verdict.deploy import write_files
+
+    folder = verdict.folder
+    write_summary(folder, verdict.summary)
+    if verdict.advice is not None:
+        write_files(verdict.advice, folder / ADVICE)
+    return write(of_run(verdict), folder)
 
 
 def write_report(folder: Path, *, goal: Goal | None = None, out: Path | None = None) -> Path:
@@ -25,9 +45,8 @@ def write_report(folder: Path, *, goal: Goal | None = None, out: Path | None = N
     """
     # Here and not above: seaborn takes two seconds to import.
     from experiments.report.page import of_run, write
-    from experiments.verdict.verdict import read
 
-    return write(of_run(read(folder, goal)), out or folder)
+    return write(of_run(_judged(folder, goal)), out or folder)
 
 
 def write_comparison(folders: Sequence[Path], out: Path, *, goal: Goal | None = None) -> Path:
@@ -37,6 +56,12 @@ def write_comparison(folders: Sequence[Path], out: Path, *, goal: Goal | None = 
     """
     from experiments.report.comparison import of_runs
     from experiments.report.page import write
-    from experiments.verdict.verdict import read
 
-    return write(of_runs([read(folder, goal) for folder in folders], out), out)
+    return write(of_runs([_judged(folder, goal) for folder in folders], out), out)
+
+
+def _judged(folder: Path, goal: Goal | None) -> Verdict:
+    from experiments.plan import Goal
+    from experiments.verdict import judge
+
+    return judge(read(folder), goal or Goal())

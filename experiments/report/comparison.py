@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from experiments.base.errors import UsageError
-from experiments.plan.plan import Cell
+from experiments.plan import Cell
 from experiments.report import PAGE, findings
 from experiments.report.drawing.canvas import (
     Figure,
@@ -30,7 +30,6 @@ from experiments.report.drawing.canvas import (
     plain_axes,
 )
 from experiments.report.figures import published
-from experiments.report.figures.forest import OUTCOMES, outcome
 from experiments.report.figures.layout import best_by_size, series_of
 from experiments.report.page import KeyFigure, Page
 from experiments.report.sections import Section, beside_published
@@ -43,8 +42,8 @@ from experiments.report.table import (
     outcome_field,
     ratio_field,
 )
-from experiments.verdict.stats import compare_all
-from experiments.verdict.verdict import Measured, Run
+from experiments.verdict.stats import OUTCOMES, compare_all
+from experiments.verdict.verdict import Measured, Verdict
 from experiments.verdict.words import (
     DASH,
     apart,
@@ -63,20 +62,20 @@ from experiments.verdict.words import (
 MOST_PANELS = 12
 MOST_KEY_FIGURES = 8
 ROOM = 1.06
-Named = Mapping[str, Run]
+Named = Mapping[str, Verdict]
 
 
-def of_runs(runs: Sequence[Run], out: Path) -> Page:
+def of_runs(runs: Sequence[Verdict], out: Path) -> Page:
     """The report on these runs, as it will stand in `out`: links lead from there to each run's own report.
 
     Raises UsageError for fewer than two runs, or one that is given twice.
     """
     if len(runs) < 2:
         raise UsageError("one results folder has nothing to be compared with: give two or more")
-    if len({run.folder.resolve() for run in runs}) < len(runs):
+    if len({verdict.folder.resolve() for verdict in runs}) < len(runs):
         raise UsageError("the same results folder is given twice: give different ones")
     named = _named(runs)
-    hardware = joined(dict.fromkeys(run.hardware for run in runs))
+    hardware = joined(dict.fromkeys(verdict.hardware for verdict in runs))
     return Page(
         title=f"{counted(len(runs), 'run')} side by side",
         eyebrow=f"{counted(len(runs), 'run')} · {hardware}",
@@ -85,25 +84,25 @@ def of_runs(runs: Sequence[Run], out: Path) -> Page:
         banners=_banners(named),
         key_figures=_key_figures(named),
         sections=_sections(named, out),
-        note=hardware + (" · random weights" if any(run.random_weights for run in runs) else ""),
+        note=hardware + (" · random weights" if any(verdict.random_weights for verdict in runs) else ""),
     )
 
 
-def _named(runs: Sequence[Run]) -> Named:
+def _named(runs: Sequence[Verdict]) -> Named:
     """The runs by their folders' names, with their parents' where two are called the same."""
-    if len({run.name for run in runs}) == len(runs):
-        return {run.name: run for run in runs}
-    return {f"{run.folder.resolve().parent.name}/{run.name}": run for run in runs}
+    if len({verdict.name for verdict in runs}) == len(runs):
+        return {verdict.name: verdict for verdict in runs}
+    return {f"{verdict.folder.resolve().parent.name}/{verdict.name}": verdict for verdict in runs}
 
 
 def _verdict(named: Named) -> str:
     """Where each model reaches most; a stand-in for a GPU counts only where there is nothing else."""
     found = []
-    for model in dict.fromkeys(run.model for run in named.values()):
+    for model in dict.fromkeys(verdict.model for verdict in named.values()):
         rated = [
-            (run.advice.best.median.median, name, run.advice)
-            for name, run in named.items()
-            if run.model == model and run.advice
+            (verdict.advice.best.median.median, name, verdict.advice)
+            for name, verdict in named.items()
+            if verdict.model == model and verdict.advice
         ]
         if not rated:
             found.append(f"{model}: nothing valid is measured")
@@ -121,8 +120,8 @@ def _verdict(named: Named) -> str:
 def _banners(named: Named) -> list[str]:
     """What differs between the runs first; then what is to be known of each, once where it is the same."""
     names: dict[str, list[str]] = {}
-    for name, run in named.items():
-        for text in findings.banners(run):
+    for name, verdict in named.items():
+        for text in findings.banners(verdict):
             names.setdefault(text, []).append(name)
     told_once = [text if len(of) == len(named) else f"{joined(of)}: {text}" for text, of in names.items()]
     different = [what for what, values in _depended_on(named).items() if any(v != values[0] for v in values)]
@@ -135,35 +134,35 @@ def _depended_on(named: Named) -> dict[str, list[Any]]:
     """What a figure depends on, of every run."""
     runs = named.values()
     return {
-        "hardware": [run.hardware for run in runs],
-        "models": [run.model for run in runs],
-        "archives": [run.archive.get("sha256") for run in runs],
-        "versions": [run.environment.get("versions") for run in runs],
-        "commits": [run.environment.get("git_commit") for run in runs],
-        "precisions": [run.plan.precision for run in runs],
-        "inputs": [(run.plan.tokens, run.plan.input) for run in runs],
-        "requests in flight": [run.plan.concurrency for run in runs],
-        "rates": [(run.plan.rate_rps, run.plan.slo) for run in runs],
-        "inputs in a request": [run.plan.client_batch for run in runs],
-        "batch delays": [run.plan.batch_delay_ms for run in runs],
+        "hardware": [verdict.hardware for verdict in runs],
+        "models": [verdict.model for verdict in runs],
+        "archives": [verdict.archive.get("sha256") for verdict in runs],
+        "versions": [verdict.environment.get("versions") for verdict in runs],
+        "commits": [verdict.environment.get("git_commit") for verdict in runs],
+        "precisions": [verdict.plan.precision for verdict in runs],
+        "inputs": [(verdict.plan.tokens, verdict.plan.input) for verdict in runs],
+        "requests in flight": [verdict.plan.concurrency for verdict in runs],
+        "rates": [(verdict.plan.rate_rps, verdict.plan.slo) for verdict in runs],
+        "inputs in a request": [verdict.plan.client_batch for verdict in runs],
+        "batch delays": [verdict.plan.batch_delay_ms for verdict in runs],
     }
 
 
 def _key_figures(named: Named) -> list[KeyFigure]:
     figures = []
-    for name, run in list(named.items())[:MOST_KEY_FIGURES]:
-        if run.advice is None:
-            figures.append(KeyFigure(name, DASH, note=run.hardware))
+    for name, verdict in list(named.items())[:MOST_KEY_FIGURES]:
+        if verdict.advice is None:
+            figures.append(KeyFigure(name, DASH, note=verdict.hardware))
         else:
-            best, unit = run.advice.best.median.median, run.advice.unit
-            figures.append(KeyFigure(name, number(best), unit, run.hardware))
+            best, unit = verdict.advice.best.median.median, verdict.advice.unit
+            figures.append(KeyFigure(name, number(best), unit, verdict.hardware))
     return figures
 
 
 def _sections(named: Named, out: Path) -> list[Section]:
     drawn = _figure(named)
     beside = published.figures(list(named.values()), list(named))
-    folders = " ".join(str(run.folder) for run in named.values())
+    folders = " ".join(str(verdict.folder) for verdict in named.values())
     return [
         _runs_section(named, out),
         *([_throughput_section(drawn)] if drawn else []),
@@ -192,34 +191,34 @@ def _runs_section(named: Named, out: Path) -> Section:
         Column("p99 ms"),
         Column("MPS there", "what MPS changes at the best configuration"),
     ]
-    rows = [[*_what(name, run, out), *_best(run)] for name, run in named.items()]
+    rows = [[*_what(name, verdict, out), *_best(verdict)] for name, verdict in named.items()]
     return Section("runs", "The runs", tables=[Table("runs", columns, rows)])
 
 
-def _what(name: str, run: Run, out: Path) -> list[Field]:
+def _what(name: str, verdict: Verdict, out: Path) -> list[Field]:
     """What a run is."""
-    valid = len(run.results) - len(run.invalid)
+    valid = len(verdict.trials) - len(verdict.invalid)
     return [
-        Field(name, link=os.path.relpath(run.folder.resolve() / PAGE, out.resolve())),
-        Field(f"{run.started_at:%Y-%m-%d %H:%M}") if run.started_at else NOTHING,
-        Field(run.model),
-        Field(run.hardware),
-        Field(f"{valid}/{len(run.trials)}", valid, look="warn" if run.invalid else ""),
-        Field(apart(run.floor), run.floor) if run.floor else NOTHING,
+        Field(name, link=os.path.relpath(verdict.folder.resolve() / PAGE, out.resolve())),
+        Field(f"{verdict.started_at:%Y-%m-%d %H:%M}") if verdict.started_at else NOTHING,
+        Field(verdict.model),
+        Field(verdict.hardware),
+        Field(f"{valid}/{len(verdict.planned)}", valid, look="warn" if verdict.invalid else ""),
+        Field(apart(verdict.floor), verdict.floor) if verdict.floor else NOTHING,
     ]
 
 
-def _best(run: Run) -> list[Field]:
+def _best(verdict: Verdict) -> list[Field]:
     """Its best configuration, and what that reaches."""
-    if run.advice is None:
+    if verdict.advice is None:
         return [NOTHING] * 5
-    best = run.advice.best
-    pair = run.pair_at(best.cell)
+    best = verdict.advice.best
+    pair = verdict.pair_at(best.cell)
     return [
         Field(configuration(best.cell)),
-        Field(f"{number(best.median.median)} {run.advice.unit}", best.median.median),
+        Field(f"{number(best.median.median)} {verdict.advice.unit}", best.median.median),
         Field(range_of(best.median.low, best.median.high)),
-        number_field(run.measured(best.cell).known("latency_ms_p99")),
+        number_field(verdict.measured(best.cell).known("latency_ms_p99")),
         Field(change(pair.comparison.ratio), pair.comparison.ratio) if pair else NOTHING,
     ]
 
@@ -230,8 +229,8 @@ def _cells_section(named: Named) -> Section:
     own = {_setting(measured.cell): measured for measured in first.grid}
     met = [
         (name, measured, own[_setting(measured.cell)])
-        for name, run in others
-        for measured in run.grid
+        for name, verdict in others
+        for measured in verdict.grid
         if _setting(measured.cell) in own
     ]
     title = "Cell by cell"
@@ -242,7 +241,7 @@ def _cells_section(named: Named) -> Section:
             f"No cell of {first_name} has valid runs in another of these: model, precision, arm, workers "
             "and batch size would have to be the same.",
         )
-    floor = max(run.floor or 1.0 for run in named.values())
+    floor = max(verdict.floor or 1.0 for verdict in named.values())
     compared = compare_all([(now.rps, then.rps) for _, now, then in met], noise_floor=floor)
     rows = [
         [
@@ -265,7 +264,7 @@ def _cells_section(named: Named) -> Section:
         Column("interval", "of the ratio"),
         Column("verdict", f"{counted(len(met), 'pair')} allowed for", numeric=False),
     ]
-    counts = Counter(outcome(each) for each in compared)
+    counts = Counter(each.outcome for each in compared)
     parts = [f"{counts[name]} {name}" for name in OUTCOMES if counts[name]]
     caption = (
         "Runs of different days or machines differ by more than the runs of one: an interval holds whatever "
@@ -286,8 +285,8 @@ def _figure(named: Named) -> Figure | None:
     """A panel for each model, number of workers and arm; runs are the series. Where there are too many
     panels, those in which the most runs meet."""
     panels: dict[str, dict[str, list[Measured]]] = {}
-    for name, run in named.items():
-        for measured in best_by_size(run.grid):
+    for name, verdict in named.items():
+        for measured in best_by_size(verdict.grid):
             panels.setdefault(_panel_title(named, measured.cell), {}).setdefault(name, []).append(measured)
     if not panels:
         return None
@@ -306,8 +305,8 @@ def _figure(named: Named) -> Figure | None:
 
 
 def _panel_title(named: Named, cell: Cell) -> str:
-    model = f"{cell.model}, " if len({run.model for run in named.values()}) > 1 else ""
-    arms = f", {arm(cell)}" if any(run.plan.with_mps for run in named.values()) else ""
+    model = f"{cell.model}, " if len({verdict.model for verdict in named.values()}) > 1 else ""
+    arms = f", {arm(cell)}" if any(verdict.plan.with_mps for verdict in named.values()) else ""
     return f"{model}{counted(cell.workers, 'worker')}{arms}"
 
 

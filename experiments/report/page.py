@@ -7,11 +7,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from experiments.base.errors import ExperimentError
+from experiments.base.files import write_whole
 from experiments.report import FIGURES, PAGE, SUMMARY, findings, sections
 from experiments.report.drawing.canvas import Drawn, theme
 from experiments.report.drawing.palette import DARK, LIGHT, css
 from experiments.report.sections import Section
-from experiments.verdict.verdict import Run
+from experiments.verdict.sentence import besides, verdict_sentence
+from experiments.verdict.verdict import Verdict
 from experiments.verdict.words import apart, change, counted, number, range_of
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -42,17 +44,17 @@ class Page:
     note: str
 
 
-def of_run(run: Run) -> Page:
+def of_run(verdict: Verdict) -> Page:
     """The report of one run."""
     return Page(
-        title=f"{run.model} on {run.hardware}",
-        eyebrow=" · ".join(filter(None, [run.model, run.hardware, findings.date(run)])),
-        verdict=findings.verdict(run),
-        besides=findings.besides(run),
-        banners=list(findings.banners(run)),
-        key_figures=_key_figures(run),
-        sections=sections.of_run(run),
-        note=findings.png_note(run),
+        title=f"{verdict.model} on {verdict.hardware}",
+        eyebrow=" · ".join(filter(None, [verdict.model, verdict.hardware, findings.date(verdict)])),
+        verdict=verdict_sentence(verdict),
+        besides=besides(verdict),
+        banners=list(findings.banners(verdict)),
+        key_figures=_key_figures(verdict),
+        sections=sections.of_run(verdict),
+        note=findings.png_note(verdict),
     )
 
 
@@ -66,8 +68,8 @@ def write(page: Page, out: Path) -> Path:
         (out / FIGURES).mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
             figure.picture.save(out / FIGURES / f"{name}.png")
-        _write(out / PAGE, html(page, figures))
-        _write(out / SUMMARY, markdown(page))
+        write_whole(out / PAGE, html(page, figures))
+        write_whole(out / SUMMARY, markdown(page))
         for picture in (out / FIGURES).glob("*.png"):
             if picture.stem not in figures:
                 picture.unlink()
@@ -116,34 +118,31 @@ def _templates() -> Environment:
     )
 
 
-def _key_figures(run: Run) -> list[KeyFigure]:
-    valid = len(run.results) - len(run.invalid)
-    cells = counted(len(run.plan.cells()), "cell")
-    runs = KeyFigure("Valid runs", f"{valid}", f"of {len(run.trials)}", cells)
-    floor = [KeyFigure("Noise floor", apart(run.floor), note="a cell against itself")] if run.floor else []
-    return [*_of_best(run), *floor, runs]
+def _key_figures(verdict: Verdict) -> list[KeyFigure]:
+    valid = len(verdict.trials) - len(verdict.invalid)
+    cells = counted(len(verdict.plan.cells()), "cell")
+    runs = KeyFigure("Valid runs", f"{valid}", f"of {len(verdict.planned)}", cells)
+    floor = (
+        [KeyFigure("Noise floor", apart(verdict.floor), note="a cell against itself")]
+        if verdict.floor
+        else []
+    )
+    return [*_of_best(verdict), *floor, runs]
 
 
-def _of_best(run: Run) -> list[KeyFigure]:
+def _of_best(verdict: Verdict) -> list[KeyFigure]:
     """What the advised configuration reaches, and what MPS does there."""
-    if run.advice is None:
+    if verdict.advice is None:
         return []
-    best = run.advice.best
-    median, unit = best.median, run.advice.unit
+    best = verdict.advice.best
+    median, unit = best.median, verdict.advice.unit
     reach = f"runs from {range_of(median.low, median.high)}" if median.runs > 1 else "one run: no range"
     figures = [KeyFigure("Best configuration", number(median.median), unit, reach)]
-    measured = run.measured(best.cell)
+    measured = verdict.measured(best.cell)
     p50_ms, p99_ms = measured.known("latency_ms_p50"), measured.known("latency_ms_p99")
     if p50_ms is not None and p99_ms is not None:
         figures.append(KeyFigure("Its p99", number(p99_ms), "ms", f"p50 {number(p50_ms)} ms"))
-    if pair := run.pair_at(best.cell):
+    if pair := verdict.pair_at(best.cell):
         reach = f"{change(pair.comparison.low)} to {change(pair.comparison.high)}"
         figures.append(KeyFigure("MPS there", change(pair.comparison.ratio), note=reach))
     return figures
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text)
-    temporary.replace(path)

@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
 from rich.status import Status
 
-from experiments.plan.plan import Trial, estimated_s
-from experiments.results.folder import TrialResult
+from experiments.measure import Progress
+from experiments.plan import Trial, estimated_s
+from experiments.report.terminal import ceilings_table
+from experiments.results import Ceilings, TrialResult
 
 
-class ConsoleProgress:
+class ConsoleProgress(Progress):
     """Tells the cell, the run and the time left; a context manager, so that the live line is taken away."""
 
     def __init__(self, console: Console) -> None:
@@ -33,6 +36,12 @@ class ConsoleProgress:
         if self._status:
             self._status.stop()
 
+    def begun(self, folder: Path) -> None:
+        self._console.print(f"Results go to {folder}", markup=False, highlight=False)
+
+    def ceilings(self, found: Ceilings) -> None:
+        self._console.print(ceilings_table(found))
+
     def planned(self, todo: Sequence[Trial], done: int) -> None:
         self._todo, self._finished, self._started_s = len(todo), 0, time.monotonic()
         cells = len({trial.cell for trial in todo})
@@ -51,7 +60,6 @@ class ConsoleProgress:
         self._show(f"{trial.cell}: run {trial.run}")
 
     def note(self, trial: Trial, line: str) -> None:
-        """What is found on the way, in a trial that takes long."""
         self._show(f"{trial.cell}: {line}")
         if not self._status:
             self._console.print(f"  {line}", markup=False, highlight=False)

@@ -4,17 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.plan.plan import Plan
-from experiments.report import findings, table
+from experiments.plan import Plan
+from experiments.report import ADVICE, findings, table
 from experiments.report.drawing.canvas import Figure
 from experiments.report.figures import forest, latency, limits, published, resources, throughput
 from experiments.report.table import Table
 from experiments.verdict.published import Document
-from experiments.verdict.verdict import Run
+from experiments.verdict.sentence import what_mps_does
+from experiments.verdict.verdict import Verdict
 from experiments.verdict.words import GIB, counted
 from experiments.watch.environment import differences
-
-ADVICE = "advice"  # the folder for what advice.py writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Section:
         return "pair" if len(panels) == 2 and max(panels) == 1 else ""
 
 
-def of_run(run: Run) -> list[Section]:
+def of_run(verdict: Verdict) -> list[Section]:
     """All sections of one run's report. What is not in it, and why, is the last but two of them."""
     of_valid = (
         throughput_section,
@@ -52,48 +51,51 @@ def of_run(run: Run) -> list[Section]:
         published_section,
         table_section,
     )
-    made = [make(run) for make in of_valid] if run.grid else []
-    made += [invalid_section(run)] if run.results else []
+    made = [make(verdict) for make in of_valid] if verdict.grid else []
+    made += [invalid_section(verdict)] if verdict.trials else []
     shown = [section for section in made if not section.absent]
     if absent := [(section.title, section.absent) for section in made if section.absent]:
         shown.append(Section("absent", "Not in this report", facts=absent))
-    return [*shown, environment_section(run), reproduce_section(run)]
+    return [*shown, environment_section(verdict), reproduce_section(verdict)]
 
 
-def throughput_section(run: Run) -> Section:
-    drawn = throughput.figure(run)
+def throughput_section(verdict: Verdict) -> Section:
+    drawn = throughput.figure(verdict)
     return Section(
         "throughput",
         "Throughput",
-        findings.throughput(run),
+        findings.throughput(verdict),
         [drawn] if drawn else [],
-        [findings.ranges(run)],
+        [findings.ranges(verdict)],
     )
 
 
-def mps_section(run: Run) -> Section:
+def mps_section(verdict: Verdict) -> Section:
     title = "With and without MPS"
-    drawn = forest.figure(run)
+    drawn = forest.figure(verdict)
     if drawn is None:
-        arms = "no cell has valid runs in both arms" if run.plan.with_mps else "--with-mps measures both arms"
+        arms = (
+            "no cell has valid runs in both arms"
+            if verdict.plan.with_mps
+            else "--with-mps measures both arms"
+        )
         return Section("mps", title, absent=f"Not compared: {arms}.")
-    band = " The grey band shows it." if run.floor else ""
+    band = " The grey band shows it." if verdict.floor else ""
     captions = [
         "A mark is the ratio by all pairs of runs (Hodges and Lehmann), its bar the exact interval, free of "
         "assumptions about the noise.",
-        findings.noise(run) + band,
+        findings.noise(verdict) + band,
     ]
-    return Section("mps", title, findings.mps(run), [drawn], captions, [table.of_pairs(run)])
+    return Section("mps", title, what_mps_does(verdict), [drawn], captions, [table.of_pairs(verdict)])
 
 
-def latency_section(run: Run) -> Section:
-    drawn = latency.figure(run)
+def latency_section(verdict: Verdict) -> Section:
+    drawn = latency.figure(verdict)
     if drawn is None:
         return Section("latency", "Latency", absent="Not measured: no valid run has answers in its window.")
-    caption = (
-        f"Each point is a cell, named along the frontier by workers times batch size. {_of_latency(run.plan)}"
-    )
-    return Section("latency", "Latency", findings.latency(run), [drawn], [caption])
+    caption = "Each point is a cell, named along the frontier by workers times batch size. "
+    caption += _of_latency(verdict.plan)
+    return Section("latency", "Latency", findings.latency(verdict), [drawn], [caption])
 
 
 def _of_latency(plan: Plan) -> str:
@@ -107,37 +109,37 @@ def _of_latency(plan: Plan) -> str:
     return "Load is a closed loop: latency grows with the requests in flight, which the plan chose."
 
 
-def resources_section(run: Run) -> Section:
+def resources_section(verdict: Verdict) -> Section:
     title = "Memory and energy"
-    memory, energy = resources.memory(run), resources.energy(run)
+    memory, energy = resources.memory(verdict), resources.energy(verdict)
     if memory is None:
         return Section("resources", title, absent="Not measured: there is no telemetry of these runs.")
     lines = "Dots are cells; the line of memory joins the most of them, that of energy the least."
     if energy is None:
         lines = "Dots are cells; the line joins the most of them. Energy: no GPU told its power."
-    finding = f"{findings.memory(run)} {findings.energy(run)}".strip()
+    finding = f"{findings.memory(verdict)} {findings.energy(verdict)}".strip()
     return Section("resources", title, finding, [memory, *([energy] if energy else [])], [lines])
 
 
-def ceilings_section(run: Run) -> Section:
-    drawn = limits.figure(run)
+def ceilings_section(verdict: Verdict) -> Section:
+    drawn = limits.figure(verdict)
     if drawn is None:
         return Section("ceilings", "Ceilings", absent="Not measured: --ceilings does that.")
     captions = [
         "Bare model: the handler's forward pass alone, in as many processes. Empty handler: TorchServe with "
         "a model that does nothing. Roofline: the model's work against the device's peaks.",
         *(
-            [f"{limits.only_arm(run)} only: both arms would be too many panels."]
-            if limits.only_arm(run)
+            [f"{limits.only_arm(verdict)} only: both arms would be too many panels."]
+            if limits.only_arm(verdict)
             else []
         ),
-        *(run.ceilings.problems if run.ceilings else ()),
+        *(verdict.ceilings.problems if verdict.ceilings else ()),
     ]
-    return Section("ceilings", "Ceilings", findings.ceilings(run), [drawn], captions)
+    return Section("ceilings", "Ceilings", findings.ceilings(verdict), [drawn], captions)
 
 
-def published_section(run: Run) -> Section:
-    found = published.figures([run])
+def published_section(verdict: Verdict) -> Section:
+    found = published.figures([verdict])
     if not found:
         why = "no published figure is of such a model at the same settings; plans/ has what compares."
         return Section("published", "Beside published figures", absent=f"Left out: {why}")
@@ -161,52 +163,62 @@ def beside_published(found: Sequence[tuple[Document, Figure]]) -> Section:
     )
 
 
-def table_section(run: Run) -> Section:
-    twin = " ↻ is the cell that was measured twice." if run.plan.noise_floor else ""
+def table_section(verdict: Verdict) -> Section:
+    twin = " ↻ is the cell that was measured twice." if verdict.plan.noise_floor else ""
     caption = f"A heading sorts by its column, pressed again the other way round.{twin}"
-    return Section("cells", "All cells", captions=[caption], tables=[table.of_cells(run)])
+    return Section("cells", "All cells", captions=[caption], tables=[table.of_cells(verdict)])
 
 
-def invalid_section(run: Run) -> Section:
-    rows = table.of_invalid(run)
-    flagged = table.of_flagged(run)
-    excluded = [] if run.advice is None else [(cell, why) for cell, why in run.advice.excluded.items() if why]
+def invalid_section(verdict: Verdict) -> Section:
+    rows = table.of_invalid(verdict)
+    flagged = table.of_flagged(verdict)
+    excluded = (
+        []
+        if verdict.advice is None
+        else [(cell, why) for cell, why in verdict.advice.excluded.items() if why]
+    )
     captions = [f"Not advised: {cell}, {why}." for cell, why in excluded[:10]]
     if len(excluded) > len(captions):
         captions.append(f"Not advised for the like: {counted(len(excluded) - len(captions), 'more cell')}.")
     return Section(
         "invalid",
         "What does not count",
-        findings.invalid(run),
+        findings.invalid(verdict),
         tables=[each for each in (rows, flagged) if each.rows],
         captions=captions,
     )
 
 
-def environment_section(run: Run) -> Section:
-    told = [*_machine(run), *_software(run.environment), *_model(run.archive), *_plan(run), *_resumed(run)]
+def environment_section(verdict: Verdict) -> Section:
+    told = [
+        *_machine(verdict),
+        *_software(verdict.environment),
+        *_model(verdict.archive),
+        *_plan(verdict),
+        *_resumed(verdict),
+    ]
     return Section("environment", "Environment", facts=[(name, text) for name, text in told if text])
 
 
-def reproduce_section(run: Run) -> Section:
-    variable = {"text": "BERT", "image": "RESNET50", "embedding": "EMBEDDINGS"}.get(run.kind)
-    source, commit = run.archive.get("source"), run.environment.get("git_commit")
+def reproduce_section(verdict: Verdict) -> Section:
+    variable = {"text": "BERT", "image": "RESNET50", "embedding": "EMBEDDINGS"}.get(verdict.kind)
+    source, commit = verdict.archive.get("source"), verdict.environment.get("git_commit")
     lines = [
         *([f"git checkout {commit}"] if commit else []),
         f"make mar {variable}={source}" if variable and source else "make mar",
-        f"python -m mps.run --plan {run.folder}/plan.json --out {run.folder}-again",
-        f"python -m mps.report {run.folder} {run.folder}-again",
+        f"python -m mps.run --plan {verdict.folder}/plan.json --out {verdict.folder}-again",
+        f"python -m mps.report {verdict.folder} {verdict.folder}-again",
     ]
-    command = run.environment.get("command")
+    command = verdict.environment.get("command")
     captions = [f"The run was started with: {command}"] if command else []
-    if (run.folder / ADVICE).is_dir():
-        captions.append(f"The files that serve the best configuration are in {run.folder / ADVICE}.")
+    if (verdict.folder / ADVICE).is_dir():
+        captions.append(f"The files that serve the best configuration are in {verdict.folder / ADVICE}.")
     return Section("reproduce", "How to reproduce", captions=captions, command="\n".join(lines))
 
 
-def _machine(run: Run) -> Iterator[tuple[str, str]]:
-    told = run.environment
-    for gpu in run.gpus:
+def _machine(verdict: Verdict) -> Iterator[tuple[str, str]]:
+    told = verdict.environment
+    for gpu in verdict.gpus:
         yield (
             "GPU",
             _listed(
@@ -215,10 +227,10 @@ def _machine(run: Run) -> Iterator[tuple[str, str]]:
                 f"driver {gpu['driver']}" if gpu.get("driver") else None,
                 f"power limit {gpu['power_limit_w']:.0f} W" if gpu.get("power_limit_w") else None,
                 "MIG" if gpu.get("mig") else None,
-                "a stand-in" if run.stood_in_for else None,
+                "a stand-in" if verdict.stood_in_for else None,
             ),
         )
-    if told and not run.gpus:
+    if told and not verdict.gpus:
         yield "GPU", "none"
     cpu = told.get("cpu")
     if isinstance(cpu, dict):
@@ -245,8 +257,8 @@ def _model(archive: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Archive", f"sha256 {archive['sha256']}" if archive.get("sha256") else ""
 
 
-def _plan(run: Run) -> Iterator[tuple[str, str]]:
-    plan = run.plan
+def _plan(verdict: Verdict) -> Iterator[tuple[str, str]]:
+    plan = verdict.plan
     length = f"{plan.requests:,} requests" if plan.requests else f"{plan.duration_s:g} s"
     yield "Each run", f"{length} after {plan.warm_up_s:g} s of warm-up or more, {_load(plan)}"
     inputs = f"texts of {plan.tokens} tokens" if plan.tokens else plan.input or "our own pool"
@@ -262,8 +274,8 @@ def _plan(run: Run) -> Iterator[tuple[str, str]]:
             f"seed {plan.seed}",
         ),
     )
-    if run.started_at:
-        yield "Started", f"{run.started_at:%Y-%m-%d %H:%M} UTC"
+    if verdict.started_at:
+        yield "Started", f"{verdict.started_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _load(plan: Plan) -> str:
@@ -280,12 +292,12 @@ def _several(values: Sequence[object]) -> str:
     return ", ".join(f"{value:g}" if isinstance(value, float) else f"{value}" for value in values)
 
 
-def _resumed(run: Run) -> Iterator[tuple[str, str]]:
+def _resumed(verdict: Verdict) -> Iterator[tuple[str, str]]:
     """Each later start of the run, and what was not as at the first."""
-    for start in run.environment.get("resumed") or []:
-        known = {key: start.get(key, run.environment.get(key)) for key in {*run.environment, *start}}
+    for start in verdict.environment.get("resumed") or []:
+        known = {key: start.get(key, verdict.environment.get(key)) for key in {*verdict.environment, *start}}
         everything = dict.fromkeys(("cpu", "gpus", "versions", "python", "java", "git_commit")) | known
-        changed = differences(dict(run.environment), everything)
+        changed = differences(dict(verdict.environment), everything)
         when = str(start.get("started_at", ""))[:16].replace("T", " ")
         yield f"Resumed {when}", "; ".join(changed) or "on the same machine, with the same software"
 

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from experiments.plan.plan import Cell, Plan
-from experiments.report.figures.forest import OUTCOMES, outcome
-from experiments.verdict.stats import Comparison
-from experiments.verdict.verdict import Measured, Pair, Run
+from experiments.plan import Cell, Plan
+from experiments.verdict.stats import OUTCOMES, Comparison
+from experiments.verdict.verdict import Measured, Pair, Verdict
 from experiments.verdict.words import DASH, GIB, change, counted, interval, number, percent, range_of
 
 
@@ -56,12 +55,12 @@ NOTHING = Field(DASH)
 Fill = Callable[[Measured], Field]
 
 
-def of_cells(run: Run) -> Table:
+def of_cells(verdict: Verdict) -> Table:
     """Every cell of the plan, the most requests/s first; columns without a figure are left out."""
-    cells = sorted(run.cells, key=lambda measured: -measured.median_rps if measured.rps else float("inf"))
-    filled = [(column, [fill(measured) for measured in cells]) for column, fill in _columns(run)]
+    cells = sorted(verdict.cells, key=lambda measured: -measured.median_rps if measured.rps else float("inf"))
+    filled = [(column, [fill(measured) for measured in cells]) for column, fill in _columns(verdict)]
     filled = [(column, fields) for column, fields in filled if any(field != NOTHING for field in fields)]
-    best = run.advice and run.advice.best.cell
+    best = verdict.advice and verdict.advice.best.cell
     return Table(
         "cells",
         [column for column, _ in filled],
@@ -70,9 +69,9 @@ def of_cells(run: Run) -> Table:
     )
 
 
-def of_pairs(run: Run) -> Table:
+def of_pairs(verdict: Verdict) -> Table:
     """Every pair of cells with MPS and without, in the plan's order."""
-    confidences = {percent(pair.comparison.confidence, 3) for pair in run.pairs if pair.known}
+    confidences = {percent(pair.comparison.confidence, 3) for pair in verdict.pairs if pair.known}
     stated = confidences.pop() if len(confidences) == 1 else "as much as the runs allow"
     columns = [
         Column("workers"),
@@ -84,28 +83,28 @@ def of_pairs(run: Run) -> Table:
         Column("p corrected", "Holm, over all pairs"),
         Column("verdict", numeric=False),
     ]
-    rows = [_of_pair(pair) for pair in run.pairs]
-    if not any(pair.with_mps.thread_percentage for pair in run.pairs):
+    rows = [_of_pair(pair) for pair in verdict.pairs]
+    if not any(pair.with_mps.thread_percentage for pair in verdict.pairs):
         columns, rows = columns[:2] + columns[3:], [row[:2] + row[3:] for row in rows]
     return Table("pairs", columns, rows)
 
 
-def of_invalid(run: Run) -> Table:
+def of_invalid(verdict: Verdict) -> Table:
     """What was measured and does not count, and why: a row for each cell and problem."""
     found: dict[tuple[Cell, str], list[int]] = {}
-    for result in run.invalid:
+    for result in verdict.invalid:
         for problem in result.problems:
             found.setdefault((result.trial.cell, problem), []).append(result.trial.run)
-    return _of_reasons("invalid", "why", run.model, found)
+    return _of_reasons("invalid", "why", verdict.model, found)
 
 
-def of_flagged(run: Run) -> Table:
+def of_flagged(verdict: Verdict) -> Table:
     """What counts, and should yet be looked at with care: a row for each cell and flag."""
     found: dict[tuple[Cell, str], list[int]] = {}
-    for result in run.results:
+    for result in verdict.trials:
         for flag in result.flags if result.valid else ():
             found.setdefault((result.trial.cell, flag), []).append(result.trial.run)
-    return _of_reasons("flagged", "flag (these runs count)", run.model, found)
+    return _of_reasons("flagged", "flag (these runs count)", verdict.model, found)
 
 
 def _of_reasons(name: str, heading: str, model: str, found: Mapping[tuple[Cell, str], list[int]]) -> Table:
@@ -123,7 +122,7 @@ def _of_reasons(name: str, heading: str, model: str, found: Mapping[tuple[Cell, 
 
 def outcome_field(comparison: Comparison) -> Field:
     """A verdict, with its mark."""
-    name = outcome(comparison)
+    name = comparison.outcome
     return Field(name, -list(OUTCOMES).index(name), look=f"outcome {name.replace(' ', '-')}")
 
 
@@ -138,14 +137,14 @@ def number_field(value: float | None, scale: float = 1.0, unit: str = "") -> Fie
     return NOTHING if value is None else Field(number(value * scale) + unit, value)
 
 
-def _columns(run: Run) -> list[tuple[Column, Fill]]:
-    pairs = {pair.with_mps: pair for pair in run.pairs}
-    most = max((measured.median_rps for measured in run.cells if measured.rps), default=1.0)
+def _columns(verdict: Verdict) -> list[tuple[Column, Fill]]:
+    pairs = {pair.with_mps: pair for pair in verdict.pairs}
+    most = max((measured.median_rps for measured in verdict.cells if measured.rps), default=1.0)
     return [
         (Column("workers"), _workers),
         (Column("batch"), lambda measured: _count(measured, "batch_size")),
-        *_of_load(run.plan),
-        *([(Column("MPS", numeric=False), _mps)] if run.plan.with_mps else []),
+        *_of_load(verdict.plan),
+        *([(Column("MPS", numeric=False), _mps)] if verdict.plan.with_mps else []),
         (Column("requests/s", "median of the valid runs"), lambda measured: _bar(measured, most)),
         (Column("range", "least and most of the runs"), _range),
         (Column("p50 ms"), _figure("latency_ms_p50")),

@@ -1,4 +1,4 @@
-"""The table of a sweep on the terminal, and the lines below it. What is shown is computed elsewhere."""
+"""A verdict on the terminal: the table, what it says, and where the files are. Computed elsewhere."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from experiments.plan.plan import Plan
-from experiments.results.folder import PERCENTILES
+from experiments.plan import Plan
+from experiments.report import ADVICE
+from experiments.report.findings import banners
+from experiments.results import PERCENTILES, Ceilings
+from experiments.verdict import Verdict, besides, verdict_sentence
+from experiments.verdict.words import number
 
 # Shown where the summary has them: heading, column, what of its unit makes one of the heading's.
 IF_KNOWN = (
@@ -32,8 +36,25 @@ IF_VARIED = (
 )
 
 
-def show(console: Console, plan: Plan, summary: pd.DataFrame) -> None:
-    """Prints a line for each row of the summary, with those columns that hold anything."""
+def tell(console: Console, verdict: Verdict) -> None:
+    """Prints the table, the verdict's sentence, what belongs beside it, and what must not be overlooked."""
+    _show_table(console, verdict.plan, verdict.summary)
+    console.print(verdict_sentence(verdict), style="bold", markup=False, highlight=False)
+    for line in besides(verdict):
+        console.print(line, markup=False, highlight=False)
+    for line in banners(verdict):
+        console.print(line, style="yellow", markup=False, highlight=False)
+
+
+def tell_files(console: Console, verdict: Verdict, page: Path) -> None:
+    """Prints where the files to deploy are, and the page."""
+    if verdict.advice is not None:
+        console.print(f"What to deploy: {verdict.folder / ADVICE}", markup=False, highlight=False)
+    console.print(f"The report, and all figures behind it: {page}", markup=False, highlight=False)
+
+
+def _show_table(console: Console, plan: Plan, summary: pd.DataFrame) -> None:
+    """A line for each row of the summary, with those columns that hold anything."""
     known = [each for each in IF_KNOWN if each[1] in summary and summary[each[1]].notna().any()]
     table = Table(
         title=f"{Path(plan.model).stem}: median of {plan.runs} runs",
@@ -86,3 +107,33 @@ def _figure(value: float) -> str:
     if math.isnan(value):
         return "-"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def ceilings_table(ceilings: Ceilings) -> Table:
+    """The ceilings as `python -m mps.run --ceilings` prints them: a line a configuration, requests/s."""
+    shown = Table(title="ceilings, requests/s", title_justify="left", box=box.SIMPLE, pad_edge=False)
+    with_mps = any(row.mps for row in ceilings.rows)
+    headings = ["workers", "threads", "batch", "bare model", "of roofline", "roofline", "empty handler"]
+    headings[3:3] = ["MPS"] if with_mps else []
+    headings[-1:-1] = ["datasheet"] if ceilings.datasheet else []
+    for heading in headings:
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for row in ceilings.rows:
+        reached = ceilings.bare_over_roofline(row)
+        share = f" {row.thread_percentage} %" if row.thread_percentage else ""
+        shown.add_row(
+            f"{row.workers}",
+            f"{row.threads}",
+            f"{row.batch_size}",
+            *([f"{'on' if row.mps else 'off'}{share}"] if with_mps else []),
+            _told(row.bare_rps),
+            "-" if reached is None else f"{reached:.0%}",
+            _told(ceilings.roofline_rps(row)),
+            *([_told(ceilings.datasheet_rps(row))] if ceilings.datasheet else []),
+            _told(row.empty_rps),
+        )
+    return shown
+
+
+def _told(figure: float | None) -> str:
+    return "-" if figure is None else number(figure)

@@ -2,3 +2,39 @@
 
 Nothing here measures or judges: what the figures say is found in verdict/, how they look in report/.
 """
+
+from experiments.results.ceilings import Ceiling, Ceilings, read_ceilings
+from experiments.results.counted import Counted
+from experiments.results.folder import (
+    Results,
+    create,
+    read,
+    read_environment,
+    read_plan,
+    read_trials,
+    write_environment,
+    write_summary,
+)
+from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS, Telemetry
+from experiments.results.trial_result import PERCENTILES, TrialResult
+
+__all__ = [
+    "FRONTEND",
+    "LOAD_GENERATOR",
+    "PERCENTILES",
+    "WORKERS",
+    "Ceiling",
+    "Ceilings",
+    "Counted",
+    "Results",
+    "Telemetry",
+    "TrialResult",
+    "create",
+    "read",
+    "read_ceilings",
+    "read_environment",
+    "read_plan",
+    "read_trials",
+    "write_environment",
+    "write_summary",
+]

@@ -1,6 +1,6 @@
-"""The ceilings of a sweep: roofline, bare model and empty handler of each configuration; file and table.
+"""The ceilings of a sweep: roofline, bare model and empty handler of each configuration, and their file.
 
-What a served figure is compared with. Pure but for ceilings.json; measured in measure.py.
+What a served figure is compared with. Pure but for ceilings.json; measured in ceilings/.
 """
 
 import json
@@ -9,16 +9,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from rich import box
-from rich.table import Table
-
 from experiments.base.errors import ExperimentError
-from experiments.ceilings.roofline import Peaks, Work, roofline
-from experiments.plan.plan import Cell
-from experiments.results.folder import write_json
-from experiments.verdict.advice import amount
+from experiments.base.files import write_json
+from experiments.plan import Cell
+from experiments.results.roofline import Peaks, Work, roofline
 
 SCHEMA_VERSION = 1
 FILE = "ceilings.json"
@@ -125,68 +119,3 @@ def read_ceilings(folder: Path) -> Ceilings | None:
 
 def _ceiling_from(row: Mapping[str, Any]) -> Ceiling:
     return Ceiling(**{f.name: row[f.name] for f in fields(Ceiling)})
-
-
-def with_ceilings(summary: pd.DataFrame, ceilings: Ceilings) -> pd.DataFrame:
-    """The summary with a cell's ceilings and the ratios to them beside its figures; NaN where unknown.
-
-    Adds `bare_rps`, `empty_rps`, `roofline_rps` and `datasheet_rps` (requests/s), `served_over_bare` (the
-    served median over the bare model with as many processes, threads and requests in a batch) and
-    `bare_over_roofline` (by measured peaks). Of cells with several inputs in a request nothing is known.
-    """
-    rows = {row.key: row for row in ceilings.rows}
-    found = [
-        rows.get(tuple(_plain(line[key]) for key in KEYS)) if line["client_batch"] == 1 else None
-        for line in summary.to_dict("records")
-    ]
-    columns = {
-        "bare_rps": [row and row.bare_rps for row in found],
-        "empty_rps": [row and row.empty_rps for row in found],
-        "roofline_rps": [row and ceilings.roofline_rps(row) for row in found],
-        "datasheet_rps": [row and ceilings.datasheet_rps(row) for row in found],
-        "bare_over_roofline": [row and ceilings.bare_over_roofline(row) for row in found],
-    }
-    with_them = summary.assign(
-        **{name: pd.Series(values, summary.index, dtype=float) for name, values in columns.items()}
-    )
-    with_them["served_over_bare"] = with_them["throughput_rps_median"] / with_them["bare_rps"]
-    return with_them
-
-
-def _plain(value: Any) -> Any:
-    """A table's value as a Cell holds it: pandas makes NaN of None, and floats of whole numbers beside it."""
-    if value is None or value != value:  # NaN is what differs from itself
-        return None
-    if isinstance(value, np.generic):
-        value = value.item()
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def table(ceilings: Ceilings) -> Table:
-    """The ceilings as `python -m mps.run --ceilings` prints them: a line a configuration, requests/s."""
-    shown = Table(title="ceilings, requests/s", title_justify="left", box=box.SIMPLE, pad_edge=False)
-    with_mps = any(row.mps for row in ceilings.rows)
-    headings = ["workers", "threads", "batch", "bare model", "of roofline", "roofline", "empty handler"]
-    headings[3:3] = ["MPS"] if with_mps else []
-    headings[-1:-1] = ["datasheet"] if ceilings.datasheet else []
-    for heading in headings:
-        shown.add_column(heading, justify="right", no_wrap=True)
-    for row in ceilings.rows:
-        reached = ceilings.bare_over_roofline(row)
-        share = f" {row.thread_percentage} %" if row.thread_percentage else ""
-        shown.add_row(
-            f"{row.workers}",
-            f"{row.threads}",
-            f"{row.batch_size}",
-            *([f"{'on' if row.mps else 'off'}{share}"] if with_mps else []),
-            _told(row.bare_rps),
-            "-" if reached is None else f"{reached:.0%}",
-            _told(ceilings.roofline_rps(row)),
-            *([_told(ceilings.datasheet_rps(row))] if ceilings.datasheet else []),
-            _told(row.empty_rps),
-        )
-    return shown
-
-
-def _told(figure: float | None) -> str:
-    return "-" if figure is None else amount(figure)

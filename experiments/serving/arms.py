@@ -17,8 +17,6 @@ import psutil
 from mps.card.gpu import Gpu, exclusive_process, preflight, processes
 from mps.control.daemon import PIPE_VARIABLE, MpsDaemon, find_control, mps_daemon, running_daemon
 
-PRECISION_VARIABLE = "HANDLER_PRECISION"  # heeded by handlers/model/settings.py
-
 
 class Arm(Protocol):
     """One side of the comparison, in force."""
@@ -160,17 +158,3 @@ def _is_mps_server(pid: int) -> bool:
         return psutil.Process(pid).name().startswith("nvidia-cuda-mps")
     except psutil.Error:
         return False
-
-
-def worker_env(threads: int, precision: str | None) -> dict[str, str]:
-    """What every worker gets, served or alone: torch threads, and the precision if one is asked for."""
-    env = {"OMP_NUM_THREADS": str(threads)}
-    return env if precision is None else env | {PRECISION_VARIABLE: precision}
-
-
-def share_env(thread_percentage: int | None) -> dict[str, str]:
-    """The environment that limits each client to a share of the multiprocessors; MPS alone heeds it.
-
-    https://docs.nvidia.com/deploy/mps/ (CUDA_MPS_ACTIVE_THREAD_PERCENTAGE).
-    """
-    return {} if thread_percentage is None else {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": str(thread_percentage)}

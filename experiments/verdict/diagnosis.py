@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from experiments.watch.counters import Counted
-from experiments.watch.telemetry import FRONTEND, LOAD_GENERATOR, Telemetry
+from experiments.results.counted import Counted
+from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, Telemetry
 
 # Below this, a cell is not what its batch size says: more requests in flight would change it.
 FILLED = 0.8

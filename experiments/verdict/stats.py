@@ -14,10 +14,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Verdict = Literal["better", "worse", "within noise", "not enough runs"]
+from experiments.plan.defaults import CONFIDENCE
 
-CONFIDENCE = 0.95
+Floats = npt.NDArray[np.float64]
+Difference = Literal["better", "worse", "within noise", "not enough runs"]
+OUTCOMES = ("better", "worse", "better by itself", "worse by itself", "within noise", "not enough runs")
+
 _ROUNDING = 1e-12  # 1 - 0.95 is a little more than 0.05
 
 
@@ -47,8 +49,17 @@ class Comparison:
     confidence: float
     p: float
     p_corrected: float
-    verdict: Verdict
-    verdict_alone: Verdict
+    verdict: Difference
+    verdict_alone: Difference
+
+    @property
+    def outcome(self) -> str:
+        """One of OUTCOMES: the verdict that allows for all pairs; where that is none, the pair's own."""
+        if self.verdict in ("better", "worse"):
+            return self.verdict
+        if self.verdict_alone in ("better", "worse"):
+            return f"{self.verdict_alone} by itself"
+        return self.verdict
 
 
 def median_of(figures: npt.ArrayLike) -> Median:
@@ -249,7 +260,7 @@ def _judged(
     )
 
 
-def _verdict(ratio: float, shown: bool, could_be_shown: bool, floor: float) -> Verdict:
+def _verdict(ratio: float, shown: bool, could_be_shown: bool, floor: float) -> Difference:
     if not shown:
         return "within noise" if could_be_shown else "not enough runs"
     if 1 / floor <= ratio <= floor:

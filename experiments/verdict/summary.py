@@ -1,49 +1,145 @@
 """The rows of summary.csv: each cell's figures, beside them its ceilings, and what binds it.
 
-A pure function of a results folder's content. The figures come from results/, the rest from ceilings/ and
-diagnosis.py.
+A pure function of what a results folder holds.
 """
 
+import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from experiments.ceilings.record import Ceilings, read_ceilings, with_ceilings
-from experiments.plan.plan import Plan
-from experiments.results.folder import (
-    TrialResult,
-    by_cell,
-    read_environment,
-    read_plan,
-    read_trials,
-    summarise,
-)
+from experiments.plan import Cell, Plan
+from experiments.results.ceilings import Ceilings
+from experiments.results.telemetry import PROCESS_GROUPS, Telemetry
+from experiments.results.trial_result import PERCENTILES, TrialResult
 from experiments.verdict.diagnosis import Shares, diagnose, explain, shares_of
 
 
-def summary_in(folder: Path) -> pd.DataFrame:
-    """The summary of a results folder. Raises what reading its files raises."""
-    cores = read_environment(folder)["cpu"]["cores"]
-    return summary_of(read_plan(folder), read_trials(folder), read_ceilings(folder), cores)
-
-
-def summary_of(
-    plan: Plan, results: Sequence[TrialResult], ceilings: Ceilings | None, cores: int
+def summarise(
+    plan: Plan, results: Sequence[TrialResult], ceilings: Ceilings | None = None, cores: int = 1
 ) -> pd.DataFrame:
-    """One row a cell of the plan. `cores`: all that the machine let us use.
+    """One row a cell of the plan: the median, minimum and maximum over its valid runs.
 
-    Adds to `summarise` the columns of `with_ceilings`, where ceilings were measured; `binds`, what to improve
-    first, and `binds_because`, the measured shares behind it, empty where the handler keeps no tally.
+    Latency columns hold the median over the runs of each run's percentile. `errors` counts answers
+    that were not 2xx and lost connections, over all runs. A cell without a valid run has NaN figures.
+    Telemetry columns are medians over the runs too, NaN where nobody could tell; `throttle_reasons` are those
+    of any run. `gpu_memory_bytes_per_worker` is what the server added to the GPU's memory in use, divided by
+    its workers: with MPS their share of the common context is in it.
+    `mps_over_off` is the ratio of a cell's median with MPS to that of the same cell without it,
+    `gpu_memory_saved_bytes` what MPS saves of the whole GPU's memory in use. The row whose `twin` is True is
+    the first cell once more: what differs between the two is noise.
+
+    Where there are ceilings, adds `bare_rps`, `empty_rps`, `roofline_rps` and `datasheet_rps` (requests/s),
+    `served_over_bare` (the served median over the bare model with as many processes, threads and requests in
+    a batch) and `bare_over_roofline` (by measured peaks).
+    `binds` is what to improve first, and `binds_because` the measured shares behind it, empty where the
+    handler keeps no tally; `cores` are all that the machine let us use.
     """
-    summary = summarise(plan, results)
     runs = by_cell(results)
-    shares = [_shares(_typical(runs.get(cell, ())), ceilings, cores) for cell in plan.cells()]
+    cells = plan.cells()
+    summary = pd.DataFrame([_figures(plan, cell, runs.get(cell, ())) for cell in cells])
+    throughput_rps, memory_bytes = summary["throughput_rps_median"], summary["gpu_memory_bytes_total"]
+    summary["mps_over_off"] = throughput_rps / _same_without_mps(cells, throughput_rps)
+    summary["gpu_memory_saved_bytes"] = _same_without_mps(cells, memory_bytes) - memory_bytes
     if ceilings:
-        summary = with_ceilings(summary, ceilings)
+        summary = summary.join(_of_ceilings(cells, ceilings))
+        summary["served_over_bare"] = summary["throughput_rps_median"] / summary["bare_rps"]
+    shares = [_shares(_typical(runs.get(cell, ())), ceilings, cores) for cell in cells]
     summary["binds"] = [str(diagnose(each)) if each else "" for each in shares]
     summary["binds_because"] = [explain(each) if each else "" for each in shares]
     return summary
+
+
+def by_cell(results: Sequence[TrialResult]) -> dict[Cell, list[TrialResult]]:
+    """The runs of each cell, in their order."""
+    runs: dict[Cell, list[TrialResult]] = {}
+    for result in results:
+        runs.setdefault(result.trial.cell, []).append(result)
+    return runs
+
+
+def _figures(plan: Plan, cell: Cell, of_cell: Sequence[TrialResult]) -> dict[str, Any]:
+    valid = [result for result in of_cell if result.valid]
+    throughputs = np.array([result.throughput_rps for result in valid] or [np.nan])
+    row = dataclasses.asdict(cell)
+    row |= {
+        "concurrency": plan.load_of(cell).connections,
+        "runs": len(valid),
+        "invalid_runs": len(of_cell) - len(valid),
+        "throughput_rps_median": float(np.median(throughputs)),
+        "throughput_rps_min": float(np.min(throughputs)),
+        "throughput_rps_max": float(np.max(throughputs)),
+    }
+    for percentile in PERCENTILES:
+        values = [result.latency_ms[f"p{percentile}"] for result in valid] or [np.nan]
+        row[f"latency_ms_p{percentile}"] = float(np.median(values))
+    row["errors"] = sum(_errors(result) for result in of_cell)
+    row["flags"] = "; ".join(sorted({flag for result in valid for flag in result.flags}))
+    row |= _telemetry_columns([result.telemetry for result in valid if result.telemetry])
+    row["gpu_memory_bytes_per_worker"] = _median([_gpu_memory_per_worker(result) for result in valid])
+    return row
+
+
+def _telemetry_columns(of_runs: Sequence[Telemetry]) -> dict[str, Any]:
+    columns: dict[str, Any] = {
+        name: _median([getattr(run, name) for run in of_runs])
+        for name in (
+            "gpu_memory_bytes_total",
+            "gpu_utilisation_percent",
+            "sm_clock_mhz_mean",
+            "power_w",
+            "energy_j_per_1000_requests",
+            "temperature_c",
+        )
+    }
+    for group in PROCESS_GROUPS:
+        columns[f"{group}_cpu_cores"] = _median([run.cpu_cores_used.get(group) for run in of_runs])
+    reasons = {reason for run in of_runs for reason in run.throttle_reasons or ()}
+    columns["throttle_reasons"] = "; ".join(sorted(reasons))
+    return columns
+
+
+def _gpu_memory_per_worker(result: TrialResult) -> float | None:
+    """The driver's own figures by process are no help here: containers hide them, and with MPS the memory of
+    the common context is nobody's."""
+    before_bytes = result.gpu_memory_before_bytes
+    in_use_bytes = result.telemetry.gpu_memory_bytes_total if result.telemetry else None
+    if in_use_bytes is None or before_bytes is None:
+        return None
+    return (in_use_bytes - before_bytes) / result.trial.cell.workers
+
+
+def _median(values: Sequence[Any]) -> float:
+    """Of what is known; NaN where nothing is."""
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else float("nan")
+
+
+def _same_without_mps(cells: Sequence[Cell], values: pd.Series) -> pd.Series:
+    """For each row with MPS the value of the same cell without it; NaN elsewhere, and where there is none."""
+    of_cell = dict(zip(cells, values, strict=True))
+    off = [of_cell.get(cell.without_mps, np.nan) if cell.mps else np.nan for cell in cells]
+    return pd.Series(off, index=values.index, dtype=float)
+
+
+def _errors(result: TrialResult) -> int:
+    bad = sum(count for status, count in result.statuses.items() if not status.startswith("2"))
+    return bad + result.lost_connections
+
+
+def _of_ceilings(cells: Sequence[Cell], ceilings: Ceilings) -> pd.DataFrame:
+    """The columns that come from the ceilings; NaN where unknown, as with several inputs a request."""
+    found = [ceilings.of(cell) for cell in cells]
+    columns = {
+        "bare_rps": [row and row.bare_rps for row in found],
+        "empty_rps": [row and row.empty_rps for row in found],
+        "roofline_rps": [row and ceilings.roofline_rps(row) for row in found],
+        "datasheet_rps": [row and ceilings.datasheet_rps(row) for row in found],
+        "bare_over_roofline": [row and ceilings.bare_over_roofline(row) for row in found],
+    }
+    return pd.DataFrame({name: pd.Series(values, dtype=float) for name, values in columns.items()})
 
 
 def _typical(runs: Sequence[TrialResult]) -> TrialResult | None:

@@ -1,26 +1,24 @@
-"""One results folder, read and judged: what a report tells of it.
+"""The second step: results -> a verdict, which is all that a terminal or a page tells of them.
 
-Figures, tables and sentences are made from this; files are read here and nowhere else in the report.
+A pure function of what a results folder holds. Figures, tables and sentences are made from it.
 """
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import isfinite
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+import pandas as pd
 
 from experiments.base.errors import ExperimentError
-from experiments.ceilings.record import Ceilings, read_ceilings
-from experiments.plan.plan import Cell, Plan, Trial
-from experiments.results import folder as results
-from experiments.results.folder import TrialResult
-from experiments.verdict.advice import Advice, Goal, NoAdviceError, advise
-from experiments.verdict.stats import CONFIDENCE, Comparison, compare_all, noise_floor, runs_needed
-from experiments.verdict.summary import summary_of
-
-Read = TypeVar("Read")
+from experiments.measure.race import rules_of, standing
+from experiments.plan import Cell, Goal, Plan, Trial, goal_from
+from experiments.results import Ceilings, Results, TrialResult
+from experiments.verdict.advice import Advice, NoAdviceError, advise
+from experiments.verdict.stats import Comparison, compare_all, noise_floor, runs_needed
+from experiments.verdict.summary import by_cell, summarise
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +55,57 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A results folder. `cells` are those of the plan in its order, the twin included.
+class Verdict:
+    """What results say. `cells` are those of the plan in its order, the twin included, `summary` their rows.
 
     `floor` is how far apart a cell and its twin are, as a ratio of 1 or more; None where there is no twin
     with runs. `pairs` are all cells with MPS that have a cell without to be compared with. `advice` is None
-    where nothing can be advised; `no_advice` then says why. `notes` are what reading the files gave rise to.
+    where nothing can be advised; `no_advice` then says why.
     """
 
-    folder: Path
-    plan: Plan
-    results: tuple[TrialResult, ...]
-    environment: Mapping[str, Any]
-    ceilings: Ceilings | None
+    results: Results
+    summary: pd.DataFrame
     cells: tuple[Measured, ...]
     floor: float | None
     pairs: tuple[Pair, ...]
     advice: Advice | None
     no_advice: str
-    notes: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        return self.results.folder
+
+    @property
+    def plan(self) -> Plan:
+        return self.results.plan
+
+    @property
+    def trials(self) -> tuple[TrialResult, ...]:
+        """What was measured."""
+        return self.results.trials
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        return self.results.environment
+
+    @property
+    def ceilings(self) -> Ceilings | None:
+        return self.results.ceilings
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What reading the files gave rise to."""
+        return self.results.notes
+
+    @property
+    def missing(self) -> list[str]:
+        """A line for each cell that was measured and has no valid run, with the reason of its last one."""
+        runs = by_cell(self.trials)
+        return [
+            f"{cell}: {'; '.join(runs[cell][-1].problems)}"
+            for cell in self.plan.cells()
+            if cell in runs and not any(result.valid for result in runs[cell])
+        ]
 
     @property
     def name(self) -> str:
@@ -87,19 +117,19 @@ class Run:
         return self.plan.cells()[0].model
 
     @property
-    def trials(self) -> list[Trial]:
+    def planned(self) -> list[Trial]:
         """What the plan asked for."""
         return self.plan.trials()
 
     @property
     def invalid(self) -> list[TrialResult]:
-        return [result for result in self.results if not result.valid]
+        return [result for result in self.trials if not result.valid]
 
     @property
     def left(self) -> list[Trial]:
         """What the plan asked for and was not measured."""
-        done = {(result.trial.cell, result.trial.run) for result in self.results}
-        return [trial for trial in self.trials if (trial.cell, trial.run) not in done]
+        done = {(result.trial.cell, result.trial.run) for result in self.trials}
+        return [trial for trial in self.planned if (trial.cell, trial.run) not in done]
 
     @property
     def grid(self) -> list[Measured]:
@@ -162,62 +192,32 @@ class Run:
         )
 
 
-def read(folder: Path, goal: Goal | None = None) -> Run:
-    """Reads a results folder. Raises UsageError, ExperimentError for what can't be read or judged."""
-    plan = results.read_plan(folder)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        trials = results.read_trials(folder)
-    ceilings, no_ceilings = _or_problem(lambda: read_ceilings(folder))
-    environment, no_environment = _or_problem(lambda: _environment(folder))
-    cells = _cells(plan, trials, ceilings, environment or {})
-    floor = _floor(cells)
-    advice, no_advice = _advice(trials, goal or Goal(), floor)
-    notes = [*(str(warning.message) for warning in caught), no_ceilings, no_environment]
-    return Run(
-        folder=folder,
-        plan=plan,
-        results=tuple(trials),
-        environment=environment or {},
-        ceilings=ceilings,
-        cells=cells,
-        floor=floor,
-        pairs=_pairs(cells, floor or 1.0),
-        advice=advice,
-        no_advice=no_advice,
-        notes=tuple(note for note in notes if note),
+def judge(results: Results, goal: Goal | None = None) -> Verdict:
+    """The verdict on `results`, for `goal` or that of their plan.
+
+    Results that are partial or all invalid have a verdict too. Raises UsageError where a goal that was given
+    can't be judged by them: a figure or a bound that was never measured.
+    """
+    cells = results.plan.cells()
+    runs = by_cell(results.trials)
+    summary = summarise(results.plan, results.trials, results.ceilings, _cores(results))
+    measured = tuple(
+        Measured(cell, row, tuple(run.throughput_rps for run in runs.get(cell, ()) if run.valid))
+        for cell, row in zip(cells, _rows(summary), strict=True)
     )
+    floor = _floor(measured)
+    advice, no_advice = _advice(results, goal, floor or 1.0)
+    return Verdict(results, summary, measured, floor, _pairs(measured, floor or 1.0), advice, no_advice)
 
 
-def _or_problem(reading: Callable[[], Read]) -> tuple[Read | None, str]:
-    """What is read, or the reason why not: a report can do without it."""
-    try:
-        return reading(), ""
-    except ExperimentError as error:
-        return None, str(error)
+def _cores(results: Results) -> int:
+    """All cores that the machine let us use; 1 where nobody knows."""
+    cpu = results.environment.get("cpu")
+    return int(cpu.get("cores") or 1) if isinstance(cpu, dict) else 1
 
 
-def _environment(folder: Path) -> Mapping[str, Any]:
-    told: object = results.read_environment(folder)
-    if not isinstance(told, dict):
-        raise ExperimentError(f"{folder}/environment.json can't be read: it holds no object")
-    return told
-
-
-def _cells(
-    plan: Plan, trials: Sequence[TrialResult], ceilings: Ceilings | None, environment: Mapping[str, Any]
-) -> tuple[Measured, ...]:
-    figures: dict[Cell, list[float]] = {}
-    for result in trials:
-        if result.valid:
-            figures.setdefault(result.trial.cell, []).append(result.throughput_rps)
-    cpu = environment.get("cpu")
-    cores = int(cpu.get("cores") or 1) if isinstance(cpu, dict) else 1
-    rows = summary_of(plan, trials, ceilings, cores).to_dict("records")
-    return tuple(
-        Measured(cell, {str(name): value for name, value in row.items()}, tuple(figures.get(cell, ())))
-        for cell, row in zip(plan.cells(), rows, strict=True)
-    )
+def _rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in summary.to_dict("records")]
 
 
 def _floor(cells: Sequence[Measured]) -> float | None:
@@ -237,14 +237,21 @@ def _pairs(cells: Sequence[Measured], floor: float) -> tuple[Pair, ...]:
         for each in cells
         if each.cell.mps and each.cell.without_mps in without
     ]
-    compared = compare_all([(on.rps, off.rps) for on, off in pairs], confidence=CONFIDENCE, noise_floor=floor)
+    compared = compare_all([(on.rps, off.rps) for on, off in pairs], noise_floor=floor)
     return tuple(Pair(on.cell, off.cell, each) for (on, off), each in zip(pairs, compared, strict=True))
 
 
-def _advice(trials: Sequence[TrialResult], goal: Goal, floor: float | None) -> tuple[Advice | None, str]:
+def _advice(results: Results, goal: Goal | None, floor: float) -> tuple[Advice | None, str]:
+    """The advice, or why there is none. Only a goal that was given now may be refused as unmeasurable."""
+    plan, trials = results.plan, results.trials
     if not trials:
         return None, "nothing is measured yet"
+    contenders = standing(plan, trials, rules_of(plan)).contenders if plan.until_sure else None
     try:
-        return advise(trials, goal, noise_floor=floor or 1.0), ""
+        return advise(trials, goal or goal_from(plan.goal), contenders=contenders, noise_floor=floor), ""
     except NoAdviceError as error:
+        return None, str(error)
+    except ExperimentError as error:
+        if goal is not None:
+            raise
         return None, str(error)

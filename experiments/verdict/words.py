@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from math import isfinite
 
-from experiments.plan.plan import Cell
+from experiments.plan import Cell
 from experiments.verdict.stats import Comparison
 
 GIB = 2.0**30
@@ -19,8 +19,8 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def number(value: float) -> str:
-    """Three digits or all before the point, as `amount` of advice.py but with its zeros, so that the figures
-    of a column line up: 0.0523, 18.0, 1,234."""
+    """Three digits or all before the point, its zeros too, so that the figures of a column line up: 0.0523,
+    18.0, 1,234."""
     return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}".removesuffix(".")
 
 

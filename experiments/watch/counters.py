@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from experiments.results.counted import Counted
 from experiments.serving.torchserve import TorchServe
 
 # A worker whose environment has this maps a file <pid>.tally in its temporary folder, which is the server's
@@ -51,26 +52,6 @@ class Snapshot:
     latency_us: float
     queue_us: float
     tally: Tally | None
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """What was counted between two snapshots, in means.
-
-    `latency_ms`: from a request's arrival in TorchServe to its answer; `queue_ms`: the part of it until a
-    worker took it, waiting for its batch to fill included. `batch_rows`: requests in a batch. `handle_ms`,
-    `prepare_ms`, `forward_ms`: of a batch. `handling`: how many workers were inside `handle`, on average over
-    the time between the snapshots. The last five are None where the handler keeps no tally or had no batch.
-    """
-
-    requests: int
-    latency_ms: float
-    queue_ms: float
-    batch_rows: float | None = None
-    prepare_ms: float | None = None
-    forward_ms: float | None = None
-    handle_ms: float | None = None
-    handling: float | None = None
 
 
 def snapshot(server: TorchServe) -> Snapshot:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from experiments.load.result import LoadResult
 from experiments.load.steadiness import drift
-from experiments.plan.plan import Cell
-from experiments.watch.telemetry import Telemetry
+from experiments.plan import Cell
+from experiments.results.telemetry import Telemetry
 from mps.card.gpu import THROTTLE_REASONS
 
 MOST_OTHER_CPU = 0.1  # share of the usable cores that programs which are no part of the trial may use

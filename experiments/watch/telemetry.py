@@ -13,11 +13,12 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from experiments.base.paths import ROOT
+from experiments.results.telemetry import LOAD_GENERATOR, WORKERS, Telemetry
 from mps.card.gpu import throttle_reasons
 
 PERIOD_S = 0.1
@@ -25,49 +26,6 @@ MOST_CPU_CORES = 0.01  # what sampling may cost
 START_TIMEOUT_S = 5.0  # NVML can take seconds to start where no program keeps the GPU awake
 STOP_TIMEOUT_S = 3.0
 SMALLEST_COVERAGE = 0.5  # share of the window that its samples must span
-FRONTEND, WORKERS, LOAD_GENERATOR = PROCESS_GROUPS = ("frontend", "workers", "load_generator")
-
-
-@dataclass(frozen=True, slots=True)
-class Telemetry:
-    """The samples of a measured window, summed up. None: could not be known; `problems` says why.
-
-    Of the GPU as a whole, whoever used it: memory (maximum), utilisation (mean; the share of time in which
-    any kernel ran), SM clock, power (mean), energy, temperature (maximum), throttle reasons seen, idling not
-    among them. By worker, its pid as a string: GPU memory (maximum), where the driver tells it.
-
-    By group of processes: `cpu_cores_used` (CPU seconds a second) and `rss_bytes` (resident memory, maximum;
-    a page that several processes share counts for each of them). `other_cpu_cores` is what the usable cores
-    spent on anything else, `gpu_processes` how many processes the GPU had at most, ours among them.
-    """
-
-    window_s: float | None = None
-    samples: int = 0
-    cpu_cores_used: Mapping[str, float | None] = field(default_factory=dict)
-    rss_bytes: Mapping[str, int | None] = field(default_factory=dict)
-    gpu_memory_bytes_total: int | None = None
-    gpu_memory_bytes_by_worker: Mapping[str, int] | None = None
-    gpu_utilisation_percent: float | None = None
-    sm_clock_mhz_min: int | None = None
-    sm_clock_mhz_mean: float | None = None
-    power_w: float | None = None
-    energy_j: float | None = None
-    energy_j_per_1000_requests: float | None = None
-    temperature_c: int | None = None
-    throttle_reasons: Sequence[str] | None = None
-    sampler_cpu_cores: float | None = None
-    other_cpu_cores: float | None = None
-    gpu_processes: int | None = None
-    problems: Sequence[str] = ()
-
-
-def telemetry_from(line: Mapping[str, Any]) -> Telemetry:
-    """The inverse of dataclasses.asdict, through JSON too. What was not measured in its time is not known."""
-    values = {f.name: line[f.name] for f in fields(Telemetry) if f.name in line}
-    for name in ("throttle_reasons", "problems"):
-        if values.get(name) is not None:
-            values[name] = tuple(values[name])
-    return Telemetry(**values)
 
 
 @contextmanager

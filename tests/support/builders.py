@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.load import LoadResult
-from experiments.plan.plan import Plan, Trial
-from experiments.results.folder import TrialResult
-from experiments.watch.telemetry import Telemetry
+from experiments.plan import Plan, Trial
+from experiments.results.telemetry import Telemetry
+from experiments.results.trial_result import TrialResult
 
 
 def a_result(

@@ -7,10 +7,10 @@ from math import cos
 from pathlib import Path
 from typing import Any
 
-from experiments.ceilings.record import Ceiling, Ceilings, write_ceilings
-from experiments.ceilings.roofline import Peaks, Work
-from experiments.plan.plan import Plan, Trial
+from experiments.plan import Plan, Trial
 from experiments.results import folder as results
+from experiments.results.ceilings import Ceiling, Ceilings, write_ceilings
+from experiments.results.roofline import Peaks, Work
 from tests.support.builders import a_gpu_telemetry, a_result
 
 BOTH_ARMS = Plan(workers=(1, 2), batch_size=(1, 8), with_mps=True, runs=6)

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.plan.slo import Slo
+from experiments.plan import Slo
 
 Verdict = Literal["holds", "fails", "unsure"]
 

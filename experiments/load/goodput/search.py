@@ -18,8 +18,8 @@ from experiments.base.errors import ExperimentError
 from experiments.load.goodput.evidence import Evidence, Verdict, evidence, judge, least_requests
 from experiments.load.open_loop import OpenLoop
 from experiments.load.result import MOST_BUSY, LoadResult, Pacing
+from experiments.plan import Slo
 from experiments.plan.defaults import LONGEST_LOOK_S, MOST_IN_FLIGHT
-from experiments.plan.slo import Slo
 
 TOLERANCE = 0.05
 CONFIDENCE = 0.95

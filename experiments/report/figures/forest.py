@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from experiments.report.drawing.canvas import Figure, Margins, Panel, Series, logarithmic, plain_axes
 from experiments.report.drawing.palette import LIGHT
 from experiments.verdict.stats import Comparison
-from experiments.verdict.verdict import Pair, Run
+from experiments.verdict.verdict import Pair, Verdict
 from experiments.verdict.words import counted, interval, special
 
 ROW = 23.0
 WIDEST = 4.0  # an interval of few runs may reach anywhere: the axis shows this factor at most
-OUTCOMES = {
+LOOKS = {
     "better": Series("better", "better", "o", line=False),
     "worse": Series("worse", "worse", "s", line=False),
     "better by itself": Series("better by itself", "better", "o", line=False, filled=False),
@@ -24,27 +24,18 @@ OUTCOMES = {
 }
 
 
-def outcome(comparison: Comparison) -> str:
-    """The verdict that allows for all pairs; where that is none, the pair's own, which is said so."""
-    if comparison.verdict in ("better", "worse"):
-        return comparison.verdict
-    if comparison.verdict_alone in ("better", "worse"):
-        return f"{comparison.verdict_alone} by itself"
-    return comparison.verdict
-
-
-def figure(run: Run) -> Figure | None:
+def figure(verdict: Verdict) -> Figure | None:
     """None where no pair of cells with and without MPS has valid runs."""
-    pairs = [pair for pair in run.pairs if pair.known]
+    pairs = [pair for pair in verdict.pairs if pair.known]
     if not pairs:
         return None
-    limits = _limits(pairs, run.floor or 1.0)
+    limits = _limits(pairs, verdict.floor or 1.0)
     panels = [
-        _panel(counted(workers, "worker"), list(of_workers), run.floor, limits)
+        _panel(counted(workers, "worker"), list(of_workers), verdict.floor, limits)
         for workers, of_workers in groupby(pairs, key=lambda pair: pair.with_mps.workers)
     ]
-    shown = {outcome(pair.comparison) for pair in pairs}
-    legend = [series for name, series in OUTCOMES.items() if name in shown]
+    shown = {pair.comparison.outcome for pair in pairs}
+    legend = [series for name, series in LOOKS.items() if name in shown]
     return Figure("mps", "Throughput with MPS over that without", panels, legend)
 
 
@@ -58,7 +49,7 @@ def row_label(pair: Pair) -> str:
 def _panel(title: str, pairs: Sequence[Pair], floor: float | None, limits: tuple[float, float]) -> Panel:
     told = "; ".join(
         f"{row_label(pair)}: {pair.comparison.ratio:.2f} ({interval(pair.comparison)}), "
-        f"{outcome(pair.comparison)}"
+        f"{pair.comparison.outcome}"
         for pair in pairs
     )
     noise = f" The same cell measured twice differs by a factor of {floor:.3f}." if floor else ""
@@ -77,8 +68,8 @@ def _draw(pairs: Sequence[Pair], floor: float | None, limits: tuple[float, float
     if floor:
         axes.axvspan(1 / floor, floor, color=LIGHT["band"], linewidth=0, zorder=0)
     axes.axvline(1, color=LIGHT["muted"], linewidth=0.9, zorder=1)
-    for name, series in OUTCOMES.items():
-        rows = [row for row, pair in enumerate(pairs) if outcome(pair.comparison) == name]
+    for name, series in LOOKS.items():
+        rows = [row for row, pair in enumerate(pairs) if pair.comparison.outcome == name]
         if rows:
             _draw_rows(axes, rows, [pairs[row].comparison for row in rows], series, limits)
     for row, pair in enumerate(pairs):

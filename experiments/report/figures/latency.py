@@ -7,11 +7,11 @@ from functools import partial
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from experiments.plan.plan import Cell
+from experiments.plan import Cell
 from experiments.report.drawing.canvas import Figure, Panel, Series, from_zero, logarithmic, plain_axes
 from experiments.report.drawing.palette import LIGHT
 from experiments.report.figures.layout import arms
-from experiments.verdict.verdict import Measured, Run
+from experiments.verdict.verdict import Measured, Verdict
 from experiments.verdict.words import arm, crossed, told
 
 PERCENTILES = (50, 99)
@@ -20,9 +20,9 @@ APART = 46.0, 14.0  # points between two labels, across and down
 LOGARITHMIC_FROM = 8.0  # how many times the least the most must be
 
 
-def figure(run: Run) -> Figure | None:
+def figure(verdict: Verdict) -> Figure | None:
     """None where no cell has a valid run with answers."""
-    cells = with_latency(run)
+    cells = with_latency(verdict)
     if not cells:
         return None
     series = arms([measured.cell for measured in cells])
@@ -33,9 +33,9 @@ def figure(run: Run) -> Figure | None:
     )
 
 
-def with_latency(run: Run) -> list[Measured]:
+def with_latency(verdict: Verdict) -> list[Measured]:
     """The cells whose latency is known."""
-    return [measured for measured in run.grid if measured.known("latency_ms_p99") is not None]
+    return [measured for measured in verdict.grid if measured.known("latency_ms_p99") is not None]
 
 
 def latency_ms(measured: Measured, percentile: int) -> float:

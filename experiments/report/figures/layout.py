@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from experiments.plan.plan import Cell
+from experiments.plan import Cell
 from experiments.report.drawing.canvas import Series
 from experiments.report.drawing.palette import MARKERS, SERIES
-from experiments.verdict.verdict import Measured, Run
+from experiments.verdict.verdict import Measured, Verdict
 from experiments.verdict.words import arm, counted
 
 
@@ -62,14 +62,14 @@ class Layout:
         return [series for series, _ in self.shown(cells)] if len(self.series) > 1 else []
 
 
-def layout_of(run: Run) -> Layout:
+def layout_of(verdict: Verdict) -> Layout:
     """Along x what the plan varies of the load, else batch sizes, else workers. Of the rest, arms are the
     series where there are two of them, else whatever there are colours enough for; panels are what is left.
     """
-    cells = run.plan.cells()
+    cells = verdict.plan.cells()
     x = next((axis for axis in ALONG_X if _varies(axis, cells)), SIZE)
     others = [axis for axis in AS_SERIES if axis is not x and _varies(axis, cells)]
-    if run.plan.with_mps:
+    if verdict.plan.with_mps:
         return _layout(x, others, arm, arms(cells))
     everything = _names(others)
     if len(others) > 0 and len(labels := _labels(cells, everything)) <= len(SERIES):

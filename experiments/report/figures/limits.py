@@ -17,7 +17,7 @@ from experiments.report.drawing.canvas import (
     plain_axes,
 )
 from experiments.report.figures.layout import best_by_size
-from experiments.verdict.verdict import Measured, Run
+from experiments.verdict.verdict import Measured, Verdict
 from experiments.verdict.words import arm, counted, told
 
 MOST_PANELS = 12
@@ -31,10 +31,11 @@ CEILINGS = {
 }
 
 
-def figure(run: Run) -> Figure | None:
+def figure(verdict: Verdict) -> Figure | None:
     """None where no ceiling was measured."""
     known = {
-        column: [value for measured in run.grid if (value := measured.known(column))] for column in CEILINGS
+        column: [value for measured in verdict.grid if (value := measured.known(column))]
+        for column in CEILINGS
     }
     columns = [column for column, values in known.items() if values]
     if not set(columns) - {SERVED}:
@@ -42,29 +43,29 @@ def figure(run: Run) -> Figure | None:
     values = [value for of_column in known.values() for value in of_column]
     panels = [
         Panel(title, _described(cells, columns), partial(_draw, cells, columns, (min(values), max(values))))
-        for title, cells in _panels(run).items()
+        for title, cells in _panels(verdict).items()
     ]
     return Figure(
         "ceilings", "Served throughput and its ceilings", panels, [CEILINGS[each] for each in columns]
     )
 
 
-def only_arm(run: Run) -> str:
+def only_arm(verdict: Verdict) -> str:
     """The arm of the fastest cell, where all of them would be too many panels; empty where they are not."""
-    panels = {(each.cell.workers, arm(each.cell)) for each in run.grid}
-    fastest = max(run.grid, key=lambda measured: measured.median_rps)
+    panels = {(each.cell.workers, arm(each.cell)) for each in verdict.grid}
+    fastest = max(verdict.grid, key=lambda measured: measured.median_rps)
     return arm(fastest.cell) if len(panels) > MOST_PANELS else ""
 
 
-def _panels(run: Run) -> dict[str, list[Measured]]:
+def _panels(verdict: Verdict) -> dict[str, list[Measured]]:
     """The cells of each number of workers and arm, by batch size."""
     panels: dict[str, list[Measured]] = {}
-    only = only_arm(run)
-    for measured in best_by_size(run.grid):
+    only = only_arm(verdict)
+    for measured in best_by_size(verdict.grid):
         cell = measured.cell
         if only and arm(cell) != only:
             continue
-        title = counted(cell.workers, "worker") + (f", {arm(cell)}" if run.plan.with_mps else "")
+        title = counted(cell.workers, "worker") + (f", {arm(cell)}" if verdict.plan.with_mps else "")
         panels.setdefault(title, []).append(measured)
     return {title: panels[title] for title in sorted(panels, key=lambda title: panels[title][0].cell.workers)}
 

@@ -19,7 +19,7 @@ from experiments.verdict.published import (
     beside,
     published_ratios,
 )
-from experiments.verdict.verdict import Run
+from experiments.verdict.verdict import Verdict
 from experiments.verdict.words import counted, told
 
 THEIRS = ("theirs", "theirs2")
@@ -27,31 +27,35 @@ AXES = {"batch_size": "batch size", "concurrency": "requests in flight", "client
 ROOM = 1.06
 
 
-def figures(runs: Sequence[Run], names: Sequence[str] = ()) -> list[tuple[Document, Figure]]:
+def figures(runs: Sequence[Verdict], names: Sequence[str] = ()) -> list[tuple[Document, Figure]]:
     """A figure for each document that says something of the same settings as these runs.
 
     `names` tell several runs apart.
     """
-    sources = {f"{name}: {run.hardware}": run for run, name in zip(runs, names or ["this run"], strict=True)}
+    sources = {
+        f"{name}: {verdict.hardware}": verdict
+        for verdict, name in zip(runs, names or ["this run"], strict=True)
+    }
     found = []
     for document in DOCUMENTS:
-        own = {source: run for source, run in sources.items() if run.kind == document.kind}
-        rows = {source: _rows(run) for source, run in own.items()}
+        own = {source: verdict for source, verdict in sources.items() if verdict.kind == document.kind}
+        rows = {source: _rows(verdict) for source, verdict in own.items()}
         bars = _fewer(document, beside(document, rows))
         if bars:
             found.append((document, _figure(document, bars, own)))
     return found
 
 
-def _rows(run: Run) -> list[dict[str, Any]]:
+def _rows(verdict: Verdict) -> list[dict[str, Any]]:
     """The rows of the summary; what a request of somebody's own holds is not known."""
-    unknown = {"client_batch"} if run.plan.input else set()
+    unknown = {"client_batch"} if verdict.plan.input else set()
     return [
-        {name: value for name, value in measured.row.items() if name not in unknown} for measured in run.grid
+        {name: value for name, value in measured.row.items() if name not in unknown}
+        for measured in verdict.grid
     ]
 
 
-def _figure(document: Document, bars: Sequence[Bar], own: Mapping[str, Run]) -> Figure:
+def _figure(document: Document, bars: Sequence[Bar], own: Mapping[str, Verdict]) -> Figure:
     """Grouped bars, theirs grey, ours in colour; for the document on MPS, panels of what it changes too."""
     series = _series(bars)
     places = sorted({bar.at for bar in bars})
@@ -136,15 +140,15 @@ def _draw_bars(
     from_zero(axes, "y", most * ROOM)
 
 
-def _ratio_panels(series: Mapping[str, Series], own: Mapping[str, Run]) -> list[Panel]:
+def _ratio_panels(series: Mapping[str, Series], own: Mapping[str, Verdict]) -> list[Panel]:
     """What MPS changes, theirs and ours, for each number of workers that both measured with it."""
     ratios = {
         (f"published: {hardware}", workers, size): (ratio, ratio, ratio)
         for (hardware, workers, size), ratio in published_ratios().items()
     }
     theirs = {workers for _, workers, _ in ratios}
-    for source, run in own.items():
-        for pair in run.pairs:
+    for source, verdict in own.items():
+        for pair in verdict.pairs:
             if pair.known and pair.with_mps.thread_percentage is None:
                 key = source, pair.with_mps.workers, pair.with_mps.batch_size
                 ratios[key] = (pair.comparison.ratio, pair.comparison.low, pair.comparison.high)

@@ -7,7 +7,7 @@ from statistics import median
 
 from matplotlib.axes import Axes
 
-from experiments.plan.plan import Cell
+from experiments.plan import Cell
 from experiments.report.drawing.canvas import (
     Figure,
     Panel,
@@ -21,9 +21,9 @@ from experiments.report.drawing.canvas import (
     plain_axes,
 )
 from experiments.report.figures.layout import arms
-from experiments.verdict.verdict import Run
+from experiments.results.telemetry import WORKERS
+from experiments.verdict.verdict import Verdict
 from experiments.verdict.words import GIB, arm, told
-from experiments.watch.telemetry import WORKERS
 
 Values = Mapping[Cell, float]
 ROOM = 1.06
@@ -46,28 +46,30 @@ BY_SIZE = _Axis(
 )
 
 
-def memory(run: Run) -> Figure | None:
+def memory(verdict: Verdict) -> Figure | None:
     """GPU memory in use by workers, or where there is no GPU the workers' resident memory; None without."""
-    on_gpu = _known(run, "gpu_memory_bytes_total")
-    values = on_gpu or _resident_bytes(run)
+    on_gpu = _known(verdict, "gpu_memory_bytes_total")
+    values = on_gpu or _resident_bytes(verdict)
     title = "GPU memory in use" if on_gpu else "Resident memory of the workers"
     return _figure("memory", title, {cell: value / GIB for cell, value in values.items()}, BY_WORKERS)
 
 
-def energy(run: Run) -> Figure | None:
+def energy(verdict: Verdict) -> Figure | None:
     """Energy of the GPU per 1000 requests by batch size; None where the GPU did not tell its power."""
-    return _figure("energy", "Energy per 1000 requests", _known(run, "energy_j_per_1000_requests"), BY_SIZE)
+    return _figure(
+        "energy", "Energy per 1000 requests", _known(verdict, "energy_j_per_1000_requests"), BY_SIZE
+    )
 
 
-def _known(run: Run, column: str) -> Values:
-    found = {measured.cell: measured.known(column) for measured in run.grid}
+def _known(verdict: Verdict, column: str) -> Values:
+    found = {measured.cell: measured.known(column) for measured in verdict.grid}
     return {cell: value for cell, value in found.items() if value is not None}
 
 
-def _resident_bytes(run: Run) -> Values:
+def _resident_bytes(verdict: Verdict) -> Values:
     """For each cell the median over its valid runs."""
     known: dict[Cell, list[float]] = {}
-    for result in run.results:
+    for result in verdict.trials:
         value = result.telemetry and result.telemetry.rss_bytes.get(WORKERS)
         if result.valid and value and not result.trial.cell.twin:
             known.setdefault(result.trial.cell, []).append(value)

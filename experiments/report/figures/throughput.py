@@ -17,24 +17,24 @@ from experiments.report.drawing.canvas import (
     plain_axes,
 )
 from experiments.report.figures.layout import Layout, layout_of
-from experiments.verdict.verdict import Measured, Run
+from experiments.verdict.verdict import Measured, Verdict
 from experiments.verdict.words import told
 
 ROOM = 1.06  # above the highest dot
 
 
-def figure(run: Run) -> Figure | None:
+def figure(verdict: Verdict) -> Figure | None:
     """None where no run is valid."""
-    if not run.grid:
+    if not verdict.grid:
         return None
-    layout = layout_of(run)
-    most = max(max(measured.rps) for measured in run.grid)
-    counts = [layout.x_of(measured.cell) for measured in run.grid]
+    layout = layout_of(verdict)
+    most = max(max(measured.rps) for measured in verdict.grid)
+    counts = [layout.x_of(measured.cell) for measured in verdict.grid]
     panels = [
         Panel(title, described(cells, layout), partial(draw, cells, layout, counts, most))
-        for title, cells in layout.panels(run.grid).items()
+        for title, cells in layout.panels(verdict.grid).items()
     ]
-    return Figure("throughput", f"Throughput by {layout.x}", panels, layout.legend(run.grid))
+    return Figure("throughput", f"Throughput by {layout.x}", panels, layout.legend(verdict.grid))
 
 
 def draw(cells: Sequence[Measured], layout: Layout, counts: Sequence[float], most: float, axes: Axes) -> None:

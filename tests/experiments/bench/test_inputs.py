@@ -10,7 +10,8 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from experiments.base.errors import UsageError
-from experiments.bench.inputs import TEXT_WORDS, photographs, pool_for, texts, texts_of_tokens
+from experiments.bench import pool_for
+from experiments.bench.inputs import TEXT_WORDS, photographs, texts, texts_of_tokens
 from handlers.archive.archives import build
 from tests.support.checkpoints import tiny_bert
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from experiments.ceilings.datasheet import CARDS, peaks_of
-from experiments.ceilings.roofline import Peaks, Work, roofline
 from experiments.ceilings.work import count
+from experiments.results.roofline import Peaks, Work, roofline
 from handlers.archive.checkpoints import bert_base, resnet50
 
 MEGA, GIGA, TERA = 1e6, 1e9, 1e12

@@ -18,7 +18,7 @@ from experiments.load import LoadResult, OpenLoop, Pacing
 from experiments.load.__main__ import app
 from experiments.load.goodput.evidence import Evidence, at_most, evidence, judge, least_requests
 from experiments.load.goodput.search import Goodput, NoGoodputError, Probe, find, search
-from experiments.plan.slo import Slo, parse_slo
+from experiments.plan import Slo, parse_slo
 from tests.support.queueing import departures, fifo_departures
 
 P99_100MS = Slo(99, 100)

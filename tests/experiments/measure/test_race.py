@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.measure.race import Rules, Standing, decision, measuring_time_s, next_runs, replay, standing
-from experiments.plan.plan import Cell, Plan, Trial
-from experiments.results.folder import TrialResult
-from experiments.verdict.advice import goal_from
+from experiments.plan import Cell, Plan, Trial, goal_from
+from experiments.results.trial_result import TrialResult
 from tests.support.builders import a_result
 
 Speeds = Mapping[Cell, Sequence[float]]

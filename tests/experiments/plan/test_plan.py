@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from experiments.base.errors import UsageError
 from experiments.base.paths import ROOT
-from experiments.plan.plan import Plan, estimated_s, plan_from
-from experiments.plan.plan_file import settings_in
+from experiments.plan import Plan, estimated_s, plan_from, settings_in
 
 plans = st.builds(
     Plan,

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.plan.plan import Plan, plan_from
-from experiments.plan.plan_file import settings_in
+from experiments.plan import Plan, goal_from, plan_from, settings_in
 from experiments.report import findings, table, write_comparison, write_report
 from experiments.report.drawing.canvas import round_numbers
 from experiments.report.figures.latency import frontier
 from experiments.report.page import drawn, html, markdown, of_run
-from experiments.results import folder as results
-from experiments.verdict import verdict as run
-from experiments.verdict.advice import goal_from
+from experiments.results import read
+from experiments.results.trial_result import READABLE
+from experiments.verdict import judge, verdict_sentence
+from experiments.verdict.sentence import what_mps_does
 from experiments.verdict.words import change, joined, number, shortened
 from mps.report import app
 from tests.support.builders import a_result
@@ -53,7 +53,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def page_of(folder: Path) -> str:
-    page = of_run(run.read(folder))
+    page = of_run(judge(read(folder)))
     return html(page, drawn(page))
 
 
@@ -70,11 +70,11 @@ def headline(page: str) -> str:
 
 def summary_of(folder: Path) -> str:
     """report.md on one line: the quick way to what a report says."""
-    return " ".join(markdown(of_run(run.read(folder))).split())
+    return " ".join(markdown(of_run(judge(read(folder)))).split())
 
 
 def test_the_verdict_says_what_to_use_how_much_better_it_is_and_how_sure_that_is(whole: Path) -> None:
-    verdict = findings.verdict(run.read(whole)).replace("\u00a0", " ")
+    verdict = verdict_sentence(judge(read(whole))).replace("\u00a0", " ")
     assert verdict.startswith("Use batch size 8 on 2 workers with MPS: 57")
     assert "+25 % over the runner-up, batch size 8 on 2 workers (" in verdict
     assert "with 95.9 % confidence)" in verdict
@@ -99,7 +99,7 @@ def test_every_drawing_has_a_title_and_a_description_with_its_numbers(whole: Pat
     assert len(drawings) == len(re.findall(r'<div class="panel">', page))
     for drawing in drawings:
         assert re.search(r"<title [^>]*>\w.*</title><desc [^>]*>.*\d.*</desc>", drawing)
-    medians = [line.median_rps for line in run.read(whole).grid]
+    medians = [line.median_rps for line in judge(read(whole)).grid]
     (throughput,) = re.findall(r"<desc id=\"throughput-0-d\">(.*?)</desc>", page)
     assert number(medians[0]) in throughput
 
@@ -136,20 +136,20 @@ def test_a_report_can_be_made_again_and_keeps_no_picture_of_an_earlier_one(tmp_p
 
 
 def test_pairs_are_judged_with_all_others_allowed_for(whole: Path) -> None:
-    said = findings.mps(run.read(whole)).replace("\u00a0", " ")
+    said = what_mps_does(judge(read(whole))).replace("\u00a0", " ")
     assert said.startswith("Of 4 pairs of cells, MPS is better in 2 (+25 %")
     assert "worse in 2 (\u221210 %" in said
 
 
 def test_where_runs_are_too_few_for_all_pairs_each_pair_speaks_for_itself(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "run", replace(BOTH_ARMS, runs=4))
-    said = findings.mps(run.read(folder)).replace("\u00a0", " ")
+    said = what_mps_does(judge(read(folder))).replace("\u00a0", " ")
     assert "MPS is better by itself in 2" in said
     assert "a verdict that allows for all 4 pairs takes 5 runs of each cell or more" in said
 
 
 def test_the_noise_floor_is_that_of_the_cell_that_was_measured_twice(whole: Path) -> None:
-    measured = run.read(whole)
+    measured = judge(read(whole))
     assert measured.floor is not None
     assert 1 < measured.floor < 1.02
     assert "batch size 1 on 1 worker, measured twice" in findings.noise(measured)
@@ -160,13 +160,14 @@ def test_a_stand_in_and_random_weights_are_said_before_any_number(whole: Path) -
     stood_in = text.index("these are figures of a test and of no GPU")
     assert stood_in < text.index("The model's weights are random") < text.index("Best configuration")
     assert "this run: NVIDIA Abacus (a stand-in)" in text
-    honest = findings.banners(replace(run.read(whole), environment=WITHOUT_GPU | {"archive": {}}))
+    results = replace(read(whole), environment=WITHOUT_GPU | {"archive": {}})
+    honest = findings.banners(judge(results))
     assert list(honest) == []
 
 
 def test_the_summary_for_a_pull_request_says_the_same_in_short(whole: Path) -> None:
     text = (whole / "report.md").read_text()
-    assert text.startswith(f"**{findings.verdict(run.read(whole))}**")
+    assert text.startswith(f"**{verdict_sentence(judge(read(whole)))}**")
     assert "![Throughput by batch size](figures/throughput.png)" in text
     assert "| workers | batch | MPS | requests/s |" in text
     assert "these are figures of a test and of no GPU" in text
@@ -225,7 +226,7 @@ def test_nothing_measured_yet_is_said_too(tmp_path: Path) -> None:
 
 def test_invalid_runs_are_listed_with_their_reason_and_not_counted(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "run", SMALL, problems=lambda trial: ["throttled"] * (trial.position == 0))
-    measured = run.read(folder)
+    measured = judge(read(folder))
     (row,) = table.of_invalid(measured).rows
     first = SMALL.trials()[0]
     assert (row[1].text, row[2].text) == (f"{first.run}", "throttled")
@@ -259,10 +260,10 @@ def test_what_was_printed_elsewhere_is_text_in_the_page(tmp_path: Path) -> None:
 
 
 def test_a_goal_with_a_bound_is_part_of_the_verdict(whole: Path) -> None:
-    advised = run.read(whole, goal_from("throughput with p99<100ms"))
-    assert " requests/s with p99 below 100ms" in findings.verdict(advised)
-    hopeless = run.read(whole, goal_from("throughput with p99<1ms"))
-    assert findings.verdict(hopeless).startswith("No verdict: nothing that was measured meets the goal")
+    advised = judge(read(whole), goal_from("throughput with p99<100ms"))
+    assert " requests/s with p99 below 100ms" in verdict_sentence(advised)
+    hopeless = judge(read(whole), goal_from("throughput with p99<1ms"))
+    assert verdict_sentence(hopeless).startswith("No verdict: nothing that was measured meets the goal")
 
 
 def test_what_is_no_results_folder_is_a_usage_error(tmp_path: Path) -> None:
@@ -395,7 +396,7 @@ def test_words_are_joined_as_one_speaks() -> None:
 def test_a_results_older_than_this_program_are_named(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "run", SMALL, trials=0)
     (trial, *_) = SMALL.trials()
-    line = a_result(trial).to_json() | {"schema_version": results.READABLE[0] - 1}
+    line = a_result(trial).to_json() | {"schema_version": READABLE[0] - 1}
     (folder / "trials.jsonl").write_text(json.dumps(line) + "\n")
     with pytest.raises(ExperimentError, match="schema version"):
         write_report(folder)
@@ -403,5 +404,5 @@ def test_a_results_older_than_this_program_are_named(tmp_path: Path) -> None:
 
 def test_the_summary_shows_the_first_rows_of_a_long_table(tmp_path: Path) -> None:
     plan = Plan(workers=(1, 2, 3), batch_size=(1, 2, 4, 8, 16), runs=1)
-    text = markdown(of_run(run.read(a_folder(tmp_path / "run", plan))))
+    text = markdown(of_run(judge(read(a_folder(tmp_path / "run", plan)))))
     assert "The first 12 of 16 rows." in text

@@ -12,21 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.plan.plan import Cell, Plan
-from experiments.results.folder import TrialResult
-from experiments.verdict.advice import (
-    BOUNDABLE,
-    UNITS,
-    Bound,
-    Goal,
-    NoAdviceError,
-    advise,
-    amount,
-    files_of,
-    goal_from,
-    sentence,
-    write_files,
-)
+from experiments.plan import Bound, Cell, Goal, Plan, goal_from
+from experiments.plan.goal import BOUNDABLE, UNITS
+from experiments.results.trial_result import TrialResult
+from experiments.verdict.advice import NoAdviceError, advise
+from experiments.verdict.deploy import files_of, write_files
+from experiments.verdict.sentence import advice_sentence
+from experiments.verdict.words import number
 from tests.support.builders import a_gpu_telemetry, a_result
 
 THROUGHPUT = Goal()
@@ -155,17 +147,17 @@ def test_the_best_comes_with_its_runner_up_the_margin_and_its_interval() -> None
 
 
 def test_the_advice_is_one_sentence() -> None:
-    said = sentence(advise(a_sweep(CPU), THROUGHPUT))
-    assert said == (
-        "use bert, 2 workers, batch size 1: 18.2 requests/s, 1.21 times that of "
-        "bert, 2 workers, batch size 4 (1.19 to 1.22 with 96.8% confidence)"
+    said = advice_sentence(advise(a_sweep(CPU), THROUGHPUT))
+    assert said.replace("\u00a0", " ") == (
+        "Use batch size 1 on 2 workers: 18.2 requests/s, +21 % over the runner-up, "
+        "batch size 4 on 2 workers (1.19 to 1.22 times it with 96.8 % confidence)."
     )
 
 
 def test_what_the_noise_hides_stays_a_rival() -> None:
     advice = advise(a_sweep(CPU | {(2, 4): 18.15}), THROUGHPUT)
     assert [key_of(rival.cell) for rival in advice.rivals] == [(2, 4)]
-    assert "not shown to be better than bert, 2 workers, batch size 4" in sentence(advice)
+    assert "not shown to be more than the runner-up, batch size 4 on 2 workers" in advice_sentence(advice)
 
 
 def test_a_margin_below_the_noise_floor_leaves_a_rival() -> None:
@@ -190,7 +182,7 @@ def test_what_a_campaign_could_not_rule_out_are_the_rivals_and_no_other() -> Non
 def test_a_single_configuration_is_its_own_best() -> None:
     advice = advise(a_sweep({(1, 1): 10.0}), THROUGHPUT)
     assert (advice.runner_up, advice.margin, advice.rivals) == (None, None, ())
-    assert sentence(advice) == "use bert, 1 worker, batch size 1: 10 requests/s"
+    assert advice_sentence(advice) == "Use batch size 1 on 1 worker: 10.0 requests/s."
 
 
 def test_the_knee_is_the_smallest_batch_within_5_percent_of_the_best() -> None:
@@ -259,7 +251,7 @@ def test_requests_per_joule_can_be_the_goal() -> None:
     advice = advise(on_a_gpu(a_sweep(CPU)), goal_from("requests per joule"))
     assert advice.best.cell.workers == 1
     assert advice.best.median.median == pytest.approx(40)
-    assert "40 requests/J" in sentence(advice)
+    assert "40.0 requests/J" in advice_sentence(advice)
 
 
 def test_gpu_memory_can_be_bounded() -> None:
@@ -345,7 +337,8 @@ def test_files_that_cannot_be_written_are_said_in_one_line(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("figure", "said"), [(0.0523, "0.0523"), (18.21, "18.2"), (99.96, "100"), (1234.4, "1,234")]
+    ("figure", "said"),
+    [(0.0523, "0.0523"), (18.21, "18.2"), (18.0, "18.0"), (99.96, "100"), (1234.4, "1,234")],
 )
 def test_figures_are_said_with_three_digits_or_all(figure: float, said: str) -> None:
-    assert amount(figure) == said
+    assert number(figure) == said

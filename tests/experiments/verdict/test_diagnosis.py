@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.results.counted import Counted
+from experiments.results.telemetry import Telemetry
 from experiments.verdict.diagnosis import Bound, Shares, diagnose, explain, shares_of
-from experiments.watch.counters import TALLY, Counted, Snapshot, Tally, between, read_tallies
-from experiments.watch.telemetry import Telemetry
+from experiments.watch.counters import TALLY, Snapshot, Tally, between, read_tallies
 
 share = st.floats(0, 1)
 known_or_not = st.none() | share

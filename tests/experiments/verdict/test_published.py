@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.base.paths import ROOT
-from experiments.plan.plan import plan_from
-from experiments.plan.plan_file import settings_in
+from experiments.plan import plan_from, settings_in
 from experiments.verdict.published import (
     DOCUMENTS,
     FOLDER,

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from experiments.ceilings.record import Ceiling, Ceilings
-from experiments.plan.plan import Plan
-from experiments.results.folder import TrialResult
-from experiments.verdict.summary import summary_of
-from experiments.watch.counters import Counted
+from experiments.plan import Plan
+from experiments.results.ceilings import Ceiling, Ceilings
+from experiments.results.counted import Counted
+from experiments.results.trial_result import TrialResult
+from experiments.verdict.summary import summarise
 from tests.support.builders import results_of
 
 PLAN = Plan(workers=(1,), batch_size=(8,), runs=3, noise_floor=False)
@@ -25,7 +25,7 @@ def measured(tally: Counted | None) -> list[TrialResult]:
 
 
 def binds(tally: Counted | None) -> str:
-    return str(summary_of(PLAN, measured(tally), None, cores=2)["binds"][0])
+    return str(summarise(PLAN, measured(tally), None, cores=2)["binds"][0])
 
 
 def test_the_largest_share_binds() -> None:
@@ -37,12 +37,12 @@ def test_the_largest_share_binds() -> None:
 
 def test_without_a_tally_nothing_is_said() -> None:
     assert binds(None) == ""
-    assert summary_of(PLAN, [], None, cores=2)["binds_because"][0] == ""
+    assert summarise(PLAN, [], None, cores=2)["binds_because"][0] == ""
 
 
 def test_ceilings_stand_beside_the_figures_and_in_the_reasons() -> None:
     tally = counted(rows=8, handling=0.95, forward=0.95)
     row = Ceiling(False, None, None, 1, 8, 2, bare_rps=200.0, bare_batch_ms=40.0, empty_rps=5000.0)
-    summary = summary_of(PLAN, measured(tally), Ceilings(None, None, (row,)), cores=2)
+    summary = summarise(PLAN, measured(tally), Ceilings(None, None, (row,)), cores=2)
     assert summary.served_over_bare[0] == 102 / 200  # runs of 101, 102 and 103 requests/s
     assert "a batch takes 1.19 x the bare model's time" in summary.binds_because[0]

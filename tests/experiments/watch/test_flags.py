@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from experiments.plan.plan import Cell, Plan
+from experiments.plan import Cell, Plan
+from experiments.results.telemetry import Telemetry
 from experiments.watch.flags import flags_of
-from experiments.watch.telemetry import Telemetry
 from tests.support.builders import a_gpu_telemetry, a_load_result
 
 CELL = Plan(workers=(2,), batch_size=(8,)).cells()[0]

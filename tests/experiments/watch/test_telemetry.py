@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.watch.telemetry import Problem, Recorder, Sample, Telemetry, parse, summarise, telemetry_from
+from experiments.results.telemetry import Telemetry, telemetry_from
+from experiments.watch.telemetry import Problem, Recorder, Sample, parse, summarise
 
 MEBIBYTE = 2**20
 POWER_CAP, THERMAL, IDLE = 0x4, 0x20, 0x1

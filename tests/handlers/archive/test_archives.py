@@ -46,7 +46,7 @@ def store(bert: Path, resnet: Path, encoder: Path, tmp_path_factory: pytest.Temp
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "handlers.archive.archives", *map(str, arguments)]
+    command = [sys.executable, "-m", "handlers.archive", *map(str, arguments)]
     return subprocess.run(command, cwd=archives.HERE.parent, capture_output=True, text=True, check=False)
 
 

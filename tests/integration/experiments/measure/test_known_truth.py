@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from experiments.load import LoadResult, OpenLoop, run
 from experiments.load.goodput.search import find
-from experiments.plan.slo import Slo
+from experiments.plan import Slo
 from tests.support.queueing import Stall, departures
 from tests.support.scripted_server import Script, Witness, scripted
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from experiments.plan.plan import Plan
+from experiments.plan import Plan
 from experiments.report import write_comparison, write_report
 from tests.support.report_folders import a_folder
 

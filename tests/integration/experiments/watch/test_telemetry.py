@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from experiments.base.paths import ROOT
+from experiments.results.telemetry import Telemetry
 from experiments.watch import telemetry
-from experiments.watch.telemetry import Telemetry
 from tests import stand_ins
 from tests.stand_ins import UUID, a_card, change
 

@@ -1,0 +1,53 @@
+"""A bench: an archive, its inputs and a card, put together for a plan."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.bench.archive import archive_of, provenance_of, sha256_of
+from experiments.bench.inputs import pool_for
+from experiments.load import Body
+from experiments.plan import Cell, Plan
+from experiments.serving.arms import MpsOptions
+from handlers.archive.archives import Provenance
+from mps.card.gpu import Gpu
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a campaign measures on and with. `card` is None on a machine without a GPU. `of_several` has the
+    requests that hold so many inputs each, where the plan asks for such. `provenance` is what the archive
+    says of itself; by default it is one that nothing is known of."""
+
+    archive: Path
+    pool: Sequence[Body]
+    card: Gpu | None = None
+    mps: MpsOptions = field(default_factory=MpsOptions)
+    of_several: Mapping[int, Sequence[Body]] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def pool_of(self, cell: Cell) -> Sequence[Body]:
+        """The requests of a cell."""
+        return self.of_several.get(cell.client_batch, self.pool)
+
+    def archive_told(self) -> dict[str, Any]:
+        """The archive as environment.json has it."""
+        known = dataclasses.asdict(self.provenance)
+        return {"name": self.archive.name, "sha256": sha256_of(self.archive), **known}
+
+
+def bench_for(plan: Plan, card: Gpu | None = None, mps: MpsOptions | None = None) -> Bench:
+    """The bench that `plan` asks for: its archive, found by name or path, and its inputs.
+
+    `card` is the GPU to measure on (`mps.card.gpu()` finds it), None for the CPU; `mps` says how the arm with
+    MPS is set up. Raises UsageError where the archive or the inputs can't be had.
+    """
+    archive = archive_of(plan.model)
+    provenance = provenance_of(archive)
+    pools = {
+        inputs: pool_for(provenance.kind, plan.input, plan.tokens, archive, inputs)
+        for inputs in {1, *plan.client_batch}
+    }
+    return Bench(archive, pools[1], card, mps or MpsOptions(), pools, provenance)

@@ -1,0 +1,71 @@
+"""The first of three steps: a plan and a bench -> results, all of them in a folder."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.base.errors import UsageError
+from experiments.bench import Bench
+from experiments.ceilings import Effort, measure_ceilings
+from experiments.measure.campaign import carry_out
+from experiments.measure.progress import Progress
+from experiments.plan import Plan
+from experiments.results import (
+    Results,
+    create,
+    read,
+    read_ceilings,
+    read_environment,
+    write_environment,
+)
+from experiments.watch import environment
+
+BESIDE_A_SWEEP = Effort(windows=1, bare_s=2.0, batch_sizes=())
+"""Enough for a figure beside each cell, in a fraction of the sweep's time."""
+
+
+def measure(
+    plan: Plan,
+    bench: Bench,
+    folder: Path,
+    progress: Progress | None = None,
+    *,
+    resume: bool = False,
+    ceilings: Effort | None = BESIDE_A_SWEEP,
+    sweep: bool = True,
+    command: Sequence[str] = tuple(sys.argv),
+) -> Results:
+    """Measures what `folder` doesn't hold yet of a plan: the ceilings, then every trial.
+
+    Each finished trial is on disk before the next one starts. A folder that holds results already is refused,
+    unless `resume` says to go on in it. `ceilings` None leaves these out, as does an archive of a kind that
+    can't be run alone; without `sweep` nothing else is measured. `command` is how the program was called, for
+    the record.
+
+    Raises UsageError for what can't be measured, ExperimentError where nothing works at all. A
+    KeyboardInterrupt stops server and daemon first. What was measured stays, and `resume` goes on with it.
+    """
+    progress = progress or Progress()
+    here = environment.describe(list(command), plan.seed) | {"archive": bench.archive_told()}
+    if resume:
+        _note_resumption(folder, here, progress)
+    else:
+        create(folder, plan, here)
+    progress.begun(folder)
+    if ceilings is not None and bench.provenance.kind != "unknown" and not read_ceilings(folder):
+        progress.ceilings(measure_ceilings(plan, bench, folder, progress, ceilings))
+    if sweep:
+        carry_out(plan, bench, folder, progress)
+    return read(folder)
+
+
+def _note_resumption(folder: Path, here: dict[str, Any], progress: Progress) -> None:
+    """Adds this start to environment.json; refuses another archive, warns of another machine."""
+    before = read_environment(folder)
+    if before.get("archive", {}).get("sha256") != here["archive"]["sha256"]:
+        raise UsageError(f"the archive is not the one {folder} was measured with: start a new run")
+    for difference in environment.differences(before, here):
+        progress.warn(f"not as at the start of this run: {difference}")
+    before.setdefault("resumed", []).append(here)
+    write_environment(folder, before)

@@ -1,0 +1,81 @@
+"""A plan's keys, as a YAML file, a plan.json or options have them -> a Plan, each value in the key's type."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from experiments.base.errors import UsageError
+from experiments.plan.defaults import LONGEST_LOOK_S
+from experiments.plan.plan import Plan
+
+
+def plan_from(values: Mapping[str, Any]) -> Plan:
+    """A Plan from a YAML file's or a plan.json's mapping. Raises UsageError for an unknown key or type.
+
+    A single number stands for a list of one; `requests` without `duration_s` replaces the default duration.
+    """
+    known = {f.name for f in dataclasses.fields(Plan)}
+    if unknown := sorted(set(values) - known):
+        raise UsageError(f"unknown plan key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+    arguments = {key: _of_type(key, value) for key, value in values.items()}
+    if arguments.get("requests") is not None and "duration_s" not in arguments:
+        arguments["duration_s"] = None
+    if arguments.get("slo") is not None:  # a search is sure by itself, and takes what it needs
+        arguments = {"duration_s": LONGEST_LOOK_S, "runs": 1} | arguments
+    return Plan(**arguments)
+
+
+def _of_type(key: str, value: Any) -> Any:
+    """A plan's value in the type that the key has; one value stands for a list of one."""
+    if key in LISTS:
+        values = value if isinstance(value, list | tuple) else [value]
+        if value is None and key not in NEVER_EMPTY:  # as plans were written when these were single values
+            values = []
+        return tuple(_checked(key, LISTS[key], each) for each in values)
+    return _checked(key, SINGLE[key], value)
+
+
+def _checked(key: str, kind: "Kind", value: Any) -> Any:
+    if not (value is None and kind.optional) and not kind.fits(value):
+        raise UsageError(f"plan key {key!r} must be {kind.name}, not {value!r}")
+    return value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a plan's key may hold; an optional one may hold null as well."""
+
+    name: str
+    fits: Callable[[Any], bool]
+    optional: bool = False
+
+
+WHOLE = Kind("whole numbers", _is_whole)
+FLAG = Kind("true or false", lambda value: isinstance(value, bool))
+TEXT = Kind("text", lambda value: isinstance(value, str))
+SECONDS = Kind("a number of seconds", _is_number, optional=True)
+LISTS = {
+    **dict.fromkeys(
+        ("workers", "batch_size", "thread_percentage", "batch_delay_ms", "concurrency", "client_batch"), WHOLE
+    ),
+    "rate_rps": Kind("numbers of requests/s", _is_number),
+    "precision": replace(TEXT, optional=True),
+}
+NEVER_EMPTY = ("precision",)  # a list of null stands for the archive's own
+SINGLE = {
+    **dict.fromkeys(("runs", "seed", "processes"), replace(WHOLE, name="a whole number")),
+    **dict.fromkeys(("requests", "tokens"), replace(WHOLE, name="a whole number", optional=True)),
+    **dict.fromkeys(("duration_s", "warm_up_s", "budget_s"), SECONDS),
+    **dict.fromkeys(("interleave", "noise_floor", "until_sure", "with_mps"), FLAG),
+    **dict.fromkeys(("model", "goal", "arrivals"), TEXT),
+    **dict.fromkeys(("input", "slo"), replace(TEXT, optional=True)),
+}

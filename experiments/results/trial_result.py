@@ -1,0 +1,99 @@
+"""What one trial gave, and its line in trials.jsonl."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.base.errors import ExperimentError
+from experiments.plan import Cell, Load, Trial
+from experiments.results.counted import Counted
+from experiments.results.telemetry import Telemetry, telemetry_from
+
+SCHEMA_VERSION = 3  # 3: loads as axes, open loops, goodput, flags, what the warm-up took
+READABLE = (2, 3)  # what was not there yet has its default
+PERCENTILES = (50, 95, 99)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What one trial gave. Valid when `problems` is empty; figures of an invalid trial are not a result.
+
+    `latency_ms` maps "p50", "p95", "p99" and "mean" to milliseconds; it is empty when nothing was answered.
+    `answers` came inside the measured window; `statuses` counts every answer, those of warm-up and drain
+    included. `torch_threads` is each worker's share of the cores; `mps_clients` are those of `worker_pids`
+    that were clients of an MPS daemon: all of them in the arm with MPS, none in the other.
+    `counted` is what TorchServe and handlers count, from before the warm-up until after the last answer.
+    `gpu_memory_before_bytes` was in use on the GPU before the server started. `telemetry` is None where
+    nothing could be measured. `flags` say what should make one careful with a run that is valid.
+    `discarded_s` and `discarded_answers` are what the warm-up took. `open_loop` tells how the generator kept
+    its schedule (load/result.py), `goodput` what the search for the highest rate found (load/goodput/).
+    """
+
+    trial: Trial
+    started_at: str
+    throughput_rps: float
+    latency_ms: Mapping[str, float]
+    answers: int
+    window_s: float
+    statuses: Mapping[str, int]
+    lost_connections: int
+    client_cpu_us_per_request: float | None
+    torch_threads: int
+    worker_pids: Sequence[int]
+    mps_clients: Sequence[int]
+    counted: Counted | None
+    gpu_memory_before_bytes: int | None
+    telemetry: Telemetry | None
+    problems: Sequence[str] = ()
+    flags: Sequence[str] = ()
+    discarded_s: float | None = None
+    discarded_answers: int | None = None
+    open_loop: Mapping[str, Any] | None = None
+    goodput: Mapping[str, Any] | None = None
+
+    @property
+    def valid(self) -> bool:
+        """Whether its figures may be used."""
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of trials.jsonl: the trial's cell and load flattened into it."""
+        trial = self.trial
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "trial"}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            **dataclasses.asdict(trial.cell),
+            **dataclasses.asdict(trial.load),
+            "run": trial.run,
+            "position": trial.position,
+            "seed": trial.seed,
+            **own,
+            "counted": self.counted and dataclasses.asdict(self.counted),
+            "telemetry": self.telemetry and dataclasses.asdict(self.telemetry),
+            "valid": self.valid,
+        }
+
+
+def trial_result_from(line: Mapping[str, Any]) -> TrialResult:
+    """The inverse of TrialResult.to_json. Raises ExperimentError for another schema version."""
+    if line.get("schema_version") not in READABLE:
+        raise ExperimentError(
+            f"trials.jsonl has schema version {line.get('schema_version')}, this program reads "
+            f"{' and '.join(map(str, READABLE))}: use the version of torchserve-mps that wrote it"
+        )
+    trial = Trial(
+        Cell(**_fields_in(line, Cell)),
+        Load(**_fields_in(line, Load)),
+        run=line["run"],
+        position=line["position"],
+        seed=line["seed"],
+    )
+    own = _fields_in(line, TrialResult)
+    own["counted"] = own["counted"] and Counted(**own["counted"])
+    own["telemetry"] = own["telemetry"] and telemetry_from(own["telemetry"])
+    return TrialResult(trial=trial, **own)
+
+
+def _fields_in(line: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    return {f.name: line[f.name] for f in dataclasses.fields(kind) if f.name in line}

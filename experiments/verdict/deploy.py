@@ -1,0 +1,90 @@
+"""An advice -> the files to deploy it: model-config.yaml, config.properties, start.sh."""
+
+from pathlib import Path
+
+from experiments.base.errors import ExperimentError
+from experiments.base.paths import ROOT
+from experiments.plan import Cell
+from experiments.serving.workers import share_env
+from experiments.verdict.advice import Advice, Rated
+from mps.control.daemon import CONTROL
+
+MODEL_CONFIG, PROPERTIES, START = "model-config.yaml", "config.properties", "start.sh"
+
+
+def write_files(advice: Advice, folder: Path) -> list[Path]:
+    """Writes model-config.yaml, config.properties and start.sh for the best configuration into `folder`.
+
+    Raises ExperimentError where they can't be written.
+    """
+    paths = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files_of(advice).items():
+            (folder / name).write_text(text)
+            paths.append(folder / name)
+        (folder / START).chmod(0o755)
+    except OSError as error:
+        raise ExperimentError(f"can't write the advice to {folder}: {error.strerror}; make room") from error
+    return paths
+
+
+def files_of(advice: Advice) -> dict[str, str]:
+    """Each file's text by its name."""
+    best = advice.best
+    return {
+        MODEL_CONFIG: _model_config(best.cell),
+        PROPERTIES: _properties(best),
+        START: _start_script(best),
+    }
+
+
+def _model_config(cell: Cell) -> str:
+    """No minWorkers or maxWorkers: in an archive they would override what a registration asks for."""
+    lines = [
+        f"# Advised for {cell}.",
+        "# Lines for the archive's model-config.yaml, in place of those that are there; then build it again",
+        "# (bert and resnet50: the file in handlers/model-config/, and `make mar`). TorchServe 0.12.0",
+        "# takes the batch size from nowhere else when it loads an archive that has this file.",
+        f"batchSize: {cell.batch_size}",
+        f"maxBatchDelay: {cell.batch_delay_ms}",
+    ]
+    if cell.precision:
+        lines += ["handler:", f"  precision: {cell.precision}"]
+    return "\n".join(lines) + "\n"
+
+
+def _properties(best: Rated) -> str:
+    """This project's config.properties with what the advice changes in it."""
+    changed = {
+        "load_models": f"{best.cell.model}.mar",
+        "default_workers_per_model": str(best.cell.workers),
+    }
+    if best.on_gpu:  # else workers are dealt to every GPU of the machine, whatever the environment shows
+        changed["number_of_gpu"] = "1"
+    lines = [f"# Advised for {best.cell}; start it with start.sh.", ""]
+    for line in (ROOT / PROPERTIES).read_text().splitlines():
+        key = line.partition("=")[0]
+        lines.append(f"{key}={changed.pop(key)}" if key in changed else line)
+    lines += [f"{key}={value}" for key, value in changed.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _start_script(best: Rated) -> str:
+    cell = best.cell
+    env = {"OMP_NUM_THREADS": str(best.torch_threads)}
+    if best.on_gpu:
+        env |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "0"}
+    env |= share_env(cell.thread_percentage)
+    lines = [
+        "#!/bin/sh",
+        f"# Serves {cell}, as advised. Run it in the folder that holds model_store/ and log4j2.xml.",
+        "set -e",
+        *(f"export {name}={value}" for name, value in env.items()),
+    ]
+    if cell.mps:
+        ask = f"echo get_server_list | {CONTROL} >/dev/null 2>&1"
+        lines += [f"{ask} || {CONTROL} -d  # the daemon, unless it runs"]
+    return "\n".join(
+        [*lines, 'exec torchserve --start --ncs --ts-config "$(dirname "$0")/config.properties"', ""]
+    )

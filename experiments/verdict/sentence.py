@@ -1,0 +1,92 @@
+"""A verdict in words: one sentence, and what belongs beside it. The same on a terminal and on a page."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from experiments.verdict.advice import Advice
+from experiments.verdict.stats import OUTCOMES
+from experiments.verdict.verdict import Pair, Verdict
+from experiments.verdict.words import (
+    change,
+    configuration,
+    counted,
+    interval,
+    joined,
+    number,
+    percent,
+    sentence,
+    shortened,
+)
+
+
+def verdict_sentence(verdict: Verdict) -> str:
+    """What to use, how much better it is than the next, and how sure that is; or why nothing can be said."""
+    return advice_sentence(verdict.advice) if verdict.advice else sentence(_without_advice(verdict))
+
+
+def advice_sentence(advice: Advice) -> str:
+    """What to use, how much better it is than the next, and how sure that is."""
+    text = f"use {configuration(advice.best.cell)}: {number(advice.best.median.median)} {advice.unit}"
+    if bounds := advice.goal.bounds:
+        text += f" with {joined(str(bound).replace('<', ' below ') for bound in bounds)}"
+    margin, runner_up = advice.margin, advice.runner_up
+    if margin is not None and runner_up is not None:
+        if runner_up.cell in {rival.cell for rival in advice.rivals}:
+            text += f", not shown to be more than the runner-up, {configuration(runner_up.cell)}"
+        else:
+            text += f", {change(margin.ratio)} over the runner-up, {configuration(runner_up.cell)}"
+        text += f" ({interval(margin)} times it with {percent(margin.confidence, 3)} confidence)"
+    return sentence(text)
+
+
+def besides(verdict: Verdict) -> list[str]:
+    """What belongs to the verdict and is not in its sentence: MPS, rivals, the knee, the advice's notes."""
+    found = [what_mps_does(verdict, explained=False)] if verdict.pairs else []
+    if verdict.advice is None:
+        return found
+    rivals = [configuration(rival.cell) for rival in verdict.advice.rivals]
+    if len(rivals) > 1:
+        found.append(f"{len(rivals)} configurations are not shown to be slower: {shortened(rivals)}.")
+    knee, best = verdict.advice.knee, verdict.advice.best
+    if knee.cell.batch_size < best.cell.batch_size:
+        found.append(
+            f"The smallest batch within 5 % of it: {configuration(knee.cell)}, with "
+            f"{number(knee.median.median)} {verdict.advice.unit}."
+        )
+    return found + [sentence(note) for note in verdict.advice.notes]
+
+
+def what_mps_does(verdict: Verdict, *, explained: bool = True) -> str:
+    """In how many pairs MPS helps, hurts, or makes no difference that shows."""
+    known = [pair for pair in verdict.pairs if pair.known]
+    if not known:
+        return "No cell has valid runs both with and without MPS."
+    by_outcome: dict[str, list[Pair]] = {}
+    for pair in known:
+        by_outcome.setdefault(pair.comparison.outcome, []).append(pair)
+    parts = [_effect(name, by_outcome[name]) for name in OUTCOMES if name in by_outcome]
+    text = f"Of {counted(len(known), 'pair')} of cells, MPS {joined(parts)}."
+    if explained and any(name.endswith("itself") for name in by_outcome):
+        text += (
+            f" 'By itself' is what a pair alone shows; a verdict that allows for all {len(known)} pairs "
+            f"takes {verdict.runs_for_all_pairs} runs of each cell or more."
+        )
+    return text
+
+
+def _effect(name: str, pairs: Sequence[Pair]) -> str:
+    ratios = [pair.comparison.ratio for pair in pairs]
+    low, high = change(min(ratios)), change(max(ratios))
+    reach = low if low == high else f"{low} to {high}"
+    return f"{'has' if name == 'not enough runs' else 'is'} {name} in {len(pairs)} ({reach})"
+
+
+def _without_advice(verdict: Verdict) -> str:
+    if not verdict.trials:
+        return f"nothing is measured yet: {counted(len(verdict.planned), 'run')} to go"
+    if any(result.valid for result in verdict.trials):
+        return f"no verdict: {verdict.no_advice}"
+    problems = Counter(problem for result in verdict.invalid for problem in result.problems)
+    problem, times = problems.most_common(1)[0]
+    which = "" if times == len(verdict.trials) else f", {times} of them"
+    return f"no verdict: all {counted(len(verdict.trials), 'run')} are invalid{which}: {problem}"

@@ -1,0 +1,54 @@
+"""What all doors share: where they print, and how errors and signals become a line and an exit code."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+from experiments.base.errors import ExperimentError
+
+INTERRUPTED = 130
+WIDTH_OF_FILES = 120  # a file or a pipe has no width of its own: nothing is cut
+
+
+def to_stdout() -> Console:
+    """The console of results. Lines are not broken; where there is no terminal, tables have room."""
+    console = Console(soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH_OF_FILES
+    return console
+
+
+def to_stderr() -> Console:
+    """The console of errors and warnings."""
+    return Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def one_line_errors(interrupted: Callable[[], str] | None = None) -> Iterator[None]:
+    """Inside, SIGTERM does what Ctrl-C does, and both end in the line of `interrupted` with exit code 130.
+
+    An ExperimentError ends in its line, below what a server printed, and its own exit code.
+    """
+    with suppress(ValueError):  # not the main thread: a caller that embeds this keeps its own handling
+        signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if interrupted is None:
+            raise
+        to_stderr().print(f"interrupted: {interrupted()}", markup=False)
+        raise typer.Exit(INTERRUPTED) from None
+    except ExperimentError as error:
+        if error.details.strip():
+            to_stderr().print(error.details.rstrip(), markup=False, style="dim")
+        to_stderr().print(f"error: {error}", markup=False)
+        raise typer.Exit(error.exit_code) from None
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

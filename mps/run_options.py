@@ -1,0 +1,233 @@
+"""The options of `python -m mps.run`: what they say to the user, and the plan's settings they stand for."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from experiments.base.errors import UsageError
+from experiments.plan import DEFAULT_DELAY_MS, Plan, plan_from
+from experiments.plan import settings_in as read_plan_file
+from experiments.plan.defaults import LONGEST_LOOK_S
+
+DEFAULTS = Plan()
+
+HELP = """Measure throughput and latency of a model under TorchServe, by workers and batch size.
+
+Starts a TorchServe of its own on free loopback ports, sweeps the grid of --workers x --batch-size under
+closed-loop load, and reports the median of --runs runs for each cell. Every finished trial is on disk at
+once; --resume goes on where a run was stopped.
+
+Examples:
+
+  python -m mps.run                                       # BERT, 1 and 2 workers, batch 1, 4, 8
+
+  python -m mps.run --with-mps --workers 2,4 --precision fp16   # does MPS help? needs an NVIDIA GPU
+
+  python -m mps.run --model resnet50 --workers 1,2,4 --batch-size 1,8,32
+
+  python -m mps.run --model my.mar --input texts/ --requests 10000 --concurrency 600
+
+  python -m mps.run --workers 2 --batch-size 1,8 --rate 5,10,20   # latency at these rates (an open loop)
+
+  python -m mps.run --workers 2 --batch-size 1,8 --slo p99=500ms  # the highest rate that keeps this bound
+
+  python -m mps.run --plan plans/quick.yaml --runs 3      # options override the plan
+
+  python -m mps.run --resume results/20261121-101500-bert
+
+Exit codes: 0 every cell has a valid run; 1 something failed; 2 wrong usage; 130 interrupted.
+"""
+
+Model = Annotated[
+    str | None,
+    typer.Option(help=f"bert, resnet50, embeddings, or the path of a .mar file. [{DEFAULTS.model}]"),
+]
+Workers = Annotated[str | None, typer.Option(help="Worker processes, e.g. 1,2,4. [1,2]")]
+BatchSize = Annotated[str | None, typer.Option(help="TorchServe's batch_size, e.g. 1,8. [1,4,8]")]
+BatchDelay = Annotated[
+    str | None, typer.Option(help=f"TorchServe's max_batch_delay in ms, e.g. 1,50. [{DEFAULT_DELAY_MS}]")
+]
+Concurrency = Annotated[
+    str | None,
+    typer.Option(help="Requests in flight, e.g. 1,64. [2 x workers x batch size; at a rate 512 at most]"),
+]
+Rate = Annotated[
+    str | None,
+    typer.Option(
+        help="Requests a second to send, e.g. 50,100,200: an open loop, whose latency counts from when a "
+        "request was due. [as fast as answers come]"
+    ),
+]
+Arrivals = Annotated[
+    str | None,
+    typer.Option(help="At a rate: 'poisson', as from many users, or 'constant'. [poisson]"),
+]
+Slo = Annotated[
+    str | None,
+    typer.Option(
+        help="Such as p99=100ms: find the highest rate that keeps it, --runs [1] times. --duration "
+        f"[{LONGEST_LOOK_S:g}] is how long a rate is looked at, at most."
+    ),
+]
+ClientBatch = Annotated[str | None, typer.Option(help="Texts in a request, e.g. 1,5,25 (of 32 at most). [1]")]
+Processes = Annotated[int | None, typer.Option(help="Client processes that share the load. [1]")]
+Duration = Annotated[float | None, typer.Option(help=f"Seconds measured per run. [{DEFAULTS.duration_s:g}]")]
+Requests = Annotated[int | None, typer.Option(help="Requests measured per run, instead.")]
+WarmUp = Annotated[
+    float | None, typer.Option(help=f"Seconds of load before, not counted. [{DEFAULTS.warm_up_s:g}]")
+]
+Runs = Annotated[int | None, typer.Option(help=f"Runs per cell. [{DEFAULTS.runs}]")]
+Seed = Annotated[int | None, typer.Option(help=f"Of the order of cells and inputs. [{DEFAULTS.seed}]")]
+Interleave = Annotated[
+    bool | None,
+    typer.Option(
+        "--interleave/--no-interleave",
+        help="Go through all cells once per run, not run by run through each cell: slower, but "
+        "the machine's drift falls on all cells alike. [no]",
+    ),
+]
+NoiseFloor = Annotated[
+    bool | None,
+    typer.Option(
+        "--noise-floor/--no-noise-floor",
+        help="Measure one cell twice: what differs between the two is noise. [yes]",
+    ),
+]
+Input = Annotated[
+    str | None, typer.Option("--input", help="A file or folder of request bodies. [our own pool]")
+]
+PlanFile = Annotated[Path | None, typer.Option("--plan", help="YAML file with these settings (see plans/).")]
+Out = Annotated[Path | None, typer.Option(help="Results folder. [results/<date>-<time>-<model>]")]
+Resume = Annotated[Path | None, typer.Option(help="Go on in this results folder; nothing is measured twice.")]
+Precision = Annotated[
+    str | None, typer.Option(help="fp32, tf32, fp16, bf16 or several of them. [the archive's]")
+]
+Tokens = Annotated[int | None, typer.Option(help="Texts of so many tokens each. [texts of several lengths]")]
+WithMps = Annotated[
+    bool | None,
+    typer.Option("--with-mps/--without-mps", help="Measure every cell with NVIDIA MPS too. [no]"),
+]
+ThreadPercentage = Annotated[
+    str | None,
+    typer.Option(help="With MPS: each worker's share of the GPU in percent, e.g. 25,50,100. [no limit]"),
+]
+KeepComputeMode = Annotated[
+    bool,
+    typer.Option("--keep-compute-mode", help="With MPS: leave the GPU's compute mode as it is."),
+]
+UseRunningDaemon = Annotated[
+    bool,
+    typer.Option("--use-running-daemon", help="With MPS: use the control daemon that runs; leave it."),
+]
+Goal = Annotated[
+    str | None,
+    typer.Option(help="What is best, e.g. 'throughput with p99<100ms' or 'requests per joule'. [throughput]"),
+]
+UntilSure = Annotated[
+    bool | None,
+    typer.Option(
+        "--until-sure",
+        help="Add runs only to configurations that may still be the best. [all runs of all]",
+    ),
+]
+Budget = Annotated[
+    str | None, typer.Option(help="Stop measuring after this time, e.g. 90s, 20m, 1h. [no limit]")
+]
+Ceilings = Annotated[
+    bool | None,
+    typer.Option(
+        "--ceilings/--no-ceilings",
+        help="What could be reached at most: measure this alone, or not at all. [before the sweep]",
+    ),
+]
+Gpu = Annotated[str | None, typer.Option(help="Index or UUID of the GPU. [the first that CUDA would use]")]
+
+
+def settings_in(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan's settings among the options given, as a plan's file has them. Raises UsageError."""
+    settings = {
+        key: read(name, options[name]) for name, (key, read) in READ_AS.items() if options[name] is not None
+    }
+    if options["with_mps"] is False:
+        settings.setdefault("thread_percentage", [])  # a plan's shares are for its arm with MPS
+    return settings
+
+
+def plan_with(plan_file: Path | None, given: Mapping[str, Any]) -> Plan:
+    """The plan file's settings, overridden by the options given; --requests replaces a file's duration."""
+    settings = read_plan_file(plan_file) if plan_file else {}
+    if "requests" in given and "duration_s" not in given:
+        settings.pop("duration_s", None)
+    if "duration_s" in given and "requests" not in given:
+        settings.pop("requests", None)
+    return plan_from({**settings, **given})
+
+
+def _as_it_is(name: str, value: Any) -> Any:
+    return value
+
+
+def _whole_numbers(name: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        option = name.replace("_", "-")
+        raise UsageError(f"--{option} takes whole numbers with commas between, not {text!r}") from error
+
+
+def _numbers(name: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--{name} takes numbers with commas between, not {text!r}") from error
+
+
+def _words(name: str, text: str) -> list[str]:
+    return text.split(",")
+
+
+def _seconds(name: str, text: str) -> float:
+    """A time as people write it: 90, 90s, 20m, 1.5h."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in SECONDS_OF else (text, "s")
+    try:
+        return float(number) * SECONDS_OF[unit]
+    except ValueError as error:
+        raise UsageError(f"--{name} takes a time such as 90s, 20m or 1h, not {text!r}") from error
+
+
+def _path(name: str, text: str) -> str:
+    return str(Path(text).resolve())
+
+
+SECONDS_OF = {"s": 1, "m": 60, "h": 3600}
+
+READ_AS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
+    "model": ("model", _as_it_is),
+    "workers": ("workers", _whole_numbers),
+    "batch_size": ("batch_size", _whole_numbers),
+    "batch_delay": ("batch_delay_ms", _whole_numbers),
+    "concurrency": ("concurrency", _whole_numbers),
+    "rate": ("rate_rps", _numbers),
+    "arrivals": ("arrivals", _as_it_is),
+    "slo": ("slo", _as_it_is),
+    "client_batch": ("client_batch", _whole_numbers),
+    "processes": ("processes", _as_it_is),
+    "duration": ("duration_s", _as_it_is),
+    "requests": ("requests", _as_it_is),
+    "warm_up": ("warm_up_s", _as_it_is),
+    "runs": ("runs", _as_it_is),
+    "seed": ("seed", _as_it_is),
+    "interleave": ("interleave", _as_it_is),
+    "noise_floor": ("noise_floor", _as_it_is),
+    "precision": ("precision", _words),
+    "tokens": ("tokens", _as_it_is),
+    "with_mps": ("with_mps", _as_it_is),
+    "goal": ("goal", _as_it_is),
+    "until_sure": ("until_sure", _as_it_is),
+    "budget": ("budget_s", _seconds),
+    "thread_percentage": ("thread_percentage", _whole_numbers),
+    "input_": ("input", _path),
+}
+"""Option -> the plan's key that it sets, and how its text is read."""
