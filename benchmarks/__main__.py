@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import bad_input, bare, load_generator, settings, stock
-from benchmarks.interleaved import Comparison, Effort, Tell
-from benchmarks.nginx import ToolMissingError
+from benchmarks.parts.interleaved import Comparison, Effort, Tell
+from benchmarks.parts.nginx import ToolMissingError
 from experiments.base.errors import ExperimentError, UsageError
 
 Part = Callable[[Path, Effort, Tell], dict[str, Comparison]]

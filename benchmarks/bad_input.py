@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks import models
-from benchmarks.interleaved import BenchmarkError, Comparison, Effort, Tell, compare
-from benchmarks.malformed import Sent, sending
-from benchmarks.served import Setup, host, settle, throughput_rps
+from benchmarks.parts import models
+from benchmarks.parts.interleaved import BenchmarkError, Comparison, Effort, Tell, compare
+from benchmarks.parts.malformed import Sent, sending
+from benchmarks.parts.served import Setup, host, settle, throughput_rps
 from experiments.base.cores import usable_cores
 from experiments.load import Body
 from experiments.results.telemetry import FRONTEND, WORKERS

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks import models
-from benchmarks.interleaved import Comparison, Effort, Tell, compare
-from benchmarks.served import WORKERS, Host, grid, host, settle, throughput_rps
+from benchmarks.parts import models
+from benchmarks.parts.interleaved import Comparison, Effort, Tell, compare
+from benchmarks.parts.served import WORKERS, Host, grid, host, settle, throughput_rps
 from experiments.ceilings.bare import BareModel, bare_model
 from experiments.load import Body
 from experiments.serving.workers import torch_threads

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import typer
 
-from benchmarks.interleaved import BenchmarkError
-from benchmarks.served import SETTLING_S
+from benchmarks.parts.interleaved import BenchmarkError
+from benchmarks.parts.served import SETTLING_S
 from benchmarks.settings import BATCH_SIZE, POOL
 from experiments.load import ClosedLoop, LoadResult, run
 from experiments.serving.noop import noop_archive

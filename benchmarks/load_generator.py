@@ -22,16 +22,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import interleaved
-from benchmarks.interleaved import BenchmarkError, Effort, Tell, take_turns
-from benchmarks.nginx import ToolMissingError, serving_nginx, tool
-from benchmarks.noop import serving_noop
+from benchmarks.parts import interleaved
+from benchmarks.parts.interleaved import BenchmarkError, Effort, Tell, take_turns
+from benchmarks.parts.nginx import ToolMissingError, serving_nginx, tool
+from benchmarks.parts.noop import serving_noop
 from experiments.base.errors import ExperimentError
+from experiments.base.paths import ROOT
 from experiments.load import Body
 
 CONNECTIONS = 64
 SERVERS = {"nginx": "nginx", "noop": "a no-op model under TorchServe"}
-_SCRIPT = Path(__file__).with_name("wrk.lua")
+_SCRIPT = Path(__file__).parent / "parts" / "wrk.lua"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +130,7 @@ def run_ours(load: Load) -> Figures:
     command += [part for name, value in load.headers.items() for part in ("--header", f"{name}: {value}")]
     if load.body_file:
         command += ["--body", str(load.body_file), "--content-type", load.content_type]
-    finished = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent
-    )
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if finished.returncode:
         raise BenchmarkError(f"our run on {load.url} failed: {finished.stderr.strip()}")
     summary = json.loads(finished.stdout)

@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -21,12 +20,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.nginx import ToolMissingError, serving_nginx
+from benchmarks.parts.nginx import ToolMissingError, serving_nginx
+from experiments.base.paths import ROOT
 from experiments.load import OpenLoop, run
 from tests.support.queueing import Stall, departures
 from tests.support.scripted_server import Script, scripted
 
-ROOT = Path(__file__).parent.parent
 SEED = 1
 
 

@@ -15,8 +15,8 @@ from statistics import median
 
 import psutil
 
-from benchmarks.interleaved import Comparison, Effort, Tell, compare
-from benchmarks.served import NO_GPU, SETTLING_S, Setup, load
+from benchmarks.parts.interleaved import Comparison, Effort, Tell, compare
+from benchmarks.parts.served import NO_GPU, SETTLING_S, Setup, load
 from experiments.base.cores import usable_cores
 from experiments.load import Body
 from experiments.serving.noop import noop_archive

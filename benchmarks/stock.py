@@ -3,7 +3,7 @@
 `python -m benchmarks --only stock`. Each handler gets the setup that is best for it among those of one grid,
 with the same torch threads to a worker. Where the CPU multiplies bf16 fast, ours is measured in that too (the
 stock handlers don't offer it): `stock_text_15` is the better of both, `stock_text_15_fp32` equal arithmetic
-on either side. What the stock handlers do is in stock_text.py and stock_image.py.
+on either side. What the stock handlers do is in parts/stock_text.py and parts/stock_image.py.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks import models
-from benchmarks.interleaved import Comparison, Effort, Measure, Tell, take_turns
-from benchmarks.served import WORKERS, Host, Setup, grid, host, throughput_rps
+from benchmarks.parts import models
+from benchmarks.parts.interleaved import Comparison, Effort, Measure, Tell, take_turns
+from benchmarks.parts.served import WORKERS, Host, Setup, grid, host, throughput_rps
 from experiments.load import Body
 from experiments.serving.workers import PRECISION_VARIABLE
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "parts"
 # Tokens -> the batch sizes that ours is tried with. To the stock handler all texts have 150 tokens:
 # it is tried with the same batch sizes for all.
 TEXTS = {15: (16, 64), 60: (8, 32), 150: (8, 16)}

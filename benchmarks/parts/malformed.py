@@ -1,6 +1,6 @@
 """Requests that no server can answer well, and a small client that sends them at a given rate.
 
-`python -m benchmarks.malformed URL KIND RATE` with the server's token in $TOKEN sends until its standard
+`python -m benchmarks.parts.malformed URL KIND RATE`, the server's token in $TOKEN, sends until its standard
 input ends, then prints what came back as JSON. In a process of its own: our load generator takes any answer
 but a 2xx for a failure, and must not share its interpreter with anybody. It shares the cores with the server:
 http.client takes less of them than requests would.
@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from http.client import HTTPConnection, HTTPException
 from itertools import cycle
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.models import photographs
+from benchmarks.parts.models import photographs
+from experiments.base.paths import ROOT
 from experiments.load import Body
 from experiments.serving.torchserve import TorchServe
 
@@ -94,10 +94,10 @@ class Sent:
 @contextmanager
 def sending(server: TorchServe, kind: str, rate_rps: float) -> Iterator[Sent]:
     """Sends malformed requests of each sort in turn while what is inside runs; tells afterwards."""
-    command = [sys.executable, "-m", "benchmarks.malformed", server.predict_url, kind, str(rate_rps)]
+    command = [sys.executable, "-m", "benchmarks.parts.malformed", server.predict_url, kind, str(rate_rps)]
     process = subprocess.Popen(
         command,
-        cwd=Path(__file__).parent.parent,
+        cwd=ROOT,
         env=os.environ | {"TOKEN": server.headers["Authorization"]},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.interleaved import BenchmarkError, Effort, Tell
+from benchmarks.parts.interleaved import BenchmarkError, Effort, Tell
 from experiments.base.cores import usable_cores
 from experiments.load import Body, ClosedLoop, LoadResult, run
 from experiments.serving.noop import noop_archive

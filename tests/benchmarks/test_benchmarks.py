@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks import settings, stock_image
-from benchmarks.interleaved import Comparison, compare, take_turns
+from benchmarks import settings
 from benchmarks.load_generator import Figures, median
-from benchmarks.malformed import Sent, png_bomb, requests_of
-from benchmarks.models import photographs, with_handler
-from benchmarks.served import grid
+from benchmarks.parts import stock_image
+from benchmarks.parts.interleaved import Comparison, compare, take_turns
+from benchmarks.parts.malformed import Sent, png_bomb, requests_of
+from benchmarks.parts.models import photographs, with_handler
+from benchmarks.parts.served import grid
 from experiments.base.paths import ROOT
 from experiments.serving.torchserve import SETTINGS
 

@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 from transformers import ResNetForImageClassification
 
-from benchmarks import bad_input, served, stock, stock_image
-from benchmarks.interleaved import Effort
-from benchmarks.models import photographs, texts, with_handler
-from benchmarks.served import Setup
+from benchmarks import bad_input, stock
+from benchmarks.parts import served, stock_image
+from benchmarks.parts.interleaved import Effort
+from benchmarks.parts.models import photographs, texts, with_handler
+from benchmarks.parts.served import Setup
 from experiments.load import Body
 from experiments.serving.torchserve import Registration, TorchServe, torchserve
 from handlers.archive.archives import build

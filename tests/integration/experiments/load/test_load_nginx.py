@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from benchmarks.load_generator import compare
-from benchmarks.nginx import Nginx, ToolMissingError, serving_nginx, tool
+from benchmarks.parts.nginx import Nginx, ToolMissingError, serving_nginx, tool
 from experiments.base.paths import ROOT
 from experiments.load import Body, ClosedLoop, OpenLoop, run
 

@@ -1,0 +1,1 @@
+"""What several benchmarks use: turns taken in pairs, servers, models, inputs, rivals re-created."""

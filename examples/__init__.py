@@ -1,0 +1,1 @@
+"""Programs to learn from: each is whole, short, and run by a test."""
