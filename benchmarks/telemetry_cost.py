@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from experiments.watch.telemetry import sampling
-from mps.card.gpu import NoGpuError, gpu
+from mps.card import NoGpuError, gpu
 
 
 def main(

@@ -26,8 +26,8 @@ from experiments.serving.arms import MpsOptions
 from experiments.verdict import Verdict, judge
 from experiments.watch.environment import python_command
 from mps import run_options as options
-from mps.card.gpu import Gpu, NoGpuError
-from mps.card.gpu import gpu as find_gpu
+from mps.card import Gpu, NoGpuError
+from mps.card import gpu as find_gpu
 from mps.door import one_line_errors, to_stdout
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -12,7 +12,7 @@ from experiments.load import Body
 from experiments.plan import Cell, Plan
 from experiments.serving.arms import MpsOptions
 from handlers.archive.archives import Provenance
-from mps.card.gpu import Gpu
+from mps.card import Gpu
 
 
 @dataclass(frozen=True, slots=True)

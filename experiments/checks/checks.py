@@ -28,7 +28,7 @@ from experiments.base.paths import ROOT
 from experiments.plan import Plan
 from experiments.serving.arms import MpsOptions, obstacles
 from experiments.serving.java import find_java, major_version
-from mps.card.gpu import (
+from mps.card import (
     EXCLUSIVE_PROCESS,
     Gpu,
     NoGpuError,
@@ -39,7 +39,7 @@ from mps.card.gpu import (
     nvml,
     preflight,
 )
-from mps.control.daemon import CONTROL, PIPE_VARIABLE, find_control, running_daemon
+from mps.control import CONTROL, PIPE_VARIABLE, find_control, running_daemon
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 TIMEOUT_S = 20.0  # a driver that has to wake up the GPU takes seconds; one that has lost it, for ever

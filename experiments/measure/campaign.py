@@ -26,8 +26,8 @@ from experiments.serving.arms import arm
 from experiments.serving.torchserve import Registration, ServerError, TorchServe, torchserve
 from experiments.serving.workers import share_env, torch_threads, worker_env
 from experiments.watch.counters import TALLY_VARIABLE
-from mps.card.gpu import read
-from mps.control.daemon import MpsError
+from mps.card import read
+from mps.control import MpsError
 
 FAILED_CELLS_IN_A_ROW = 2  # then the cause is not the cell
 

@@ -22,7 +22,7 @@ from experiments.serving.torchserve import ServerError, TorchServe, Worker
 from experiments.watch.counters import between, snapshot
 from experiments.watch.flags import flags_of
 from experiments.watch.telemetry import sampling
-from mps.card.gpu import Gpu
+from mps.card import Gpu
 
 LONGEST_WARM_UP = 5  # times as long as planned, where the rate is not steady before
 

@@ -14,8 +14,8 @@ from typing import Protocol
 
 import psutil
 
-from mps.card.gpu import Gpu, exclusive_process, preflight, processes
-from mps.control.daemon import PIPE_VARIABLE, MpsDaemon, find_control, mps_daemon, running_daemon
+from mps.card import Gpu, exclusive_process, preflight, processes
+from mps.control import PIPE_VARIABLE, MpsDaemon, find_control, mps_daemon, running_daemon
 
 
 class Arm(Protocol):

@@ -7,7 +7,7 @@ from experiments.base.paths import ROOT
 from experiments.plan import Cell
 from experiments.serving.workers import share_env
 from experiments.verdict.advice import Advice, Rated
-from mps.control.daemon import CONTROL
+from mps.control import CONTROL
 
 MODEL_CONFIG, PROPERTIES, START = "model-config.yaml", "config.properties", "start.sh"
 

@@ -17,7 +17,7 @@ import psutil
 from experiments.base.cores import usable_cores
 from experiments.base.paths import ROOT
 from experiments.serving.java import find_java
-from mps.card import gpu
+from mps import card
 
 PACKAGES = ("torch", "transformers", "tokenizers", "torchserve", "numpy", "pillow", "uvloop", "httptools")
 
@@ -31,7 +31,7 @@ def describe(command: list[str], seed: int) -> dict[str, Any]:
         "cpu": {"model": cpu_model(), "cores": usable_cores(), "logical_cores": psutil.cpu_count()},
         "memory_bytes": psutil.virtual_memory().total,
         "gpus": gpus(),
-        "gpu_is_stood_in_for": gpu.is_stood_in_for(),
+        "gpu_is_stood_in_for": card.is_stood_in_for(),
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "java": _first_line([str(find_java()), "-version"]),
@@ -55,8 +55,8 @@ def cpu_model() -> str:
 def gpus() -> list[dict[str, Any]]:
     """What NVML says of each GPU, empty where there is none."""
     try:
-        return [dataclasses.asdict(card) for card in gpu.gpus()]
-    except gpu.NoGpuError:
+        return [dataclasses.asdict(each) for each in card.gpus()]
+    except card.NoGpuError:
         return []
 
 

@@ -10,7 +10,7 @@ from experiments.load.result import LoadResult
 from experiments.load.steadiness import drift
 from experiments.plan import Cell
 from experiments.results.telemetry import Telemetry
-from mps.card.gpu import THROTTLE_REASONS
+from mps.card import THROTTLE_REASONS
 
 MOST_OTHER_CPU = 0.1  # share of the usable cores that programs which are no part of the trial may use
 LEAST_SERVED = 0.95  # of an open loop's rate

@@ -1,7 +1,7 @@
 """The GPU's part of a telemetry sample: which values are read how often, through NVML.
 
 Only the sampler imports it, and only where there is a GPU. What a card is, and what is asked of it now and
-then, is in mps/card/gpu.py.
+then, is in mps/card.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +10,8 @@ from typing import Any
 
 import pynvml
 
-from mps.card.gpu import UNAVAILABLE, Gpu, gpu, nvml, processes
+from mps.card import Gpu, gpu, nvml, processes
+from mps.card.device import UNAVAILABLE
 
 
 @contextmanager

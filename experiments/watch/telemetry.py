@@ -19,7 +19,7 @@ from typing import Any
 
 from experiments.base.paths import ROOT
 from experiments.results.telemetry import LOAD_GENERATOR, WORKERS, Telemetry
-from mps.card.gpu import throttle_reasons
+from mps.card import throttle_reasons
 
 PERIOD_S = 0.1
 MOST_CPU_CORES = 0.01  # what sampling may cost

@@ -1,1 +1,46 @@
 """The GPU: what NVML says of it, its compute mode, its processes. Knows of no daemon, and starts none."""
+
+from mps.card.device import (
+    DEFAULT,
+    EXCLUSIVE_PROCESS,
+    PROHIBITED,
+    THROTTLE_REASONS,
+    Gpu,
+    GpuError,
+    GpuProcess,
+    NoGpuError,
+    Reading,
+    compute_mode,
+    gpu,
+    gpus,
+    is_stood_in_for,
+    nvml,
+    processes,
+    read,
+    throttle_reasons,
+)
+from mps.card.limits import max_mps_clients, preflight
+from mps.card.mode import exclusive_process
+
+__all__ = [
+    "DEFAULT",
+    "EXCLUSIVE_PROCESS",
+    "PROHIBITED",
+    "THROTTLE_REASONS",
+    "Gpu",
+    "GpuError",
+    "GpuProcess",
+    "NoGpuError",
+    "Reading",
+    "compute_mode",
+    "exclusive_process",
+    "gpu",
+    "gpus",
+    "is_stood_in_for",
+    "max_mps_clients",
+    "nvml",
+    "preflight",
+    "processes",
+    "read",
+    "throttle_reasons",
+]

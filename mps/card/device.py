@@ -1,30 +1,21 @@
-"""The card: what NVML says of it, its compute mode borrowed and put back, and what speaks against MPS on it.
+"""A GPU as NVML tells of it: what it is, what it does now, who uses it, which compute mode is in force.
 
-Nothing here starts or knows the MPS control daemon (that is mps/control). NVML is only ever read; the
-compute mode is changed through nvidia-smi, which says in words why it may not.
+NVML is only ever read. The compute mode is changed in mode.py, what MPS allows is in limits.py.
 """
 
-import logging
 import os
-import subprocess
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pynvml
 
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.base.interrupts import carry_through, interrupts_held_back
-
-log = logging.getLogger(__name__)
 
 DEFAULT = "DEFAULT"
 EXCLUSIVE_PROCESS = "EXCLUSIVE_PROCESS"
 PROHIBITED = "PROHIBITED"
-SMI_TIMEOUT_S = 60.0  # without persistence mode the driver initialises the card first, which takes seconds
 
 COMPUTE_MODES = {
     pynvml.NVML_COMPUTEMODE_DEFAULT: DEFAULT,
@@ -228,89 +219,6 @@ def throttle_reasons(bits: int) -> tuple[str, ...]:
     return tuple(name for bit, name in THROTTLE_REASONS.items() if bits & bit)
 
 
-@contextmanager
-def exclusive_process(
-    card: Gpu,
-    *,
-    keep: bool = False,
-    smi: Path | str = "nvidia-smi",
-    warn: Callable[[str], None] = log.warning,
-) -> Iterator[str]:
-    """The GPU in EXCLUSIVE_PROCESS mode, so that nothing bypasses the MPS daemon; yields the mode in force.
-
-    What was there before comes back at the end, whatever happens inside; SIGINT and SIGTERM wait while the
-    mode is being changed. Where it may not be changed, `warn` gets the reason and the mode stays: MPS works
-    in DEFAULT mode too. `keep` leaves it alone from the start. Raises GpuError when it can't be put back.
-
-    The mode holds for every process on the machine. Without MPS only one process can use the card in it.
-    """
-    before = compute_mode(card)
-    if keep or before == EXCLUSIVE_PROCESS:
-        yield before
-        return
-    try:
-        with interrupts_held_back():
-            refusal = _set_compute_mode(card, EXCLUSIVE_PROCESS, smi)
-        if refusal:
-            warn(
-                f"the compute mode of {card.name} stays {before} ({refusal}): MPS works, but a process that "
-                "does not know of the daemon can use the GPU beside it"
-            )
-        yield before if refusal else EXCLUSIVE_PROCESS
-    finally:
-        carry_through(lambda: _put_back(card, before, smi))
-
-
-def max_mps_clients(compute_capability: tuple[int, int], driver: str) -> int:
-    """CUDA contexts that one MPS server takes on a device of that compute capability under that driver.
-
-    All from NVIDIA's Multi-Process Service document, 'Client-Server Connection Limits':
-    https://docs.nvidia.com/deploy/mps/when-to-use-mps.html#client-server-connection-limits
-    They hold for CUDA_DEVICE_MAX_CONNECTIONS at its default of 2; a higher value leaves room for fewer.
-    """
-    if compute_capability < (7, 0):
-        return 16  # 'pre-Volta MPS server', every edition of the document
-    if _major(driver) < 590:
-        return 48  # 'Volta MPS server', editions up to r580: 'CUDA 13.0 and prior'
-    return 60  # edition r590 (December 2025) says raised from 48; CUDA 13.1 came with driver 590
-
-
-def preflight(card: Gpu, workers: int, *, ours: Collection[int] = ()) -> list[str]:
-    """What speaks against measuring `workers` processes on this GPU without and with MPS, a line each.
-
-    `ours`: pids that may use the GPU, such as the server of a daemon that is to be used. Empty: go ahead.
-    """
-    problems = []
-    # NVIDIA's MPS document, 'System Considerations'; Debian's package nvidia-cuda-mps repeats it.
-    if card.compute_capability < (3, 5):
-        problems.append(
-            f"{card.name} has no MPS: that needs compute capability 3.5, this has {_dotted(card)}"
-        )
-    elif workers > (most := max_mps_clients(card.compute_capability, card.driver)):
-        problems.append(
-            f"{workers} workers are more than the {most} clients that MPS allows on {card.name} (compute "
-            f"capability {_dotted(card)}, driver {card.driver}): use at most --workers {most}"
-        )
-    if card.mig:
-        problems.append(
-            f"MIG is on, on {card.name}: its slices are measured one by one, which is not supported; "
-            f"`nvidia-smi -i {card.uuid} -mig 0` turns it off"
-        )
-    mode = compute_mode(card)
-    if mode == PROHIBITED or (mode == EXCLUSIVE_PROCESS and workers > 1):
-        allows = "no process" if mode == PROHIBITED else "only one process without MPS"
-        problems.append(
-            f"{card.name} is in compute mode {mode}, which lets {allows} use it: "
-            f"`nvidia-smi -i {card.uuid} -c DEFAULT` changes that"
-        )
-    problems += [
-        f"{_described(process.pid)} uses {card.name} and would be measured too: end it or take another GPU"
-        for process in processes(card)
-        if process.pid not in ours
-    ]
-    return problems
-
-
 def _facts(index: int, driver: str) -> Gpu:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     capability = tuple(pynvml.nvmlDeviceGetCudaComputeCapability(handle))
@@ -356,53 +264,3 @@ def _why_no_gpu(error: Any) -> str:
     if error.value == pynvml.NVML_ERROR_DRIVER_NOT_LOADED:
         return "NVIDIA's driver is not loaded: is there a GPU? `modprobe nvidia`, or go on without --with-mps"
     return f"NVML can't be used ({error}): `nvidia-smi` should work first, or go on without --with-mps"
-
-
-def _put_back(card: Gpu, before: str, smi: Path | str) -> None:
-    if compute_mode(card) == before:
-        return
-    if refusal := _set_compute_mode(card, before, smi):
-        raise GpuError(
-            f"the compute mode of {card.name} could not be put back to {before} ({refusal}): "
-            f"run `nvidia-smi -i {card.uuid} -c {before}`"
-        )
-
-
-def _set_compute_mode(card: Gpu, mode: str, smi: Path | str) -> str | None:
-    """Sets the mode; returns why it could not. nvidia-smi's exit code is not enough: it treats 'Not
-    Supported' as a warning and ends with 0."""
-    try:
-        done = subprocess.run(
-            [str(smi), "-i", card.uuid, "-c", mode],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SMI_TIMEOUT_S,
-            start_new_session=True,  # Ctrl-C in the terminal must not end it halfway
-        )
-    except OSError as error:
-        return f"nvidia-smi can't be run: {error.strerror}"
-    except subprocess.TimeoutExpired:
-        return f"nvidia-smi took longer than {SMI_TIMEOUT_S:.0f} s"
-    if compute_mode(card) == mode:
-        return None
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return f"nvidia-smi: {said[0].strip().rstrip('.') if said else f'exit code {done.returncode}'}"
-
-
-def _described(pid: int) -> str:
-    """A process as a person knows it. It can be gone, another user's, or outside of our container."""
-    try:
-        process = psutil.Process(pid)
-        return f"process {pid} ({process.name()}, user {process.username()})"
-    except psutil.Error:
-        return f"process {pid}"
-
-
-def _dotted(card: Gpu) -> str:
-    return "{}.{}".format(*card.compute_capability)
-
-
-def _major(driver: str) -> int:
-    first = driver.split(".")[0]
-    return int(first) if first.isdigit() else 0

@@ -1,7 +1,7 @@
 """pynvml with one made-up card: the constants and errors of the real module, the answers of card.json.
 
-In a test's own process it takes the place of `mps.card.gpu.pynvml`; in a program under test it is found first
-when this folder leads PYTHONPATH. Functions that the card does not have fail as on the real one.
+In a test's own process it takes the place of `mps.card.device.pynvml`; in a program under test it is found
+first when this folder leads PYTHONPATH. Functions that the card does not have fail as on the real one.
 """
 
 # ruff: noqa: N802

@@ -15,8 +15,8 @@ from experiments.checks import checks
 from experiments.checks.checks import FAIL, OK, WARN, Check, examine, first_obstacle
 from experiments.serving.arms import MpsOptions
 from mps import doctor
-from mps.card import gpu as gpu_module
-from mps.control.daemon import PIPE_VARIABLE, RunningDaemon
+from mps.card import device
+from mps.control import PIPE_VARIABLE, RunningDaemon
 from tests import stand_ins
 from tests.stand_ins import NVIDIA_SMI, UUID, a_card, change
 from tests.stand_ins import pynvml as stand_in_pynvml
@@ -43,7 +43,7 @@ def a_torch(folder: Path, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine on which `--with-mps` can run: an idle H200, its driver and tools, the archives."""
-    monkeypatch.setattr(gpu_module, "pynvml", stand_in_pynvml)
+    monkeypatch.setattr(device, "pynvml", stand_in_pynvml)
     monkeypatch.setenv(stand_ins.VARIABLE, str(a_card(tmp_path / "card")))
     monkeypatch.setenv(PIPE_VARIABLE, str(tmp_path / "no daemon"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

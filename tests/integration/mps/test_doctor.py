@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from experiments.base.paths import ROOT
-from mps.control.daemon import PIPE_VARIABLE, mps_daemon
+from mps.control import PIPE_VARIABLE, mps_daemon
 from scripts.fetch_mps import FetchError, NvidiaPrograms, fetch
 
 pytestmark = pytest.mark.integration

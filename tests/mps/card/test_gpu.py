@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from experiments.base.paths import ROOT
-from mps.card import gpu as gpu_module
-from mps.card.gpu import (
+from mps.card import (
     DEFAULT,
     EXCLUSIVE_PROCESS,
     GpuError,
     GpuProcess,
     NoGpuError,
     compute_mode,
+    device,
     exclusive_process,
     gpu,
     gpus,
@@ -38,7 +38,7 @@ SET_DEFAULT = f"nvidia-smi -i {UUID} -c DEFAULT"
 @pytest.fixture
 def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of an idle H200 in DEFAULT mode; tests change it."""
-    monkeypatch.setattr(gpu_module, "pynvml", stand_in_pynvml)
+    monkeypatch.setattr(device, "pynvml", stand_in_pynvml)
     monkeypatch.setenv(stand_ins.VARIABLE, str(tmp_path / "card"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return a_card(tmp_path / "card")
@@ -181,7 +181,7 @@ def test_a_mode_that_cannot_be_put_back_says_how_to(card: Path) -> None:
 
 INTERRUPTED = """
 import signal, sys, time
-from mps.card.gpu import exclusive_process, gpu
+from mps.card import exclusive_process, gpu
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 with exclusive_process(gpu(), smi=sys.argv[1]):
     print("measuring", flush=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mps.control.daemon import (
+from mps.control import (
     PREFIX,
     Client,
     NoMpsError,

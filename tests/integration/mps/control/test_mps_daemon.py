@@ -15,9 +15,8 @@ import pytest
 
 from experiments.base.errors import UsageError
 from experiments.base.paths import ROOT
-from mps.card import gpu as gpu_module
-from mps.card.gpu import exclusive_process, gpu
-from mps.control.daemon import (
+from mps.card import device, exclusive_process, gpu
+from mps.control import (
     PIPE_VARIABLE,
     DaemonRunningError,
     MpsDaemon,
@@ -186,7 +185,7 @@ def test_a_daemon_that_hangs_is_killed_in_the_end(
     programs: NvidiaPrograms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mps.control.daemon.ANSWER_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("mps.control.daemon.QUIT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("mps.control.life.QUIT_TIMEOUT_S", 0.2)
     with mps_daemon(binary=programs.control) as running:
         os.kill(running.pid, signal.SIGSTOP)
         with pytest.raises(MpsError, match="does not answer `get_server_list`"):
@@ -216,7 +215,7 @@ def test_a_server_that_is_killed_is_seen_though_its_status_reads_0(
 def test_a_server_that_hangs_does_not_keep_the_daemon(
     programs: NvidiaPrograms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mps.control.daemon.QUIT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("mps.control.life.QUIT_TIMEOUT_S", 0.2)
     with _with_stand_in_server(programs, monkeypatch) as running:
         running.ask(f"start_server -uid {os.getuid()}")
         (server,) = running.servers()
@@ -227,7 +226,7 @@ def test_a_server_that_does_not_get_ready_is_an_error(
     programs: NvidiaPrograms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mps.control.daemon.SERVER_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("mps.control.daemon.QUIT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("mps.control.life.QUIT_TIMEOUT_S", 0.2)
     with (
         _with_stand_in_server(programs, monkeypatch) as running,
         pytest.raises(MpsError, match="not ready after"),
@@ -287,7 +286,7 @@ def test_a_hundred_starts_and_stops_leave_nothing(temporary: Path, programs: Nvi
 KILLED = """
 import sys, tempfile
 from pathlib import Path
-from mps.control.daemon import mps_daemon
+from mps.control import mps_daemon
 tempfile.tempdir = sys.argv[2]
 with mps_daemon(binary=Path(sys.argv[1])) as daemon:
     print(daemon.pid, daemon.pipe_folder, flush=True)
@@ -338,7 +337,7 @@ def test_the_compute_mode_is_set_before_the_daemon_starts_and_put_back_after_it_
     tmp_path: Path, programs: NvidiaPrograms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = a_card(tmp_path)
-    monkeypatch.setattr(gpu_module, "pynvml", stand_in_pynvml)
+    monkeypatch.setattr(device, "pynvml", stand_in_pynvml)
     monkeypatch.setenv(stand_ins.VARIABLE, str(card))
     monkeypatch.setenv("REAL_CONTROL", str(programs.control))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -373,7 +372,7 @@ def test_the_real_nvidia_smi_and_nvml_without_a_driver(programs: NvidiaPrograms)
         "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver"
     )
 
-    code = "from mps.card.gpu import gpu; gpu()"
+    code = "from mps.card import gpu; gpu()"
     done = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True)
     assert "NoGpuError: NVIDIA's driver is not loaded" in done.stderr
 

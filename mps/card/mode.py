@@ -1,0 +1,79 @@
+"""The compute mode, borrowed and put back. Changed through nvidia-smi, which says in words why it may not."""
+
+import logging
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from experiments.base.interrupts import carry_through, interrupts_held_back
+from mps.card.device import EXCLUSIVE_PROCESS, Gpu, GpuError, compute_mode
+
+log = logging.getLogger(__name__)
+
+SMI_TIMEOUT_S = 60.0  # without persistence mode the driver initialises the card first, which takes seconds
+
+
+@contextmanager
+def exclusive_process(
+    card: Gpu,
+    *,
+    keep: bool = False,
+    smi: Path | str = "nvidia-smi",
+    warn: Callable[[str], None] = log.warning,
+) -> Iterator[str]:
+    """The GPU in EXCLUSIVE_PROCESS mode, so that nothing bypasses the MPS daemon; yields the mode in force.
+
+    What was there before comes back at the end, whatever happens inside; SIGINT and SIGTERM wait while the
+    mode is being changed. Where it may not be changed, `warn` gets the reason and the mode stays: MPS works
+    in DEFAULT mode too. `keep` leaves it alone from the start. Raises GpuError when it can't be put back.
+
+    The mode holds for every process on the machine. Without MPS only one process can use the card in it.
+    """
+    before = compute_mode(card)
+    if keep or before == EXCLUSIVE_PROCESS:
+        yield before
+        return
+    try:
+        with interrupts_held_back():
+            refusal = _set_compute_mode(card, EXCLUSIVE_PROCESS, smi)
+        if refusal:
+            warn(
+                f"the compute mode of {card.name} stays {before} ({refusal}): MPS works, but a process that "
+                "does not know of the daemon can use the GPU beside it"
+            )
+        yield before if refusal else EXCLUSIVE_PROCESS
+    finally:
+        carry_through(lambda: _put_back(card, before, smi))
+
+
+def _put_back(card: Gpu, before: str, smi: Path | str) -> None:
+    if compute_mode(card) == before:
+        return
+    if refusal := _set_compute_mode(card, before, smi):
+        raise GpuError(
+            f"the compute mode of {card.name} could not be put back to {before} ({refusal}): "
+            f"run `nvidia-smi -i {card.uuid} -c {before}`"
+        )
+
+
+def _set_compute_mode(card: Gpu, mode: str, smi: Path | str) -> str | None:
+    """Sets the mode; returns why it could not. nvidia-smi's exit code is not enough: it treats 'Not
+    Supported' as a warning and ends with 0."""
+    try:
+        done = subprocess.run(
+            [str(smi), "-i", card.uuid, "-c", mode],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SMI_TIMEOUT_S,
+            start_new_session=True,  # Ctrl-C in the terminal must not end it halfway
+        )
+    except OSError as error:
+        return f"nvidia-smi can't be run: {error.strerror}"
+    except subprocess.TimeoutExpired:
+        return f"nvidia-smi took longer than {SMI_TIMEOUT_S:.0f} s"
+    if compute_mode(card) == mode:
+        return None
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    return f"nvidia-smi: {said[0].strip().rstrip('.') if said else f'exit code {done.returncode}'}"
