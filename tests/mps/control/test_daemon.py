@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mps.control import (
-    PREFIX,
     Client,
     NoMpsError,
     find_control,
@@ -17,6 +16,7 @@ from mps.control import (
     remove_leftovers,
     running_daemon,
 )
+from mps.control.life import PREFIX
 
 HEADING = "PID       ID        SERVER         DEVICE              NAMESPACE      COMMAND        ATTRIBUTES"
 
