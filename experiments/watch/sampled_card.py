@@ -11,7 +11,7 @@ from typing import Any
 import pynvml
 
 from mps.card import Gpu, gpu, nvml, processes
-from mps.card.device import UNAVAILABLE
+from mps.card.device import told
 
 
 @contextmanager
@@ -34,14 +34,14 @@ def open_card(uuid: str) -> Iterator[Callable[[bool], dict[str, Any]]]:
 def _read_often(handle: Any) -> dict[str, Any]:
     """What changes from one moment to the next, in as few calls as will do: many of them wait for the GPU's
     own processor. Power, which is dearest and lags behind, is read only where energy is not counted."""
-    utilisation = _told(pynvml.nvmlDeviceGetUtilizationRates, handle)
-    energy_mj = _told(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
+    utilisation = told(pynvml.nvmlDeviceGetUtilizationRates, handle)
+    energy_mj = told(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
     return {
         "utilisation_percent": None if utilisation is None else int(utilisation.gpu),
-        "sm_clock_mhz": _told(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
-        "throttle_bits": _told(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle),
+        "sm_clock_mhz": told(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
+        "throttle_bits": told(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle),
         "energy_mj": energy_mj,
-        "power_mw": _told(pynvml.nvmlDeviceGetPowerUsage, handle) if energy_mj is None else None,
+        "power_mw": told(pynvml.nvmlDeviceGetPowerUsage, handle) if energy_mj is None else None,
     }
 
 
@@ -51,15 +51,5 @@ def _read_seldom(card: Gpu, handle: Any) -> dict[str, Any]:
     return {
         "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(handle).used),
         "memory_bytes_by_pid": {str(process.pid): process.memory_bytes for process in processes(card)},
-        "temperature_c": _told(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
+        "temperature_c": told(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
     }
-
-
-def _told(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What NVML answers, or None where this card, driver or user does not get an answer."""
-    try:
-        return function(*arguments)
-    except pynvml.NVMLError as error:
-        if error.value in UNAVAILABLE:
-            return None
-        raise

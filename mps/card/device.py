@@ -173,19 +173,19 @@ def read(card: Gpu) -> Reading:
     """One sample of what the GPU does now."""
     with nvml():
         handle = _handle(card)
-        utilisation = _or_none(pynvml.nvmlDeviceGetUtilizationRates, handle)
-        power_mw = _or_none(pynvml.nvmlDeviceGetPowerUsage, handle)
-        energy_mj = _or_none(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
+        utilisation = told(pynvml.nvmlDeviceGetUtilizationRates, handle)
+        power_mw = told(pynvml.nvmlDeviceGetPowerUsage, handle)
+        energy_mj = told(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
         return Reading(
             memory_used_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).used),
             utilisation_percent=None if utilisation is None else int(utilisation.gpu),
-            sm_clock_mhz=_or_none(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
-            memory_clock_mhz=_or_none(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM),
+            sm_clock_mhz=told(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
+            memory_clock_mhz=told(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM),
             power_w=None if power_mw is None else power_mw / 1000,
             energy_j=None if energy_mj is None else energy_mj / 1000,
-            temperature_c=_or_none(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
+            temperature_c=told(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
             throttle_reasons=throttle_reasons(
-                _or_none(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle) or 0
+                told(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle) or 0
             ),
         )
 
@@ -197,8 +197,8 @@ def processes(card: Gpu) -> list[GpuProcess]:
     """
     with nvml():
         handle = _handle(card)
-        clients = _or_none(pynvml.nvmlDeviceGetMPSComputeRunningProcesses, handle) or []
-        others = _or_none(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or []
+        clients = told(pynvml.nvmlDeviceGetMPSComputeRunningProcesses, handle) or []
+        others = told(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or []
     through_mps = {int(process.pid) for process in clients}
     # A client in both lists counts once, with the memory of whichever list tells it.
     memory: dict[int, int | None] = {}
@@ -222,10 +222,10 @@ def throttle_reasons(bits: int) -> tuple[str, ...]:
 def _facts(index: int, driver: str) -> Gpu:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     capability = tuple(pynvml.nvmlDeviceGetCudaComputeCapability(handle))
-    cores = _or_none(pynvml.nvmlDeviceGetNumGpuCores, handle)
+    cores = told(pynvml.nvmlDeviceGetNumGpuCores, handle)
     per_multiprocessor = CORES_PER_MULTIPROCESSOR.get(capability)
-    mig = _or_none(pynvml.nvmlDeviceGetMigMode, handle)
-    limit_mw = _or_none(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+    mig = told(pynvml.nvmlDeviceGetMigMode, handle)
+    limit_mw = told(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
     return Gpu(
         index=index,
         uuid=_text(pynvml.nvmlDeviceGetUUID(handle)),
@@ -235,7 +235,7 @@ def _facts(index: int, driver: str) -> Gpu:
         multiprocessors=cores // per_multiprocessor if cores and per_multiprocessor else None,
         compute_capability=capability,
         mig=bool(mig and mig[0]),  # (current, pending): pending waits for a reset of the card
-        max_sm_clock_mhz=_or_none(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
+        max_sm_clock_mhz=told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
         power_limit_w=None if limit_mw is None else limit_mw / 1000,
     )
 
@@ -244,7 +244,7 @@ def _handle(card: Gpu) -> Any:
     return pynvml.nvmlDeviceGetHandleByUUID(card.uuid)
 
 
-def _or_none(function: Callable[..., Any], *arguments: Any) -> Any:
+def told(function: Callable[..., Any], *arguments: Any) -> Any:
     """What NVML answers, or None where this card, driver or user does not get an answer."""
     try:
         return function(*arguments)
