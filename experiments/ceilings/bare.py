@@ -10,19 +10,20 @@ import select
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.errors import ExperimentError
 from experiments.base.interrupts import carry_through
 from experiments.base.paths import ROOT
 from experiments.bench import pool_for
+from experiments.bench.archive import provenance_of
 from experiments.load import Body
 from experiments.results.roofline import Work
+from experiments.serving.torchserve import unpack
 from experiments.serving.workers import worker_env
 
 ANSWER_TIMEOUT_S = 600.0  # a batch of 128 on a slow CPU takes its time
@@ -98,11 +99,11 @@ def bare_model(
     Raises UsageError for an archive that can't be read.
     """
     if pool is None:
-        pool = pool_for(_kind_of(archive), None, tokens, archive)
+        pool = pool_for(provenance_of(archive).kind, None, tokens, archive)
     environment = os.environ | worker_env(threads, precision) | dict(env or {})
     with tempfile.TemporaryDirectory(prefix="bare-model-") as name:
         folder = Path(name)
-        _unpack(archive, folder / "model")
+        unpack(archive, folder / "model")
         asked = {"folder": str(folder / "model"), "bodies": _put_down(pool, folder)}
         (folder / "asked.json").write_text(json.dumps(asked | {"gpu_id": gpu_id, "seed": seed}))
         loops: list[_Loop] = []
@@ -240,23 +241,3 @@ def _put_down(pool: Sequence[Body], folder: Path) -> list[tuple[str, str]]:
         path.write_bytes(body.data)
         placed.append((body.content_type, str(path)))
     return placed
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(archive) as mar:
-            mar.extractall(folder)
-    except FileNotFoundError as error:
-        raise UsageError(f"no archive {archive}: `make mar` builds the ones in model_store/") from error
-    except zipfile.BadZipFile as error:
-        raise UsageError(f"{archive} is not a model archive (.mar): {error}") from error
-
-
-def _kind_of(archive: Path) -> str:
-    """What the archive says it takes: text, image, or nothing that we know."""
-    try:
-        with zipfile.ZipFile(archive) as mar:
-            told: dict[str, str] = json.loads(mar.read("provenance.json"))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        return "unknown"
-    return told.get("kind", "unknown")

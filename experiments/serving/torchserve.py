@@ -124,7 +124,7 @@ class TorchServe:
 
         Raises ServerError, with what the workers printed, when they do not come up.
         """
-        folder = _unpack(registration.archive, self.folder / "store")
+        folder = _unpacked(registration.archive, self.folder / "store")
         query = {
             "url": folder.name,
             "model_name": MODEL,
@@ -405,20 +405,25 @@ def _wait_until_gone(pids: list[int]) -> None:
         time.sleep(0.02)
 
 
-def _unpack(archive: Path, store: Path) -> Path:
+def _unpacked(archive: Path, store: Path) -> Path:
     """The archive as a folder of the store, unpacked once: TorchServe links a folder but unpacks a .mar
     at every registration, which for BERT-base costs seconds a cell."""
     target = store / archive.stem
     if not target.exists():
-        try:
-            with zipfile.ZipFile(archive) as mar:
-                mar.extractall(target)
-        except FileNotFoundError as error:
-            raise UsageError(f"no archive {archive}: `make mar` builds the ones in model_store/") from error
-        except zipfile.BadZipFile as error:
-            raise UsageError(f"{archive} is not a model archive (.mar): {error}") from error
+        unpack(archive, target)
         _refuse_fixed_workers(target, archive)
     return target
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """An archive's content into `folder`. Raises UsageError where there is no archive to unpack."""
+    try:
+        with zipfile.ZipFile(archive) as mar:
+            mar.extractall(folder)
+    except FileNotFoundError as error:
+        raise UsageError(f"no archive {archive}: `make mar` builds the ones in model_store/") from error
+    except zipfile.BadZipFile as error:
+        raise UsageError(f"{archive} is not a model archive (.mar): {error}") from error
 
 
 def _refuse_fixed_workers(folder: Path, archive: Path) -> None:
