@@ -1,6 +1,20 @@
-"""For all tests: property tests have no deadline, which on a busy machine would be a timed assertion."""
+"""For all tests: surroundings that don't depend on who started them, and no deadlines."""
+
+import os
+import signal
 
 from hypothesis import settings
 
+# Property tests have no deadline, which on a busy machine would be a timed assertion.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+# A script's `make test &` ignores Ctrl-C, and so would every program that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# All servers of the tests are on this machine. Proxies stay for what is fetched from elsewhere.
+for name in ("no_proxy", "NO_PROXY"):
+    os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
+
+# TorchServe's JVM lives for seconds here: the quick compiler and collector spare a second of each.
+os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"

@@ -11,12 +11,13 @@ import pytest
 
 @pytest.fixture
 def own_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """TMPDIR for the test and the programs it starts, with a short path for their sockets.
+    """The temporary folder of the test and of the programs it starts, with a short path for their sockets.
 
     What is in it at the end is what they left behind; other tests and runs on this machine don't matter.
     """
     folder = Path(tempfile.mkdtemp(prefix="t-", dir="/tmp"))
     monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

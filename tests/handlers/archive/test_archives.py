@@ -264,10 +264,11 @@ class TestProgram:
         ]
 
     def test_keeps_the_archive_where_its_checkpoint_is_gone(
-        self, tmp_path: Path, resnet: Path, encoder: Path
+        self, store: Path, tmp_path: Path
     ) -> None:
+        shutil.copytree(store, tmp_path / "store")
         folder = tiny_bert(tmp_path / "bert")
-        run("--bert", folder, "--resnet50", resnet, "--embeddings", encoder, "--out", tmp_path / "store")
+        archives.main(bert=str(folder), out=tmp_path / "store")
         shutil.rmtree(folder)
         done = run("--out", tmp_path / "store")
         assert f"bert.mar is kept as it is: its checkpoint {folder} is not there any more" in done.stdout

@@ -12,17 +12,17 @@ import pytest
 
 from experiments.base.paths import ROOT
 from tests.integration.conftest import programs_in
-from tests.support.small_archives import NOOP, archive
+from tests.support.small_archives import SLEEPS, archive
 
 pytestmark = pytest.mark.integration
 
 
 def a_plan(folder: Path, name: str, **settings: object) -> None:
-    """A plan of a no-op model in `<folder>/plans`: two trials, unless told."""
+    """A plan of a model that sleeps in `<folder>/plans`: two trials, unless told."""
     (folder / "input.txt").write_text("hello")
     mar = folder / "small.mar"
     if not mar.exists():
-        archive(folder, "small", NOOP)
+        archive(folder, "small", SLEEPS)
     told: dict[str, object] = {
         "model": mar,
         "input": folder / "input.txt",

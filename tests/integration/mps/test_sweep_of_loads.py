@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from handlers.archive.archives import build
-from tests.integration.mps.test_sweep import finished, sweep, trials
+from tests.integration.mps.test_sweep import in_process, sweep, trials
 from tests.support import small_archives
 from tests.support.checkpoints import tiny_bert
 
@@ -30,7 +30,7 @@ def test_rates_are_sent_on_schedule_and_latency_counts_from_it(tmp_path: Path, o
         "--arrivals",
         "constant",
     )
-    run = finished(sweep(tmp_path, small_archives.NOOP, *options))
+    run = in_process(sweep(tmp_path, small_archives.NOOP, *options))
     out = tmp_path / "out"
     # On a machine that is busy with other tests, the generator may rightly find itself late.
     problems = [problem for trial in trials(out) for problem in trial["problems"]]
@@ -56,7 +56,7 @@ def test_rates_are_sent_on_schedule_and_latency_counts_from_it(tmp_path: Path, o
 
 def test_the_highest_rate_that_keeps_a_bound_is_found_and_advised(tmp_path: Path, own_tmp: Path) -> None:
     handler = small_archives.SLEEPS  # 20 ms a batch of up to 4: 200 requests/s at most
-    run = finished(sweep(tmp_path, handler, *ONE, "--slo", "p90=300ms", "--duration", "2"))
+    run = in_process(sweep(tmp_path, handler, *ONE, "--slo", "p90=300ms", "--duration", "2"))
     out = tmp_path / "out"
     assert run.returncode == 0, run.stderr
     (trial,) = trials(out)
@@ -68,7 +68,7 @@ def test_the_highest_rate_that_keeps_a_bound_is_found_and_advised(tmp_path: Path
 
 
 def test_a_bound_that_nothing_keeps_is_said_and_the_run_fails(tmp_path: Path, own_tmp: Path) -> None:
-    run = finished(sweep(tmp_path, small_archives.SLEEPS, *ONE, "--slo", "p90=5ms", "--duration", "1"))
+    run = in_process(sweep(tmp_path, small_archives.SLEEPS, *ONE, "--slo", "p90=5ms", "--duration", "1"))
     assert run.returncode == 1
     assert "p90=5ms is not kept at any rate" in run.stderr
 
@@ -81,7 +81,7 @@ def test_several_texts_of_a_request_count_each(tmp_path: Path, own_tmp: Path) ->
     command[command.index("--model") + 1] = str(mar)
     at = command.index("--input")
     del command[at : at + 2]
-    run = finished(command)
+    run = in_process(command)
     assert run.returncode == 0, run.stderr
     by_batch = {trial["client_batch"]: trial for trial in trials(tmp_path / "out")}
     assert set(by_batch) == {1, 5}

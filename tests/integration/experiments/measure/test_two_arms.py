@@ -22,7 +22,7 @@ from experiments.base.paths import ROOT
 from scripts.fetch_mps import FetchError, fetch
 from tests.integration.conftest import programs_in
 from tests.stand_ins import FOLDER, UUID, VARIABLE, a_card, facts_of, transcript
-from tests.support.small_archives import NOOP, SLEEPS, archive
+from tests.support.small_archives import SLEEPS, archive
 
 pytestmark = pytest.mark.integration
 
@@ -84,7 +84,7 @@ def trials(folder: Path) -> list[dict[str, Any]]:
 def test_every_cell_is_measured_in_both_arms_and_all_is_as_before(tmp_path: Path, own_tmp: Path) -> None:
     # Long enough for the sampler, which the stand-in card slows down.
     options = ["--batch-size", "4", "--duration", "3", "--warm-up", "0.1", "--runs", "3"]
-    run, variables = command(tmp_path, NOOP, *options)
+    run, variables = command(tmp_path, SLEEPS, *options)
     done = subprocess.run(run, env=variables, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr
 
@@ -119,7 +119,7 @@ def test_every_cell_is_measured_in_both_arms_and_all_is_as_before(tmp_path: Path
 
 
 def test_a_worker_that_did_not_join_makes_the_trial_invalid(tmp_path: Path, own_tmp: Path) -> None:
-    run, environment = command(tmp_path, NOOP, strays=1)
+    run, environment = command(tmp_path, SLEEPS, strays=1)
     done = subprocess.run(run, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 1
     for trial in trials(tmp_path):
@@ -167,7 +167,7 @@ def test_a_killed_torchserve_in_the_arm_with_mps_costs_its_trials_and_no_more(
 
 
 def test_another_process_on_the_gpu_is_said_before_anything_starts(tmp_path: Path, own_tmp: Path) -> None:
-    run, environment = command(tmp_path, NOOP)
+    run, environment = command(tmp_path, SLEEPS)
     a_card(tmp_path / "card", processes=[[os.getpid(), 2**30]])
     done = subprocess.run(run, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert done.returncode == 2
