@@ -55,11 +55,11 @@ serve: mar ## Serve both models on 127.0.0.1:8080 (torchserve --start)
 stop: ## Stop what `make serve` started
 	@$(VENV)/bin/torchserve --stop
 
-test: setup ## All tests: the fast ones, then those with a real TorchServe
-	@$(PY) -m pytest -q -n 2 --dist loadfile
+test: setup ## All tests, in three processes: some wait more than they work
+	@$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup ## The fast tests only
-	@$(PY) -m pytest -q -m 'not integration'
+	@$(PY) -m pytest -q -n 2 --dist loadfile -m 'not integration' --ignore tests/integration
 
 lint: setup ## ruff, mypy --strict, and who may import whom
 	@$(VENV)/bin/ruff format --check .

@@ -1,8 +1,9 @@
-"""For all tests: surroundings that don't depend on who started them, and no deadlines."""
+"""For all tests: surroundings that don't depend on who started them, no deadlines, the slow ones first."""
 
 import os
 import signal
 
+import pytest
 from hypothesis import settings
 
 # Property tests have no deadline, which on a busy machine would be a timed assertion.
@@ -18,3 +19,8 @@ for name in ("no_proxy", "NO_PROXY"):
 
 # TorchServe's JVM lives for seconds here: the quick compiler and collector spare a second of each.
 os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow ones first: what is left in the end is short, and all workers end at about the same time."""
+    items.sort(key=lambda item: "integration" not in item.path.parts)

@@ -56,16 +56,22 @@ def tiny_encoder(folder: Path, *, max_tokens: int = 64, seed: int = 0, spread: f
 
 
 def tiny_resnet(
-    folder: Path, *, labels: int = 10, edge: int = 224, seed: int = 0, decision: float = 1
+    folder: Path,
+    *,
+    labels: int = 10,
+    edge: int = 224,
+    stages: tuple[int, ...] = (8, 16, 16, 32),
+    seed: int = 0,
+    decision: float = 1,
 ) -> Path:
-    """A ResNet image classifier of four small stages, with its preprocessing recipe -> `folder`.
+    """A ResNet image classifier with its preprocessing recipe -> `folder`. `stages` are their channels.
 
     `decision` multiplies the weights of its last layer: the larger, the clearer it prefers one label.
     """
     config = transformers.ResNetConfig(
         embedding_size=8,
-        hidden_sizes=[8, 16, 16, 32],
-        depths=[1, 1, 1, 1],
+        hidden_sizes=list(stages),
+        depths=[1] * len(stages),
         id2label={i: f"thing {i}" for i in range(labels)},
         label2id={f"thing {i}": i for i in range(labels)},
     )

@@ -35,11 +35,17 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build("text", tiny_bert(folder / "checkpoint", max_tokens=160), folder)
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[TorchServe]:
+    with torchserve(env={"OMP_NUM_THREADS": "1"}) as running:
+        yield running
+
+
 @contextmanager
-def serving(archive: Path) -> Iterator[TorchServe]:
-    with torchserve(env={"OMP_NUM_THREADS": "1"}) as server:
-        server.register(Registration(archive, workers=1, batch_size=4))
-        yield server
+def serving(server: TorchServe, archive: Path) -> Iterator[None]:
+    server.register(Registration(archive, workers=1, batch_size=4))
+    yield
+    server.unregister()
 
 
 def answer(server: TorchServe, body: Body) -> requests.Response:
@@ -47,20 +53,20 @@ def answer(server: TorchServe, body: Body) -> requests.Response:
     return requests.post(server.predict_url, data=body.data, headers=headers, timeout=30)
 
 
-def test_the_stock_text_handler_answers_our_most_probable_label(bert: Path) -> None:
+def test_the_stock_text_handler_answers_our_most_probable_label(server: TorchServe, bert: Path) -> None:
     pool = texts(bert, 15)
-    with serving(bert) as server:
+    with serving(server, bert):
         ours = [answer(server, body).json()[0]["label"] for body in pool]
-    with serving(with_handler(bert, stock.HERE / "stock_text.py")) as server:
+    with serving(server, with_handler(bert, stock.HERE / "stock_text.py")):
         theirs = [answer(server, body).text for body in pool]
     assert theirs == ours
     assert len(set(ours)) > 1
 
 
-def test_the_stock_image_handler_answers_the_models_five_labels(tmp_path: Path) -> None:
+def test_the_stock_image_handler_answers_the_models_five_labels(server: TorchServe, tmp_path: Path) -> None:
     ours = build("image", tiny_resnet(tmp_path / "checkpoint"), tmp_path)
     photograph = photographs(500, 375)[0]
-    with serving(with_handler(ours, stock.HERE / "stock_image.py")) as server:
+    with serving(server, with_handler(ours, stock.HERE / "stock_image.py")):
         found: dict[str, Any] = answer(server, photograph).json()
     assert len(found) == stock_image.TOP_K
     assert found == pytest.approx(by_hand(tmp_path / "checkpoint", photograph), abs=1e-5)
@@ -80,6 +86,7 @@ def test_malformed_texts_beside_a_load_get_their_4xx_and_cost_no_good_answer(
     bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(served, "SETTLING_S", 0.2)
+    monkeypatch.setattr(served, "UNCOUNTED", 0.2)
     told: list[str] = []
     case = bad_input.Case("bad", "text", Setup(bert, 1, 4), texts(bert, 15))
     comparison = bad_input.beside_malformed(case, BRIEF, told.append)

@@ -58,7 +58,7 @@ def test_embeddings_are_compiled_at_load_and_never_again(tmp_path: Path) -> None
 
 
 def test_resnet50_is_compiled_at_load_and_never_again(tmp_path: Path) -> None:
-    folder = tiny_resnet(tmp_path, edge=64)
+    folder = tiny_resnet(tmp_path, edge=64, stages=(8, 16))  # g++ takes seconds for each stage
     plain, fast = ResNet50Handler(), ResNet50Handler()
     plain.initialize(a_context(folder, "image"))
     fast.initialize(a_context(folder, "image", compile="torch_compile", shapes={"batch_sizes": [1, 4]}))

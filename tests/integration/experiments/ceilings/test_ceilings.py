@@ -1,5 +1,6 @@
 """The ceilings with real processes: the bare model, its work, and what happens when it can't be run."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -8,7 +9,7 @@ import pytest
 from experiments.base.cores import usable_cores
 from experiments.base.errors import UsageError
 from experiments.bench import Bench, pool_for
-from experiments.ceilings.bare import BareModelError, bare_model, measure
+from experiments.ceilings.bare import BareModel, BareModelError, bare_model, measure
 from experiments.ceilings.measure import Effort, measure_ceilings
 from experiments.load import Body, ClosedLoop, run
 from experiments.plan import Plan
@@ -52,21 +53,27 @@ def tiny_bert_mar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build("text", tiny_bert(folder / "checkpoint"), folder)
 
 
-def test_two_processes_run_the_handlers_forward_pass_together(tiny_bert_mar: Path) -> None:
-    found = measure(tiny_bert_mar, 8, processes=2, threads=1, duration_s=0.2)
+@pytest.fixture(scope="module")
+def two_berts(tiny_bert_mar: Path) -> Iterator[BareModel]:
+    """The tiny BERT in two processes of a thread each."""
+    with bare_model(tiny_bert_mar, processes=2, threads=1, tokens=16) as model:
+        yield model
+
+
+def test_two_processes_run_the_handlers_forward_pass_together(two_berts: BareModel) -> None:
+    found = two_berts.throughput(8, duration_s=0.2)
     assert (found.batch_size, found.processes, found.threads) == (8, 2, 1)
     assert found.batches >= 2
     # The sum of two rates is at least that of two processes with the mean pace.
     assert found.throughput_rps >= 0.999 * 2 * 8 / (found.batch_ms / 1e3)
 
 
-def test_one_load_serves_many_batch_sizes_and_the_peaks(tiny_bert_mar: Path) -> None:
-    with bare_model(tiny_bert_mar, processes=1, threads=2, tokens=16) as model:
-        sizes = [model.throughput(size, 0.05).batch_size for size in (1, 3, 128)]
-        assert sizes == [1, 3, 128]
-        assert model.flops("fp32", 0.05) > 1e9
-        assert model.bytes_per_s(0.05) > 1e8
-        work = model.work()
+def test_one_load_serves_many_batch_sizes_and_the_peaks(two_berts: BareModel) -> None:
+    sizes = [two_berts.throughput(size, 0.05).batch_size for size in (1, 3, 128)]
+    assert sizes == [1, 3, 128]
+    assert two_berts.flops("fp32", 0.05) > 1e9
+    assert two_berts.bytes_per_s(0.05) > 1e8
+    work = two_berts.work()
     # The first of two layers in full; of the second, keys and values of all tokens, the rest of the first.
     hidden, intermediate, tokens, labels = 32, 64, 16, 3
     products = 4 * hidden**2 + 2 * hidden * intermediate
@@ -109,9 +116,15 @@ def test_handlers_that_have_no_forward_pass_or_refuse_say_so(tmp_path: Path, tin
 
 
 def test_the_processes_are_gone_afterwards(tiny_bert_mar: Path) -> None:
+    before = bare_loops()
     with pytest.raises(ZeroDivisionError), bare_model(tiny_bert_mar, processes=2, threads=1):
         raise ZeroDivisionError
-    assert [child for child in psutil.Process().children() if "bare_loop" in " ".join(child.cmdline())] == []
+    assert bare_loops() == before
+
+
+def bare_loops() -> list[psutil.Process]:
+    """The processes that run a bare model for us."""
+    return [child for child in psutil.Process().children() if "bare_loop" in " ".join(child.cmdline())]
 
 
 # All ceilings of a plan, and what binds a cell.
@@ -219,40 +232,49 @@ def diagnosed(server: TorchServe, connections: int, batch_size: int) -> tuple[Bo
     return diagnose(shares), counted
 
 
-def test_what_torchserve_and_a_handler_count_tells_what_binds(tiny_bert_mar: Path, tmp_path: Path) -> None:
-    with torchserve(env={TALLY_VARIABLE: "1"}) as server:
-        server.register(Registration(archive(tmp_path, "tallies", TALLIES), 1, 4))
-        bound, counted = diagnosed(server, connections=8, batch_size=4)
-        # All eight wait for a worker that sleeps in its forward pass.
-        assert bound is Bound.COMPUTE
-        assert counted.batch_rows is not None
-        assert 3 < counted.batch_rows <= 4
-        assert counted.forward_ms is not None
-        assert counted.forward_ms >= 40
-        assert counted.latency_ms > counted.queue_ms
-        bound, counted = diagnosed(server, connections=1, batch_size=4)
-        assert bound is Bound.NOT_FILLED
-        assert counted.batch_rows == 1
-        server.unregister()
-        does_nothing = TALLIES.replace("time.sleep(0.04)", "pass")
-        server.register(Registration(archive(tmp_path, "does-nothing", does_nothing), 1, 4))
-        bound, _ = diagnosed(server, connections=32, batch_size=4)
-        assert bound is Bound.FRONTEND
-        server.unregister()
-        server.register(Registration(tiny_bert_mar, 1, 4))
-        _, counted = diagnosed(server, connections=8, batch_size=4)
-        assert counted.forward_ms
-        assert counted.handle_ms
-        assert counted.handle_ms > counted.forward_ms
+@pytest.fixture(scope="module")
+def server() -> Iterator[TorchServe]:
+    """A TorchServe whose handlers are asked to keep a tally."""
+    with torchserve(env={TALLY_VARIABLE: "1"}) as running:
+        yield running
 
 
-def test_a_handler_without_a_tally_leaves_the_batches_unknown(tmp_path: Path) -> None:
-    with torchserve() as server:
-        server.register(Registration(archive(tmp_path, "no-tally", NOOP), 1, 4))
-        before = snapshot(server)
-        load = ClosedLoop(4, requests=50)
-        run(server.predict_url, TEXTS, load, headers=server.headers)
-        counted = between(before, snapshot(server))
-        assert counted is not None
-        assert counted.requests >= 50
-        assert counted.batch_rows is None
+def test_what_torchserve_and_a_handler_count_tells_what_binds(
+    server: TorchServe, tiny_bert_mar: Path, tmp_path: Path
+) -> None:
+    server.register(Registration(archive(tmp_path, "tallies", TALLIES), 1, 4))
+    bound, counted = diagnosed(server, connections=8, batch_size=4)
+    # All eight wait for a worker that sleeps in its forward pass.
+    assert bound is Bound.COMPUTE
+    assert counted.batch_rows is not None
+    assert 3 < counted.batch_rows <= 4
+    assert counted.forward_ms is not None
+    assert counted.forward_ms >= 40
+    assert counted.latency_ms > counted.queue_ms
+    bound, counted = diagnosed(server, connections=1, batch_size=4)
+    assert bound is Bound.NOT_FILLED
+    assert counted.batch_rows == 1
+    server.unregister()
+    does_nothing = TALLIES.replace("time.sleep(0.04)", "pass")
+    server.register(Registration(archive(tmp_path, "does-nothing", does_nothing), 1, 4))
+    bound, _ = diagnosed(server, connections=32, batch_size=4)
+    assert bound is Bound.FRONTEND
+    server.unregister()
+    server.register(Registration(tiny_bert_mar, 1, 4))
+    _, counted = diagnosed(server, connections=8, batch_size=4)
+    assert counted.forward_ms
+    assert counted.handle_ms
+    assert counted.handle_ms > counted.forward_ms
+    server.unregister()
+
+
+def test_a_handler_without_a_tally_leaves_the_batches_unknown(server: TorchServe, tmp_path: Path) -> None:
+    server.register(Registration(archive(tmp_path, "no-tally", NOOP), 1, 4))
+    before = snapshot(server)
+    load = ClosedLoop(4, requests=50)
+    run(server.predict_url, TEXTS, load, headers=server.headers)
+    counted = between(before, snapshot(server))
+    assert counted is not None
+    assert counted.requests >= 50
+    assert counted.batch_rows is None
+    server.unregister()

@@ -119,9 +119,11 @@ def test_every_cell_is_measured_in_both_arms_and_all_is_as_before(tmp_path: Path
 
 
 def test_a_worker_that_did_not_join_makes_the_trial_invalid(tmp_path: Path, own_tmp: Path) -> None:
-    run, environment = command(tmp_path, SLEEPS, strays=1)
+    options = ["--batch-size", "4", "--duration", "0.3", "--warm-up", "0.1", "--runs", "1"]
+    run, environment = command(tmp_path, SLEEPS, *options, strays=1)
     done = subprocess.run(run, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 1
+    assert [trial["mps"] for trial in trials(tmp_path)] == [False, True]
     for trial in trials(tmp_path):
         assert trial["valid"] is not trial["mps"]
         if trial["mps"]:
