@@ -5,12 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import chdir
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from experiments.base.paths import ROOT
+from mps.series import app
 from tests.integration.conftest import programs_in
 from tests.support.small_archives import SLEEPS, archive
 
@@ -47,19 +51,25 @@ def series(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command(folder, *options), capture_output=True, text=True, cwd=ROOT, timeout=120)
 
 
+def in_process(folder: Path, *options: str) -> Result:
+    """The same without a process of its own; what its sweeps print is not in the result."""
+    with chdir(ROOT):
+        return CliRunner().invoke(app, command(folder, *options)[3:])
+
+
 def test_each_plan_leaves_results_of_its_own_and_none_is_measured_twice(
     tmp_path: Path, own_tmp: Path
 ) -> None:
     a_plan(tmp_path, "1-small")
     a_plan(tmp_path, "2-larger", batch_size=8)
-    done = series(tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = in_process(tmp_path)
+    assert done.exit_code == 0, done.stdout + done.stderr
     assert "All 2 plans are measured" in done.stdout
     for name, batch_size in (("1-small", 4), ("2-larger", 8)):
         summary = pd.read_csv(tmp_path / "out" / name / "summary.csv")
         assert (summary.batch_size.tolist(), summary.runs.tolist()) == ([batch_size], [2])
-    again = series(tmp_path)
-    assert again.returncode == 0
+    again = in_process(tmp_path)
+    assert again.exit_code == 0
     assert "1-small: measured already" in again.stdout
     assert programs_in(own_tmp) == []
 
@@ -67,8 +77,8 @@ def test_each_plan_leaves_results_of_its_own_and_none_is_measured_twice(
 def test_a_plan_that_does_not_fit_is_not_begun(tmp_path: Path, own_tmp: Path) -> None:
     a_plan(tmp_path, "1-small")
     a_plan(tmp_path, "2-long", duration_s=600)
-    done = series(tmp_path, "--minutes", "2")
-    assert done.returncode == 3, done.stdout + done.stderr
+    done = in_process(tmp_path, "--minutes", "2")
+    assert done.exit_code == 3, done.stdout + done.stderr
     assert "Left: 2-long; the same command goes on with them" in done.stdout
     assert not (tmp_path / "out" / "2-long").exists()
 
@@ -108,13 +118,13 @@ def test_a_signal_ends_the_sweep_that_runs_and_the_same_command_goes_on(
     assert run.returncode == 130
     assert "the same command goes on" in stderr
     assert programs_in(own_tmp) == []
-    done = series(tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = in_process(tmp_path)
+    assert done.exit_code == 0, done.stderr
     assert len(trials.read_text().splitlines()) == 6
 
 
 def test_a_folder_without_plans_is_refused(tmp_path: Path) -> None:
     (tmp_path / "plans").mkdir()
-    done = series(tmp_path)
-    assert done.returncode == 2
+    done = in_process(tmp_path)
+    assert done.exit_code == 2
     assert "no .yaml file in" in done.stderr
