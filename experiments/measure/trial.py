@@ -12,7 +12,7 @@ import psutil
 
 from experiments.base.cores import usable_cores
 from experiments.load import Body, ClosedLoop, LoadError, LoadResult, OpenLoop, run
-from experiments.load.goodput.search import Goodput, NoGoodputError, as_json, find
+from experiments.load.goodput import Goodput, NoGoodputError, as_json, find
 from experiments.plan import Trial, parse_slo
 from experiments.plan.defaults import LONGEST_LOOK_S
 from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS
