@@ -13,7 +13,7 @@ import typer
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.paths import ROOT
 from experiments.bench import bench_for
-from experiments.ceilings import Effort
+from experiments.ceilings.measure import Effort
 from experiments.checks import first_obstacle
 from experiments.measure import measure
 from experiments.measure.measure import BESIDE_A_SWEEP

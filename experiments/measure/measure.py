@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.base.errors import UsageError
 from experiments.bench import Bench
-from experiments.ceilings import Effort, measure_ceilings
+from experiments.ceilings.measure import Effort, measure_ceilings
 from experiments.measure.campaign import carry_out
 from experiments.measure.progress import Progress
 from experiments.plan import Plan

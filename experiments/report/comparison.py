@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 
 from experiments.base.errors import UsageError
 from experiments.plan import Cell
-from experiments.report import PAGE, findings
+from experiments.report import PAGE
 from experiments.report.drawing.canvas import (
     Figure,
     Panel,
@@ -42,6 +42,7 @@ from experiments.report.table import (
     outcome_field,
     ratio_field,
 )
+from experiments.verdict.sentence import banners
 from experiments.verdict.stats import OUTCOMES, compare_all
 from experiments.verdict.verdict import Measured, Verdict
 from experiments.verdict.words import (
@@ -121,7 +122,7 @@ def _banners(named: Named) -> list[str]:
     """What differs between the runs first; then what is to be known of each, once where it is the same."""
     names: dict[str, list[str]] = {}
     for name, verdict in named.items():
-        for text in findings.banners(verdict):
+        for text in banners(verdict):
             names.setdefault(text, []).append(name)
     told_once = [text if len(of) == len(named) else f"{joined(of)}: {text}" for text, of in names.items()]
     different = [what for what, values in _depended_on(named).items() if any(v != values[0] for v in values)]

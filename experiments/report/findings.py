@@ -1,7 +1,6 @@
 """What each part of a report says in a sentence or two: the verdict first, then a finding for each figure."""
 
 from collections import Counter
-from collections.abc import Iterator
 
 from experiments.report.figures.latency import frontier, latency_ms, with_latency
 from experiments.verdict.stats import range_coverage
@@ -114,22 +113,6 @@ def invalid(verdict: Verdict) -> str:
     if verdict.left:
         text += f"; {len(verdict.left)} of the plan's {len(verdict.planned)} are not measured"
     return sentence(text)
-
-
-def banners(verdict: Verdict) -> Iterator[str]:
-    """What a reader must know before any number."""
-    if verdict.stood_in_for:
-        yield "The GPU and its MPS clients were stood in for: these are figures of a test and of no GPU."
-    if verdict.random_weights:
-        yield "The model's weights are random: its speed is representative, its predictions are not."
-    if verdict.left and verdict.trials:
-        yield (
-            f"Not complete: {len(verdict.left)} of {len(verdict.planned)} runs are not measured. "
-            f"Go on with python -m mps.run --resume {verdict.folder}"
-        )
-    if verdict.environment.get("git_dirty"):
-        yield "Measured with changes that were not committed: the commit below does not tell all."
-    yield from (sentence(note) for note in verdict.notes)
 
 
 def png_note(verdict: Verdict) -> str:

@@ -12,7 +12,7 @@ from experiments.report import FIGURES, PAGE, SUMMARY, findings, sections
 from experiments.report.drawing.canvas import Drawn, theme
 from experiments.report.drawing.palette import DARK, LIGHT, css
 from experiments.report.sections import Section
-from experiments.verdict.sentence import besides, verdict_sentence
+from experiments.verdict.sentence import banners, besides, verdict_sentence
 from experiments.verdict.verdict import Verdict
 from experiments.verdict.words import apart, change, counted, number, range_of
 
@@ -51,7 +51,7 @@ def of_run(verdict: Verdict) -> Page:
         eyebrow=" · ".join(filter(None, [verdict.model, verdict.hardware, findings.date(verdict)])),
         verdict=verdict_sentence(verdict),
         besides=besides(verdict),
-        banners=list(findings.banners(verdict)),
+        banners=list(banners(verdict)),
         key_figures=_key_figures(verdict),
         sections=sections.of_run(verdict),
         note=findings.png_note(verdict),

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from experiments.plan import Plan
 from experiments.report import ADVICE
-from experiments.report.findings import banners
 from experiments.results import PERCENTILES, Ceilings
 from experiments.verdict import Verdict, besides, verdict_sentence
+from experiments.verdict.sentence import banners
 from experiments.verdict.words import number
 
 # Shown where the summary has them: heading, column, what of its unit makes one of the heading's.

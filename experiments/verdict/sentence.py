@@ -1,7 +1,7 @@
 """A verdict in words: one sentence, and what belongs beside it. The same on a terminal and on a page."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from experiments.verdict.advice import Advice
 from experiments.verdict.stats import OUTCOMES
@@ -54,6 +54,22 @@ def besides(verdict: Verdict) -> list[str]:
             f"{number(knee.median.median)} {verdict.advice.unit}."
         )
     return found + [sentence(note) for note in verdict.advice.notes]
+
+
+def banners(verdict: Verdict) -> Iterator[str]:
+    """What a reader must know before any number."""
+    if verdict.stood_in_for:
+        yield "The GPU and its MPS clients were stood in for: these are figures of a test and of no GPU."
+    if verdict.random_weights:
+        yield "The model's weights are random: its speed is representative, its predictions are not."
+    if verdict.left and verdict.trials:
+        yield (
+            f"Not complete: {len(verdict.left)} of {len(verdict.planned)} runs are not measured. "
+            f"Go on with python -m mps.run --resume {verdict.folder}"
+        )
+    if verdict.environment.get("git_dirty"):
+        yield "Measured with changes that were not committed: the commit below does not tell all."
+    yield from (sentence(note) for note in verdict.notes)
 
 
 def what_mps_does(verdict: Verdict, *, explained: bool = True) -> str:

@@ -1,10 +1,13 @@
 """`python -m mps.run`: what it refuses before anything starts, and how it says so."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from experiments.base.paths import ROOT
 from mps.run import app
 from tests.support.small_archives import NOOP, archive
 
@@ -65,6 +68,12 @@ def test_an_input_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.mar").write_text("not an archive")
     assert "text.mar" in refused("--model", str(tmp_path / "text.mar"))
+
+
+def test_the_door_opens_without_what_only_the_work_needs() -> None:
+    code = "import sys, mps.run; print({'seaborn', 'torch', 'transformers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_help_teaches_by_example() -> None:

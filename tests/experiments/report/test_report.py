@@ -22,7 +22,7 @@ from experiments.report.page import drawn, html, markdown, of_run
 from experiments.results import read
 from experiments.results.trial_result import READABLE
 from experiments.verdict import judge, verdict_sentence
-from experiments.verdict.sentence import what_mps_does
+from experiments.verdict.sentence import banners, what_mps_does
 from experiments.verdict.words import change, joined, number, shortened
 from mps.report import app
 from tests.support.builders import a_result
@@ -161,7 +161,7 @@ def test_a_stand_in_and_random_weights_are_said_before_any_number(whole: Path) -
     assert stood_in < text.index("The model's weights are random") < text.index("Best configuration")
     assert "this run: NVIDIA Abacus (a stand-in)" in text
     results = replace(read(whole), environment=WITHOUT_GPU | {"archive": {}})
-    honest = findings.banners(judge(results))
+    honest = banners(judge(results))
     assert list(honest) == []
 
 
