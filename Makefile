@@ -49,7 +49,7 @@ gpu-campaign: mar ## BERT and ResNet50 on a GPU without and with MPS, in 25 minu
 	@$(PY) -m mps.doctor
 	@$(PY) -m mps.series plans/gpu --out results/gpu-campaign --keep-compute-mode --minutes $(MINUTES) $(ARGS)
 
-serve: mar ## Serve both models on 127.0.0.1:8080 (torchserve --start)
+serve: mar ## Serve the models on 127.0.0.1:8080 (torchserve --start)
 	@$(VENV)/bin/torchserve --start
 
 stop: ## Stop what `make serve` started

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -26,6 +26,11 @@ def to_stdout() -> Console:
 def to_stderr() -> Console:
     """The console of errors and warnings."""
     return Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def option(*names: str, help: str) -> Any:  # noqa: A002 - typer's own name for it
+    """An option whose default stands in square brackets, which rich would take for markup."""
+    return typer.Option(*names, help=help.replace("[", r"\["))
 
 
 @contextmanager

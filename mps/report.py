@@ -11,7 +11,7 @@ import typer
 
 from experiments.plan import goal_from
 from experiments.report import SUMMARY, write_comparison, write_report
-from mps.door import one_line_errors, to_stdout
+from mps.door import one_line_errors, option, to_stdout
 
 HELP = """Write report.html, report.md and the figures of results folders, from the files in them.
 
@@ -37,12 +37,10 @@ def main(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.")],
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for the report. [of one: its own; of several: comparison, beside the first]"
-        ),
+        option(help="Folder for the report. [of one: its own; of several: comparison, beside the first]"),
     ] = None,
     goal: Annotated[
-        str | None, typer.Option(help="What to advise for, e.g. 'throughput with p99<100ms'. [throughput]")
+        str | None, option(help="What to advise for, e.g. 'throughput with p99<100ms'. [throughput]")
     ] = None,
 ) -> None:
     """See HELP."""

@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from experiments.base.errors import UsageError
 from experiments.plan import DEFAULT_DELAY_MS, Plan, plan_from
 from experiments.plan import settings_in as read_plan_file
 from experiments.plan.defaults import LONGEST_LOOK_S
+from mps.door import option
 
 DEFAULTS = Plan()
 
@@ -42,47 +41,47 @@ Exit codes: 0 every cell has a valid run; 1 something failed; 2 wrong usage; 130
 
 Model = Annotated[
     str | None,
-    typer.Option(help=f"bert, resnet50, embeddings, or the path of a .mar file. [{DEFAULTS.model}]"),
+    option(help=f"bert, resnet50, embeddings, or the path of a .mar file. [{DEFAULTS.model}]"),
 ]
-Workers = Annotated[str | None, typer.Option(help="Worker processes, e.g. 1,2,4. [1,2]")]
-BatchSize = Annotated[str | None, typer.Option(help="TorchServe's batch_size, e.g. 1,8. [1,4,8]")]
+Workers = Annotated[str | None, option(help="Worker processes, e.g. 1,2,4. [1,2]")]
+BatchSize = Annotated[str | None, option(help="TorchServe's batch_size, e.g. 1,8. [1,4,8]")]
 BatchDelay = Annotated[
-    str | None, typer.Option(help=f"TorchServe's max_batch_delay in ms, e.g. 1,50. [{DEFAULT_DELAY_MS}]")
+    str | None, option(help=f"TorchServe's max_batch_delay in ms, e.g. 1,50. [{DEFAULT_DELAY_MS}]")
 ]
 Concurrency = Annotated[
     str | None,
-    typer.Option(help="Requests in flight, e.g. 1,64. [2 x workers x batch size; at a rate 512 at most]"),
+    option(help="Requests in flight, e.g. 1,64. [2 x workers x batch size; at a rate 512 at most]"),
 ]
 Rate = Annotated[
     str | None,
-    typer.Option(
+    option(
         help="Requests a second to send, e.g. 50,100,200: an open loop, whose latency counts from when a "
         "request was due. [as fast as answers come]"
     ),
 ]
 Arrivals = Annotated[
     str | None,
-    typer.Option(help="At a rate: 'poisson', as from many users, or 'constant'. [poisson]"),
+    option(help="At a rate: 'poisson', as from many users, or 'constant'. [poisson]"),
 ]
 Slo = Annotated[
     str | None,
-    typer.Option(
+    option(
         help="Such as p99=100ms: find the highest rate that keeps it, --runs [1] times. --duration "
         f"[{LONGEST_LOOK_S:g}] is how long a rate is looked at, at most."
     ),
 ]
-ClientBatch = Annotated[str | None, typer.Option(help="Texts in a request, e.g. 1,5,25 (of 32 at most). [1]")]
-Processes = Annotated[int | None, typer.Option(help="Client processes that share the load. [1]")]
-Duration = Annotated[float | None, typer.Option(help=f"Seconds measured per run. [{DEFAULTS.duration_s:g}]")]
-Requests = Annotated[int | None, typer.Option(help="Requests measured per run, instead.")]
+ClientBatch = Annotated[str | None, option(help="Texts in a request, e.g. 1,5,25 (of 32 at most). [1]")]
+Processes = Annotated[int | None, option(help="Client processes that share the load. [1]")]
+Duration = Annotated[float | None, option(help=f"Seconds measured per run. [{DEFAULTS.duration_s:g}]")]
+Requests = Annotated[int | None, option(help="Requests measured per run, instead.")]
 WarmUp = Annotated[
-    float | None, typer.Option(help=f"Seconds of load before, not counted. [{DEFAULTS.warm_up_s:g}]")
+    float | None, option(help=f"Seconds of load before, not counted. [{DEFAULTS.warm_up_s:g}]")
 ]
-Runs = Annotated[int | None, typer.Option(help=f"Runs per cell. [{DEFAULTS.runs}]")]
-Seed = Annotated[int | None, typer.Option(help=f"Of the order of cells and inputs. [{DEFAULTS.seed}]")]
+Runs = Annotated[int | None, option(help=f"Runs per cell. [{DEFAULTS.runs}]")]
+Seed = Annotated[int | None, option(help=f"Of the order of cells and inputs. [{DEFAULTS.seed}]")]
 Interleave = Annotated[
     bool | None,
-    typer.Option(
+    option(
         "--interleave/--no-interleave",
         help="Go through all cells once per run, not run by run through each cell: slower, but "
         "the machine's drift falls on all cells alike. [no]",
@@ -90,59 +89,53 @@ Interleave = Annotated[
 ]
 NoiseFloor = Annotated[
     bool | None,
-    typer.Option(
+    option(
         "--noise-floor/--no-noise-floor",
         help="Measure one cell twice: what differs between the two is noise. [yes]",
     ),
 ]
-Input = Annotated[
-    str | None, typer.Option("--input", help="A file or folder of request bodies. [our own pool]")
-]
-PlanFile = Annotated[Path | None, typer.Option("--plan", help="YAML file with these settings (see plans/).")]
-Out = Annotated[Path | None, typer.Option(help="Results folder. [results/<date>-<time>-<model>]")]
-Resume = Annotated[Path | None, typer.Option(help="Go on in this results folder; nothing is measured twice.")]
-Precision = Annotated[
-    str | None, typer.Option(help="fp32, tf32, fp16, bf16 or several of them. [the archive's]")
-]
-Tokens = Annotated[int | None, typer.Option(help="Texts of so many tokens each. [texts of several lengths]")]
+Input = Annotated[str | None, option("--input", help="A file or folder of request bodies. [our own pool]")]
+PlanFile = Annotated[Path | None, option("--plan", help="YAML file with these settings (see plans/).")]
+Out = Annotated[Path | None, option(help="Results folder. [results/<date>-<time>-<model>]")]
+Resume = Annotated[Path | None, option(help="Go on in this results folder; nothing is measured twice.")]
+Precision = Annotated[str | None, option(help="fp32, tf32, fp16, bf16 or several of them. [the archive's]")]
+Tokens = Annotated[int | None, option(help="Texts of so many tokens each. [texts of several lengths]")]
 WithMps = Annotated[
     bool | None,
-    typer.Option("--with-mps/--without-mps", help="Measure every cell with NVIDIA MPS too. [no]"),
+    option("--with-mps/--without-mps", help="Measure every cell with NVIDIA MPS too. [no]"),
 ]
 ThreadPercentage = Annotated[
     str | None,
-    typer.Option(help="With MPS: each worker's share of the GPU in percent, e.g. 25,50,100. [no limit]"),
+    option(help="With MPS: each worker's share of the GPU in percent, e.g. 25,50,100. [no limit]"),
 ]
 KeepComputeMode = Annotated[
     bool,
-    typer.Option("--keep-compute-mode", help="With MPS: leave the GPU's compute mode as it is."),
+    option("--keep-compute-mode", help="With MPS: leave the GPU's compute mode as it is."),
 ]
 UseRunningDaemon = Annotated[
     bool,
-    typer.Option("--use-running-daemon", help="With MPS: use the control daemon that runs; leave it."),
+    option("--use-running-daemon", help="With MPS: use the control daemon that runs; leave it."),
 ]
 Goal = Annotated[
     str | None,
-    typer.Option(help="What is best, e.g. 'throughput with p99<100ms' or 'requests per joule'. [throughput]"),
+    option(help="What is best, e.g. 'throughput with p99<100ms' or 'requests per joule'. [throughput]"),
 ]
 UntilSure = Annotated[
     bool | None,
-    typer.Option(
+    option(
         "--until-sure",
         help="Add runs only to configurations that may still be the best. [all runs of all]",
     ),
 ]
-Budget = Annotated[
-    str | None, typer.Option(help="Stop measuring after this time, e.g. 90s, 20m, 1h. [no limit]")
-]
+Budget = Annotated[str | None, option(help="Stop measuring after this time, e.g. 90s, 20m, 1h. [no limit]")]
 Ceilings = Annotated[
     bool | None,
-    typer.Option(
+    option(
         "--ceilings/--no-ceilings",
         help="What could be reached at most: measure this alone, or not at all. [before the sweep]",
     ),
 ]
-Gpu = Annotated[str | None, typer.Option(help="Index or UUID of the GPU. [the first that CUDA would use]")]
+Gpu = Annotated[str | None, option(help="Index or UUID of the GPU. [the first that CUDA would use]")]
 
 
 def settings_in(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from experiments.report import ADVICE
 from experiments.results import PERCENTILES, Ceilings
 from experiments.verdict import Verdict, besides, verdict_sentence
 from experiments.verdict.sentence import banners
-from experiments.verdict.words import number
+from experiments.verdict.words import counted, number
 
 # Shown where the summary has them: heading, column, what of its unit makes one of the heading's.
 IF_KNOWN = (
@@ -57,7 +57,7 @@ def _show_table(console: Console, plan: Plan, summary: pd.DataFrame) -> None:
     """A line for each row of the summary, with those columns that hold anything."""
     known = [each for each in IF_KNOWN if each[1] in summary and summary[each[1]].notna().any()]
     table = Table(
-        title=f"{Path(plan.model).stem}: median of {plan.runs} runs",
+        title=f"{Path(plan.model).stem}: median of {counted(plan.runs, 'run')}",
         title_justify="left",
         box=box.SIMPLE,
         collapse_padding=True,

@@ -37,6 +37,7 @@ CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 MODULE = re.compile(r"\bpython3? -m ([\w.]+)(.*)")
+IMPORT = re.compile(r"^from ([a-z][\w.]*) import ([\w, ]+)$", re.MULTILINE)
 SWEEP_BY_MAKE = re.compile(r"\bmake run\b.*ARGS='([^']*)'")
 TARGETS = re.compile(r"^ *make ([a-z][a-z -]*)", re.MULTILINE)
 OPTION = re.compile(r"(?<!\S)--[a-z][\w-]*")
@@ -71,6 +72,13 @@ def test_commands_have_these_options(page: Path) -> None:
         for option in OPTION.findall(QUOTED.sub("", rest))
     ]
     assert [(module, option) for module, option in given if option not in options_of(module)] == []
+
+
+@every_text
+def test_what_python_code_imports_is_there(page: Path) -> None:
+    for line in IMPORT.finditer("".join(code_blocks(page))):
+        module = import_module(line[1])
+        assert [name for name in line[2].split(", ") if not hasattr(module, name)] == [], line[0]
 
 
 @every_text

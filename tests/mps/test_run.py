@@ -80,3 +80,4 @@ def test_help_teaches_by_example() -> None:
     output = CliRunner().invoke(app, ["--help"]).output
     assert "--resume results/" in output
     assert "Exit codes" in output
+    assert "[no limit]" in output  # a default in words, which is no markup
