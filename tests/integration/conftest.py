@@ -1,5 +1,6 @@
 """What the integration tests share: a temporary folder of their own for the programs that they start."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,14 +24,13 @@ def own_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def programs_in(folder: Path) -> list[str]:
-    """The command lines of the processes, but for pytest's, that name `folder` or have it as TMPDIR."""
+    """The command lines of the processes, but for our own, that name `folder` or have it as TMPDIR."""
     found = []
     for process in psutil.process_iter():
         try:
             line = " ".join(process.cmdline())
-            if "pytest" not in line and (
-                str(folder) in line or process.environ().get("TMPDIR") == str(folder)
-            ):
+            ours = process.pid == os.getpid()
+            if not ours and (str(folder) in line or process.environ().get("TMPDIR") == str(folder)):
                 found.append(line)
         except psutil.Error:
             continue
