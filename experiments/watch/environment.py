@@ -34,7 +34,7 @@ def describe(command: list[str], seed: int) -> dict[str, Any]:
         "gpu_is_stood_in_for": card.is_stood_in_for(),
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "java": _first_line([str(find_java()), "-version"]),
+        "java": _java_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain")),
@@ -76,9 +76,10 @@ def _git(*arguments: str) -> str | None:
     return _run(["git", "-C", str(ROOT), *arguments])
 
 
-def _first_line(command: list[str]) -> str | None:
-    printed = _run(command, stderr=True)
-    return printed.splitlines()[0] if printed else None
+def _java_version() -> str | None:
+    """The line that names the version: JAVA_TOOL_OPTIONS, where it is set, is told in a line before."""
+    printed = _run([str(find_java()), "-version"], stderr=True)
+    return next((line for line in (printed or "").splitlines() if ' version "' in line), None)
 
 
 def _run(command: list[str], stderr: bool = False) -> str | None:

@@ -16,6 +16,7 @@ import transformers
 import yaml
 
 from handlers.archive import archives
+from handlers.archive.__main__ import main
 from handlers.archive.archives import ArchiveError, Provenance, build, is_current, read_provenance
 from handlers.archive.sources import CheckpointError
 from tests.support.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
@@ -266,7 +267,7 @@ class TestProgram:
     def test_keeps_the_archive_where_its_checkpoint_is_gone(self, store: Path, tmp_path: Path) -> None:
         shutil.copytree(store, tmp_path / "store")
         folder = tiny_bert(tmp_path / "bert")
-        archives.main(bert=str(folder), out=tmp_path / "store")
+        main(bert=str(folder), out=tmp_path / "store")
         shutil.rmtree(folder)
         done = run("--out", tmp_path / "store")
         assert f"bert.mar is kept as it is: its checkpoint {folder} is not there any more" in done.stdout
