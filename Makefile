@@ -19,7 +19,7 @@ SETUP ?= setup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup mar run gpu-campaign serve stop test test-fast lint format bench lock clean
+.PHONY: help setup mar run gpu-campaign serve stop test test-real test-beside test-fast lint format bench lock clean
 
 help: ## Show the targets
 	@echo "make run     the main job: set up, archive, sweep workers x batch size, print the table"
@@ -55,11 +55,18 @@ serve: mar ## Serve the models on 127.0.0.1:8080 (torchserve --start)
 stop: ## Stop what `make serve` started
 	@$(VENV)/bin/torchserve --stop
 
-test: setup ## All tests, in three processes: some wait more than they work
-	@$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
+test: setup ## All tests: those with real processes, some of which wait more than they work, beside the fast ones
+	@$(MAKE) --no-print-directory -j 2 test-real test-beside
+
+test-real: setup # The tests with real processes, in two of their own
+	@$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration
+
+test-beside: setup # The fast tests in one process, told when they have ended
+	@mkdir -p .build && { $(PY) -m pytest -q --ignore tests/integration > .build/fast-tests.log 2>&1; \
+		code=$$?; echo; cat .build/fast-tests.log; exit $$code; }
 
 test-fast: setup ## The fast tests only
-	@$(PY) -m pytest -q -n 2 --dist loadfile -m 'not integration' --ignore tests/integration
+	@$(PY) -m pytest -q -n 2 --dist loadfile --ignore tests/integration
 
 lint: setup ## ruff, mypy --strict, and who may import whom
 	@$(VENV)/bin/ruff format --check .

@@ -17,6 +17,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for name in ("no_proxy", "NO_PROXY"):
     os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
 
+# Programs that the tests start need not compile our modules anew, each for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # TorchServe's JVM lives for seconds here: the quick compiler and collector spare a second of each.
 os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 

@@ -25,7 +25,7 @@ from tests.support.checkpoints import tiny_bert, tiny_resnet
 
 pytestmark = pytest.mark.integration
 
-BRIEF = Effort(rounds=1, duration_s=1.0, warm_up_s=0.2, trial_s=0.5)
+BRIEF = Effort(rounds=1, duration_s=0.5, warm_up_s=0.2, trial_s=0.3)
 
 
 @pytest.fixture(scope="module")

@@ -99,17 +99,28 @@ def test_a_plan_that_fails_does_not_keep_the_next_one_from_being_measured(
     assert (tmp_path / "out" / "2-small" / "summary.csv").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_sweep_that_runs_and_the_same_command_goes_on(
-    tmp_path: Path, own_tmp: Path, number: int
+    tmp_path: Path, own_tmp: Path
 ) -> None:
-    a_plan(tmp_path, "1-small", runs=6)
-    run = subprocess.Popen(
-        command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
+    a_plan(tmp_path, "1-small", runs=9)
     trials = tmp_path / "out" / "1-small" / "trials.jsonl"
+    interrupted_after_a_trial(tmp_path, trials, signal.SIGINT)
+    assert programs_in(own_tmp) == []
+    interrupted_after_a_trial(tmp_path, trials, signal.SIGTERM)
+    assert programs_in(own_tmp) == []
+    done = in_process(tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert len(trials.read_text().splitlines()) == 9
+
+
+def interrupted_after_a_trial(folder: Path, trials: Path, number: int) -> None:
+    """Starts the series, or goes on with it, and ends it with a signal once it has measured a trial more."""
+    before_bytes = trials.stat().st_size if trials.exists() else 0
+    run = subprocess.Popen(
+        command(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
     deadline = time.monotonic() + 60
-    while not trials.exists() or not trials.stat().st_size:
+    while not trials.exists() or trials.stat().st_size == before_bytes:
         assert run.poll() is None, run.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -117,10 +128,6 @@ def test_a_signal_ends_the_sweep_that_runs_and_the_same_command_goes_on(
     _, stderr = run.communicate(timeout=60)
     assert run.returncode == 130
     assert "the same command goes on" in stderr
-    assert programs_in(own_tmp) == []
-    done = in_process(tmp_path)
-    assert done.exit_code == 0, done.stderr
-    assert len(trials.read_text().splitlines()) == 6
 
 
 def test_a_folder_without_plans_is_refused(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_worker_that_did_not_join_makes_the_trial_invalid(tmp_path: Path, own_
 def test_a_signal_in_the_arm_with_mps_puts_the_compute_mode_back(
     tmp_path: Path, own_tmp: Path, number: int
 ) -> None:
-    options = ["--batch-size", "4", "--duration", "2", "--warm-up", "0.1", "--runs", "3"]
+    options = ["--workers", "1", "--batch-size", "4", "--duration", "1", "--warm-up", "0.1", "--runs", "3"]
     run, environment = command(tmp_path, SLEEPS, *options)
     process = subprocess.Popen(
         run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
@@ -151,7 +151,7 @@ def test_a_signal_in_the_arm_with_mps_puts_the_compute_mode_back(
 def test_a_killed_torchserve_in_the_arm_with_mps_costs_its_trials_and_no_more(
     tmp_path: Path, own_tmp: Path
 ) -> None:
-    options = ["--batch-size", "4", "--duration", "1", "--warm-up", "0.1", "--runs", "3"]
+    options = ["--workers", "1", "--batch-size", "4", "--duration", "1", "--warm-up", "0.1", "--runs", "3"]
     run, environment = command(tmp_path, SLEEPS, *options)
     process = subprocess.Popen(
         run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
