@@ -58,15 +58,15 @@ stop: ## Stop what `make serve` started
 test: setup ## All tests: those with real processes, some of which wait more than they work, beside the fast ones
 	@$(MAKE) --no-print-directory -j 2 test-real test-beside
 
-test-real: setup # The tests with real processes, in two of their own
-	@$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration
+test-real: setup # The tests with real processes: three at a time, since some wait more than they work
+	@$(PY) -m pytest -q -n 3 --dist loadgroup --no-loadscope-reorder tests/integration
 
 test-beside: setup # The fast tests in one process, told when they have ended
 	@mkdir -p .build && { $(PY) -m pytest -q --ignore tests/integration > .build/fast-tests.log 2>&1; \
 		code=$$?; echo; cat .build/fast-tests.log; exit $$code; }
 
 test-fast: setup ## The fast tests only
-	@$(PY) -m pytest -q -n 2 --dist loadfile --ignore tests/integration
+	@$(PY) -m pytest -q -n 2 --dist loadgroup --ignore tests/integration
 
 lint: setup ## ruff, mypy --strict, and who may import whom
 	@$(VENV)/bin/ruff format --check .

@@ -24,6 +24,22 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
+# Several processes share the cores: torch's threads would wait for each other as long as they work.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow ones first: what is left in the end is short, and all workers end at about the same time."""
-    items.sort(key=lambda item: "integration" not in item.path.parts)
+    """What a file's tests share stays in one process (--dist loadgroup); all else goes where there is room.
+
+    The single ones come first, as they are the long ones: what is left in the end is short.
+    """
+    for item in items:
+        if _shares(item):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+    items.sort(key=lambda item: (_shares(item), "handlers" not in item.path.parts))
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether a test uses a fixture that others of its file use too."""
+    fixtures = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 - not for everyone, but stable
+    return any(each.scope == "module" for found in fixtures.values() for each in found)
