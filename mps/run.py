@@ -89,7 +89,8 @@ def main(
                     command=python_command("mps.run", sys.argv[1:]),
                 )
         except ExperimentError as error:
-            _say_how_to_go_on(error, folder)
+            if progress.folder:  # else it was refused before anything began
+                _say_how_to_go_on(error, progress.folder)
             raise
         if not ceilings:
             verdict = judge(results)

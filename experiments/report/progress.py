@@ -18,6 +18,7 @@ class ConsoleProgress(Progress):
     """Tells the cell, the run and the time left; a context manager, so that the live line is taken away."""
 
     def __init__(self, console: Console) -> None:
+        self.folder: Path | None = None  # once a campaign has begun in it
         self._console = console
         self._status = Status("", console=console) if console.is_terminal else None
         self._todo = 0
@@ -37,6 +38,7 @@ class ConsoleProgress(Progress):
             self._status.stop()
 
     def begun(self, folder: Path) -> None:
+        self.folder = folder
         self._console.print(f"Results go to {folder}", markup=False, highlight=False)
 
     def ceilings(self, found: Ceilings) -> None:

@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments.base.paths import ROOT
+from experiments.plan import Plan
 from mps.run import app
+from tests.support.report_folders import WITHOUT_GPU, a_folder
 from tests.support.small_archives import NOOP, archive
 
 
@@ -58,6 +60,22 @@ def test_an_archive_of_unknown_kind_needs_an_input(tmp_path: Path) -> None:
     noop = archive(tmp_path, "noop", NOOP)
     assert "give --input" in refused("--model", str(noop), "--out", str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_results_is_refused_in_its_own_words(tmp_path: Path) -> None:
+    noop, text = archive(tmp_path, "noop", NOOP), tmp_path / "input.txt"
+    text.write_text("hello")
+    folder = a_folder(tmp_path / "out")
+    line = refused("--model", str(noop), "--input", str(text), "--out", str(folder))
+    assert line == f"error: {folder} holds results already: give another --out, or --resume {folder}"
+
+
+def test_another_archive_is_refused_in_its_own_words(tmp_path: Path) -> None:
+    noop, text = archive(tmp_path, "noop", NOOP), tmp_path / "input.txt"
+    text.write_text("hello")
+    folder = a_folder(tmp_path / "out", Plan(model=str(noop), input=str(text)), environment=WITHOUT_GPU)
+    line = refused("--resume", str(folder))
+    assert line == f"error: the archive is not the one {folder} was measured with: start a new run"
 
 
 def test_an_input_that_is_not_there_is_refused(tmp_path: Path) -> None:
