@@ -23,7 +23,7 @@ from rich.table import Table
 from benchmarks import bad_input, bare, load_generator, settings, stock
 from benchmarks.parts.interleaved import Comparison, Effort, Tell
 from benchmarks.parts.nginx import ToolMissingError
-from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.errors import INTERRUPTED, ExperimentError, UsageError
 
 Part = Callable[[Path, Effort, Tell], dict[str, Comparison]]
 PARTS: dict[str, Part] = {
@@ -95,7 +95,7 @@ def main(
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         console.print("interrupted")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     console.print(_table(found))
     typer.echo(json.dumps({name: round(comparison.ratio, 4) for name, comparison in found.items()}))
     if failed:

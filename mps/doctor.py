@@ -8,10 +8,10 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from experiments.checks.checks import FAIL, OK, WARN, Check, examine
+from mps.door import to_stdout
 
 STYLES = {OK: "green", WARN: "yellow", FAIL: "bold red"}
 
@@ -46,7 +46,7 @@ def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
 
 
 def _print(checks: list[Check], failures: list[Check]) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+    console = to_stdout()
     width = max(len(check.name) for check in checks)
     for check in checks:
         remedy = f" -> {check.remedy}" if check.status != OK else ""

@@ -9,9 +9,8 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 
-from experiments.base.errors import ExperimentError
+from experiments.base.errors import INTERRUPTED, ExperimentError
 
-INTERRUPTED = 130
 WIDTH_OF_FILES = 120  # a file or a pipe has no width of its own: nothing is cut
 
 

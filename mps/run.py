@@ -105,14 +105,10 @@ def _asked(
     """The plan, and the folder for its results."""
     if resume is None:
         plan = options.plan_with(plan_file, settings)
-        return plan, out or _new_folder(plan)
+        return plan, out or ROOT / "results" / f"{datetime.now():%Y%m%d-%H%M%S}-{Path(plan.model).stem}"
     if settings or plan_file or out:
         raise UsageError(f"--resume takes the plan of {resume}: give no other option with it")
     return read_plan(resume), resume
-
-
-def _new_folder(plan: Plan) -> Path:
-    return ROOT / "results" / f"{datetime.now():%Y%m%d-%H%M%S}-{Path(plan.model).stem}"
 
 
 def _card(plan: Plan, which: str | None, mps: MpsOptions) -> Gpu | None:

@@ -3,6 +3,9 @@
 The doors in mps/ print the message and end with the exit code; nothing below a door exits by itself.
 """
 
+INTERRUPTED = 130
+"""The exit code of a program that Ctrl-C or SIGTERM ended."""
+
 
 class ExperimentError(Exception):
     """Something failed while measuring. The message fits one line; `details` is what a server printed."""

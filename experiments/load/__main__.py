@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.base.errors import ExperimentError
+from experiments.base.errors import INTERRUPTED, ExperimentError
 from experiments.load import DEFAULT_TIMEOUT_S, Body, ClosedLoop, Load, LoadResult, OpenLoop, run
 from experiments.load.goodput import DEFAULT_START_RPS, Goodput, Send, find
 from experiments.load.goodput import as_json as goodput_as_json
@@ -111,7 +111,7 @@ def _told_in_one_line() -> Iterator[None]:
     except ExperimentError as error:
         raise _exit(error.exit_code, str(error)) from error
     except KeyboardInterrupt:
-        raise _exit(130, "interrupted: nothing was measured") from None
+        raise _exit(INTERRUPTED, "interrupted: nothing was measured") from None
 
 
 def _exit(code: int, message: str) -> typer.Exit:

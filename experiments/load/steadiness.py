@@ -9,11 +9,9 @@ is needed. Pure functions of numbers; who measures, and what follows, lives else
 from math import sqrt
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import stdtr  # scipy.stats has it too, but takes a second to import
 
-Floats = npt.NDArray[np.float64]
-
+from experiments.base.arrays import Floats
 
 SLICES = 6  # of each stretch
 SURE = 0.99

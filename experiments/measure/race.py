@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from math import ceil, inf, log, sqrt
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import stdtrit  # scipy.stats has it too, but takes a second to import
 
+from experiments.base.arrays import Floats
 from experiments.plan import Bound, Cell, Goal, Plan, Trial, goal_from
 from experiments.plan.defaults import CONFIDENCE
 from experiments.results.figures import known
 from experiments.results.trial_result import TrialResult
-
-Floats = npt.NDArray[np.float64]
 
 MOST_RUNS = 10  # of a cell, where it takes many to be sure
 # A lone run may have been disturbed. It rules its cell out only when the leader is faster by this factor,

@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.errors import INTERRUPTED, ExperimentError, UsageError
 from experiments.measure.campaign import due
 from experiments.plan import Plan, Trial, estimated_s, plan_from, settings_in
 from experiments.results import read_plan, read_trials
 
-INTERRUPTED = 130
 WIND_UP_S = 20.0  # for the sweep to stop its server and daemon, and to put the compute mode back
 OPENING_S = 15.0  # of a sweep: Python, the first server, the summary at the end
 

@@ -26,7 +26,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.base.files import read_json, write_json
+from experiments.base.files import read_json, write_json, write_whole
 from experiments.plan import Plan, plan_from
 from experiments.results.ceilings import Ceilings, read_ceilings
 from experiments.results.trial_result import TrialResult, trial_result_from
@@ -159,10 +159,8 @@ def write_environment(folder: Path, environment: Mapping[str, Any]) -> None:
 
 def write_summary(folder: Path, summary: pd.DataFrame) -> None:
     """Writes summary.csv, whole or not at all."""
-    temporary = folder / "summary.csv.new"
     try:
-        summary.to_csv(temporary, index=False, float_format="%.6g")
-        temporary.replace(folder / "summary.csv")
+        write_whole(folder / "summary.csv", summary.to_csv(index=False, float_format="%.6g"))
     except OSError as error:
         raise ExperimentError(_cannot_write(folder, error)) from error
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from experiments.base.files import write_json
 from experiments.base.interrupts import carry_through
 
 PREFIX = "tsmps-"  # short: a Unix socket's path, which lies in the folder, must fit 107 bytes
@@ -56,9 +57,7 @@ def remove_leftovers() -> list[Path]:
 
 def _write(folder: Path, owner: int, server: int | None) -> None:
     named = {"owner": _identity(owner), "server": _identity(server) if server else None}
-    temporary = folder / "owner.json.new"
-    temporary.write_text(json.dumps(named))
-    temporary.replace(folder / "owner.json")
+    write_json(folder / "owner.json", named)
 
 
 def _identity(pid: int) -> dict[str, float] | None:

@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from experiments.base.arrays import Floats
 from experiments.plan.defaults import CONFIDENCE
 
-Floats = npt.NDArray[np.float64]
 Difference = Literal["better", "worse", "within noise", "not enough runs"]
 OUTCOMES = ("better", "worse", "better by itself", "worse by itself", "within noise", "not enough runs")
 
