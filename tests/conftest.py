@@ -1,4 +1,4 @@
-"""For all tests: surroundings that don't depend on who started them, no deadlines, the slow ones first."""
+"""For all tests: surroundings that don't depend on who started them, no deadlines, and who runs with whom."""
 
 import os
 import signal
@@ -23,7 +23,6 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # TorchServe's JVM lives for seconds here: the quick compiler and collector spare a second of each.
 os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
-
 # Several processes share the cores: torch's threads would wait for each other as long as they work.
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -36,10 +35,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _shares(item):
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
-    items.sort(key=lambda item: (_shares(item), "handlers" not in item.path.parts))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is not None)
 
 
 def _shares(item: pytest.Item) -> bool:
     """Whether a test uses a fixture that others of its file use too."""
-    fixtures = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 - not for everyone, but stable
-    return any(each.scope == "module" for found in fixtures.values() for each in found)
+    fixtures = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
+    return any(each.scope in ("class", "module") for found in fixtures.values() for each in found)

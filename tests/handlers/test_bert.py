@@ -10,15 +10,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from handlers.archive.archives import CORPUS
 from handlers.bert import BertHandler
+from tests.support.bodies import TEXTS
 from tests.support.checkpoints import tiny_bert
 from tests.support.worker import a_context, handle
-
-TEXTS = [
-    "Great value.",
-    "The kettle boils a litre of water in three minutes, and it does so without a sound.",
-    "I left the cinema before the end.",
-    "rain " * 200,
-]
 
 
 @pytest.fixture(scope="module")

@@ -20,15 +20,9 @@ from handlers.archive.sentence_models import Recipe, recipe_of
 from handlers.archive.sources import CheckpointError
 from handlers.embeddings import EmbeddingsHandler
 from handlers.text.vectors import to_json
+from tests.support.bodies import TEXTS
 from tests.support.checkpoints import tiny_bert, tiny_encoder
 from tests.support.worker import a_context, handle
-
-TEXTS = [
-    "Great value.",
-    "The kettle boils a litre of water in three minutes, and it does so without a sound.",
-    "I left the cinema before the end.",
-    "rain " * 200,
-]
 
 
 @pytest.fixture(scope="module")

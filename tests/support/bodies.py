@@ -1,6 +1,14 @@
-"""Request bodies that take more than a line to make."""
+"""Request bodies: texts of several lengths, and an image that takes more than a line to make."""
 
 import zlib
+
+# Of very different lengths, the last one beyond what a small encoder takes.
+TEXTS = [
+    "Great value.",
+    "The kettle boils a litre of water in three minutes, and it does so without a sound.",
+    "I left the cinema before the end.",
+    "rain " * 200,
+]
 
 
 def png_of_zeros(width: int, height: int) -> bytes:
