@@ -36,7 +36,8 @@ def sample(
 ) -> None:
     """Prints a sample every `period_s`, and a last one when standard input ends.
 
-    After a dear one the next waits longer, so that sampling takes `most_cpu_cores` of CPU time at most.
+    After a dear one the next of its kind waits longer, so that each kind takes `most_cpu_cores` of CPU time
+    at most: the list of the GPU's processes, seldom read, takes ten times as long as what is read often.
 
     `read_card` gives the GPU's part, and is told whether this is one of the seldom samples.
     """
@@ -48,7 +49,6 @@ def sample(
         seldom = ending or begin_s >= seldom_due_s
         if seldom:
             families.adopt()
-            seldom_due_s = begin_s + SELDOM_S
         figures = {group.name: group.read() for group in groups}
         _print(
             {
@@ -62,8 +62,12 @@ def sample(
         )
         if ending:
             return
-        spent_s = time.process_time() - cpu_begin_s
-        due_s = max(due_s + period_s, time.monotonic(), begin_s + spent_s / most_cpu_cores)
+        enough_s = begin_s + (time.process_time() - cpu_begin_s) / most_cpu_cores
+        due_s = max(due_s + period_s, time.monotonic())
+        if seldom:
+            seldom_due_s = max(begin_s + SELDOM_S, enough_s)
+        else:
+            due_s = max(due_s, enough_s)
         ending = _input_ends_before(due_s)
 
 

@@ -22,7 +22,7 @@ from experiments.results.telemetry import LOAD_GENERATOR, WORKERS, Telemetry
 from mps.card import throttle_reasons
 
 PERIOD_S = 0.1
-MOST_CPU_CORES = 0.01  # what sampling may cost
+MOST_CPU_CORES = 0.02  # what often and what seldom read values may cost, each
 START_TIMEOUT_S = 5.0  # NVML can take seconds to start where no program keeps the GPU awake
 STOP_TIMEOUT_S = 3.0
 SMALLEST_COVERAGE = 0.5  # share of the window that its samples must span
