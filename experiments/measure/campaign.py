@@ -30,6 +30,7 @@ from mps.card import read
 from mps.control import MpsError
 
 FAILED_CELLS_IN_A_ROW = 2  # then the cause is not the cell
+JUST_STARTED = 3  # times as long a warm-up: Java compiles its own code beside the first requests
 
 
 def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> list[TrialResult]:
@@ -71,6 +72,11 @@ def _same_server(trial: Trial) -> tuple[Any, ...]:
 def _same_model(trial: Trial) -> tuple[Any, ...]:
     """What must be equal for two trials on a server to share a loaded model."""
     return trial.cell.registration
+
+
+def _longer_warm_up(trial: Trial) -> Trial:
+    """The first trial on a server, as it is measured and noted."""
+    return replace(trial, load=replace(trial.load, warm_up_s=JUST_STARTED * trial.load.warm_up_s))
 
 
 class _BudgetSpentError(Exception):
@@ -117,7 +123,7 @@ class _Campaign:
             before_bytes = read(self.bench.card).memory_used_bytes if self.bench.card else None
             with torchserve(env=env, settings=settings) as server:
                 serving = Serving(server, (), current, threads, self.bench.card, before_bytes)
-                for _, trials in groupby(block, key=_same_model):
+                for _, trials in groupby([_longer_warm_up(block[0]), *block[1:]], key=_same_model):
                     self._measure_loaded(serving, list(trials))
 
     def _measure_loaded(self, serving: Serving, trials: Sequence[Trial]) -> None:
