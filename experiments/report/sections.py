@@ -246,8 +246,8 @@ def _software(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     versions = {"Python": told.get("python"), **(told.get("versions") or {})}
     yield "Software", _listed(*(f"{name} {version}" for name, version in versions.items() if version))
     yield "Java", _listed(told.get("java"))
-    variables = (told.get("torchserve_env") or {}).items()
-    yield "TS_ variables", _listed(*(f"{key}={value}" for key, value in variables))
+    variables = told.get("variables") or told.get("torchserve_env") or {}  # as it was called until 2026-11-26
+    yield "Variables", _listed(*(f"{key}={value}" for key, value in variables.items()))
     dirty = ", with changes that were not committed" if told.get("git_dirty") else ""
     yield "Commit", f"{told['git_commit']}{dirty}" if told.get("git_commit") else ""
 

@@ -19,6 +19,8 @@ from experiments.base.paths import ROOT
 from experiments.serving.java import find_java
 from mps import card
 
+# Of the environment: what TorchServe, our handlers, torch and CUDA read from it.
+HEEDED = ("TS_", "HANDLER_", "TORCH", "PYTORCH_", "CUDA_", "CUBLAS", "CUDNN_", "NVIDIA_TF32", "OMP_", "MKL_")
 PACKAGES = ("torch", "transformers", "tokenizers", "torchserve", "numpy", "pillow", "uvloop", "httptools")
 
 
@@ -38,7 +40,7 @@ def describe(command: list[str], seed: int) -> dict[str, Any]:
         "versions": {name: _version(name) for name in PACKAGES},
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain")),
-        "torchserve_env": {key: value for key, value in os.environ.items() if key.startswith("TS_")},
+        "variables": {key: value for key, value in os.environ.items() if key.startswith(HEEDED)},
         "load_average_1min": os.getloadavg()[0],
     }
 
