@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
-from handlers.model.devices import device_of, use_precision, use_share, use_threads
+from handlers.model.devices import device_of, use_attention, use_precision, use_share, use_threads
 from handlers.model.memory import keep_freed_memory
 from handlers.model.packed import can_pack
 from handlers.model.settings import Settings, settings_of
@@ -67,6 +67,7 @@ def start(context: Context, auto_class: Any, simplify: Callable[[Any], None]) ->
     if device.type == "cpu":
         keep_freed_memory()
     dtype = use_precision(settings.precision, device)
+    use_attention(settings.compile, device)
     use_threads(settings.threads)
     # Worth its time where shapes are few and made ready; else each new one would be tried out under load.
     torch.backends.cudnn.benchmark = settings.compile != "none"

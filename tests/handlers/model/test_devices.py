@@ -1,5 +1,7 @@
 """Which device a worker gets, what it refuses, and what reaches CUDA and torch before they start."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from handlers.model.devices import (
     device_of,
     host_buffer,
     send,
+    use_attention,
     use_precision,
     use_share,
     use_threads,
@@ -144,3 +147,24 @@ class TestTransfers:
         monkeypatch.setattr(torch.Tensor, "to", lambda *_, **how: asked.append(how))
         devices.send(torch.zeros(2), GPU)
         assert asked == ["pinned", {"non_blocking": True}]
+
+
+class TestAttention:
+    """cuDNN's plans a kernel for every new shape, on a GPU that is asked for none in advance."""
+
+    @pytest.fixture(autouse=True)
+    def restored(self) -> Iterator[None]:
+        before = torch.backends.cuda.cudnn_sdp_enabled()
+        torch.backends.cuda.enable_cudnn_sdp(True)
+        yield
+        torch.backends.cuda.enable_cudnn_sdp(before)
+
+    @pytest.mark.parametrize(
+        ("compiled", "device", "kept"),
+        [("none", GPU, False), ("cuda_graphs", GPU, True), ("torch_compile", GPU, True), ("none", CPU, True)],
+    )
+    def test_is_not_cudnns_where_shapes_come_as_they_like(
+        self, compiled: str, device: torch.device, kept: bool
+    ) -> None:
+        use_attention(compiled, device)
+        assert torch.backends.cuda.cudnn_sdp_enabled() is kept
