@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Literal
 
 from handlers.archive.sentence_models import recipe_of
-from handlers.archive.sources import check, locate
+from handlers.archive.sources import CheckpointError, check, locate
+from handlers.archive.trial import reason_against
 
 Kind = Literal["text", "image", "embedding"]
 
@@ -62,11 +63,14 @@ class Provenance:
     note: str = ""
 
 
-def build(kind: Kind, source: str | Path | None, out: Path, *, name: str | None = None) -> Path:
+def build(
+    kind: Kind, source: str | Path | None, out: Path, *, name: str | None = None, trial: bool = True
+) -> Path:
     """Build `<out>/<name>.mar`, or leave it where nothing has changed since it was built.
 
     `source` is a checkpoint's folder or model hub id; None stands for the full-size architecture with seeded
-    random weights. `name` is that of NAMES unless told. Raises ArchiveError and CheckpointError.
+    random weights. `name` is that of NAMES unless told. Without a `trial` it is not tried whether the archive
+    serves. Raises ArchiveError and CheckpointError.
     """
     archive = out / f"{name or NAMES[kind]}.mar"
     folder = _checked(kind, source)
@@ -74,8 +78,12 @@ def build(kind: Kind, source: str | Path | None, out: Path, *, name: str | None 
     if not _is_current(archive, provenance):
         out.mkdir(parents=True, exist_ok=True)
         # Beside the archive, so that moving it into place is atomic: never half an archive under its name.
-        with tempfile.TemporaryDirectory(prefix=".build-", dir=out) as work:
-            _pack(kind, folder, provenance, archive.stem, Path(work).resolve()).replace(archive)
+        with tempfile.TemporaryDirectory(prefix=".build-", dir=out) as name_of_work:
+            work = Path(name_of_work).resolve()
+            packed = _pack(kind, folder, provenance, archive.stem, work)
+            if trial and (reason := reason_against(packed, kind, work)):
+                raise ArchiveError(f"{source or 'random weights'} can't be served: {reason}")
+            packed.replace(archive)
     return archive
 
 
@@ -142,7 +150,13 @@ def _write_checkpoint(kind: Kind, folder: Path | None, content: Path) -> None:
             "image": checkpoints.resave_image,
             "embedding": checkpoints.resave_embedding,
         }
-        resave[kind](folder, content)
+        try:
+            resave[kind](folder, content)
+        except CheckpointError:
+            raise
+        except Exception as error:  # of many types, and a checkpoint can be wrong in many ways
+            first = next(iter(str(error).strip().splitlines()), "")
+            raise CheckpointError(f"{folder} can't be read: {type(error).__name__}: {first}") from error
     elif kind == "text":
         checkpoints.random_text(content, checkpoints.bert_base(), CORPUS.read_text().splitlines(), SEED)
     elif kind == "image":
@@ -194,7 +208,7 @@ def _fingerprint(kind: Kind, source: str | Path | None, folder: Path | None) -> 
 
 
 def _ingredients(kind: Kind) -> Iterator[Path]:
-    ours = ("archive/archives.py", "archive/checkpoints.py", f"{NAMES[kind]}.py")
+    ours = ("archive/archives.py", "archive/checkpoints.py", "archive/trial.py", f"{NAMES[kind]}.py")
     yield from (HERE / file for file in (*shared_files(), *map(Path, ours)))
     yield HERE / "model-config" / f"{NAMES[kind]}.yaml"
 

@@ -59,6 +59,12 @@ def check(folder: Path, kind: str) -> str:
             f"{folder} is of type {config.get('model_type')} with {architecture}; "
             f"the {kind} handler serves *{' or *'.join(wanted)} of type {', '.join(types)}"
         )
+    if quantised := config.get("quantization_config"):
+        method = quantised.get("quant_method", "unknown") if isinstance(quantised, dict) else quantised
+        raise CheckpointError(
+            f"{folder} is quantised ({method}), which the handlers can't serve: save the model in full "
+            "precision; handler.precision makes it fp16 or bf16 at load"
+        )
     if not list(folder.glob("*.safetensors")):
         raise CheckpointError(
             f"{folder} holds no *.safetensors: convert it where you trust it, "

@@ -246,7 +246,7 @@ class TestRecipe:
 class TestArchive:
     def test_is_built_anew_when_the_pooling_changes(self, tmp_path: Path) -> None:
         folder = a_sentence_model(tmp_path / "source", CLS, "Transformer", "Pooling")
-        archive = build("embedding", folder, tmp_path)
+        archive = build("embedding", folder, tmp_path, trial=False)
         assert is_current("embedding", folder, archive)
         (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "mean"}')
         assert not is_current("embedding", folder, archive)

@@ -24,7 +24,7 @@ def test_texts_differ_and_come_in_every_length() -> None:
 @pytest.mark.parametrize("tokens", [15, 60])
 def test_texts_of_so_many_tokens_have_them_by_the_archives_own_tokenizer(tmp_path: Path, tokens: int) -> None:
     checkpoint = tiny_bert(tmp_path / "bert")
-    archive = build("text", checkpoint, tmp_path)
+    archive = build("text", checkpoint, tmp_path, trial=False)
     tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
     tokenizer.no_truncation()
     lengths = {len(tokenizer.encode(text).ids) for text in texts_of_tokens(archive, tokens)}

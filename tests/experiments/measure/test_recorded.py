@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.until_sure import told_of
 from benchmarks.answers_under_shares import wrong
+from benchmarks.until_sure import told_of
 from experiments.base.paths import ROOT
 from experiments.results.folder import read_plan, read_trials
 

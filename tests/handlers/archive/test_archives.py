@@ -40,9 +40,9 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def store(bert: Path, resnet: Path, encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("a store, with a comma")
-    build("text", bert, out)
-    build("image", resnet, out)
-    build("embedding", encoder, out)
+    build("text", bert, out, trial=False)
+    build("image", resnet, out, trial=False)
+    build("embedding", encoder, out, trial=False)
     return out
 
 
@@ -111,7 +111,7 @@ class TestProvenance:
     def test_tells_random_weights(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         small = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8] * 4, depths=[1] * 4)
         monkeypatch.setattr("handlers.archive.checkpoints.resnet50", lambda: small)
-        told = read_provenance(build("image", None, tmp_path))
+        told = read_provenance(build("image", None, tmp_path, trial=False))
         assert (told.source, told.random_weights, told.seed) == ("random", True, archives.SEED)
         assert "predictions are not" in told.note
 
@@ -147,12 +147,14 @@ class TestBuildingAgain:
     def test_changes_nothing_when_nothing_has_changed(self, store: Path, bert: Path) -> None:
         before = (store / "bert.mar").stat()
         assert is_current("text", bert, store / "bert.mar")
-        build("text", bert, store)
+        build("text", bert, store, trial=False)
         after = (store / "bert.mar").stat()
         assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
     def test_is_due_when_the_checkpoint_has_changed(self, tmp_path: Path, resnet: Path) -> None:
-        archive = build("image", tiny_resnet(tmp_path / "resnet"), tmp_path / "store", name="mine")
+        archive = build(
+            "image", tiny_resnet(tmp_path / "resnet"), tmp_path / "store", name="mine", trial=False
+        )
         assert archive == tmp_path / "store/mine.mar"
         assert is_current("image", tmp_path / "resnet", archive)
         os.utime(tmp_path / "resnet/model.safetensors", (1, 1))
@@ -163,7 +165,13 @@ class TestBuildingAgain:
     def test_is_due_when_the_handler_has_changed(
         self, store: Path, bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        ours = ("bert.py", "model-config/bert.yaml", "archive/archives.py", "archive/checkpoints.py")
+        ours = (
+            "bert.py",
+            "model-config/bert.yaml",
+            "archive/archives.py",
+            "archive/checkpoints.py",
+            "archive/trial.py",
+        )
         for file in (*ours, *archives.shared_files()):
             (tmp_path / file).parent.mkdir(exist_ok=True)
             (tmp_path / file).write_bytes((archives.HERE / file).read_bytes())
@@ -182,7 +190,7 @@ class TestBuildingAgain:
 
     def test_that_fails_leaves_the_old_archive(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = tiny_resnet(tmp_path / "resnet")
-        archive = build("image", folder, tmp_path / "store")
+        archive = build("image", folder, tmp_path / "store", trial=False)
         before = archive.read_bytes()
         (folder / "model.safetensors").write_bytes(b"torn")
         with pytest.raises(CheckpointError, match="can't be loaded"):
@@ -237,6 +245,14 @@ class TestUnsuitableCheckpoints:
     def test_whose_labels_do_not_exclude_each_other(self, tmp_path: Path) -> None:
         folder = edit_config(tiny_bert(tmp_path / "tags"), problem_type="multi_label_classification")
         with pytest.raises(CheckpointError, match="exclusive labels"):
+            build("text", folder, tmp_path)
+
+    @pytest.mark.parametrize("method", ["bitsandbytes", "gptq", "awq", "no such method"])
+    def test_that_are_quantised(self, tmp_path: Path, method: str) -> None:
+        folder = edit_config(tiny_bert(tmp_path / "small"), quantization_config={"quant_method": method})
+        with pytest.raises(
+            CheckpointError, match=f"is quantised .{method}.*save the model in full precision"
+        ):
             build("text", folder, tmp_path)
 
     def test_without_a_tokenizer(self, tmp_path: Path) -> None:

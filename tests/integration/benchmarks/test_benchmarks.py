@@ -32,7 +32,7 @@ BRIEF = Effort(rounds=1, duration_s=0.5, warm_up_s=0.2, trial_s=0.3)
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of a classifier that takes the 150 tokens to which the stock handler pads."""
     folder = tmp_path_factory.mktemp("bert")
-    return build("text", tiny_bert(folder / "checkpoint", max_tokens=160), folder)
+    return build("text", tiny_bert(folder / "checkpoint", max_tokens=160), folder, trial=False)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_the_stock_text_handler_answers_our_most_probable_label(server: TorchSer
 
 
 def test_the_stock_image_handler_answers_the_models_five_labels(server: TorchServe, tmp_path: Path) -> None:
-    ours = build("image", tiny_resnet(tmp_path / "checkpoint"), tmp_path)
+    ours = build("image", tiny_resnet(tmp_path / "checkpoint"), tmp_path, trial=False)
     photograph = photographs(500, 375)[0]
     with serving(server, with_handler(ours, stock.HERE / "stock_image.py")):
         found: dict[str, Any] = answer(server, photograph).json()

@@ -23,7 +23,7 @@ BATCH = 8
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("embedding", get_model_path(), tmp_path_factory.mktemp("store"))
+    return build("embedding", get_model_path(), tmp_path_factory.mktemp("store"), trial=False)
 
 
 @pytest.fixture(scope="module")

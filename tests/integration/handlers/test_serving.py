@@ -44,7 +44,7 @@ def server() -> Iterator[TorchServe]:
 @pytest.fixture(scope="class")
 def bert(server: TorchServe, folder: Path) -> Iterator[Path]:
     checkpoint = tiny_bert(folder / "bert")
-    server.register(Registration(build("text", checkpoint, folder), 1, BATCH, batch_delay_ms=50))
+    server.register(Registration(build("text", checkpoint, folder, trial=False), 1, BATCH, batch_delay_ms=50))
     yield checkpoint
     server.unregister()
 
@@ -52,7 +52,9 @@ def bert(server: TorchServe, folder: Path) -> Iterator[Path]:
 @pytest.fixture(scope="class")
 def resnet(server: TorchServe, folder: Path) -> Iterator[Path]:
     checkpoint = tiny_resnet(folder / "resnet")
-    server.register(Registration(build("image", checkpoint, folder), 1, BATCH, batch_delay_ms=50))
+    server.register(
+        Registration(build("image", checkpoint, folder, trial=False), 1, BATCH, batch_delay_ms=50)
+    )
     yield checkpoint
     server.unregister()
 

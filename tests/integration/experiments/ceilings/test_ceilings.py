@@ -50,7 +50,7 @@ class Handler:
 @pytest.fixture(scope="module")
 def tiny_bert_mar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bert")
-    return build("text", tiny_bert(folder / "checkpoint"), folder)
+    return build("text", tiny_bert(folder / "checkpoint"), folder, trial=False)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_one_load_serves_many_batch_sizes_and_the_peaks(two_berts: BareModel) ->
 
 
 def test_images_are_prepared_once_and_then_only_classified(tmp_path: Path) -> None:
-    resnet = build("image", tiny_resnet(tmp_path / "checkpoint"), tmp_path)
+    resnet = build("image", tiny_resnet(tmp_path / "checkpoint"), tmp_path, trial=False)
     assert measure(resnet, 4, processes=1, threads=1, duration_s=0.1).throughput_rps > 0
 
 

@@ -1,0 +1,52 @@
+"""Built means it serves: what a worker could not load, or not answer with, is one line and no archive."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers.archive.archives import ArchiveError, Kind, build
+from handlers.archive.sources import CheckpointError
+from tests.support.checkpoints import tiny_bert, tiny_resnet
+
+pytestmark = pytest.mark.integration
+
+MADE = {"text": tiny_bert, "image": tiny_resnet}
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def a_tokenizer_that_exists_in_python_only(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n")
+    edit(folder / "tokenizer_config.json", tokenizer_class="BertJapaneseTokenizer")
+
+
+def a_tokenizer_of_another_model(folder: Path) -> None:
+    told = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = told["model"]["vocab"]
+    told["model"]["vocab"] = {word: n + (5000 if n > 30 else 0) for word, n in vocabulary.items()}
+    (folder / "tokenizer.json").write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_what_serves_is_built(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the environment says of a server's models."""
+    monkeypatch.setenv("HANDLER_PRECISION", "fp16")  # of a GPU, which this machine may not have
+    assert build(kind, MADE[kind](tmp_path / "checkpoint"), tmp_path / "store").is_file()
+
+
+@pytest.mark.parametrize(
+    "spoil", [a_tokenizer_that_exists_in_python_only, a_tokenizer_of_another_model], ids=lambda f: f.__name__
+)
+def test_what_would_not_is_refused_and_leaves_nothing(spoil: Any, tmp_path: Path) -> None:
+    folder = tiny_bert(tmp_path / "checkpoint")
+    spoil(folder)
+    with pytest.raises((ArchiveError, CheckpointError)) as refused:
+        build("text", folder, tmp_path / "store")
+    assert str(folder) in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert list((tmp_path / "store").iterdir()) == []
