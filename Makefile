@@ -45,7 +45,7 @@ mar: $(SETUP) ## Build model_store/*.mar (BERT=, RESNET50=, EMBEDDINGS=: folder,
 run: mar ## The main job: sweep BERT over workers x batch size (ARGS=: options of mps.run)
 	@$(PY) -m mps.run $(ARGS)
 
-gpu-campaign: mar ## BERT and ResNet50 on a GPU without and with MPS, in 25 minutes (MINUTES=, ARGS=)
+gpu-campaign: mar ## BERT and ResNet50 on a GPU without and with MPS, for 25 minutes (MINUTES=, ARGS=)
 	@$(PY) -m mps.doctor
 	@$(PY) -m mps.series plans/gpu --out results/gpu-campaign --keep-compute-mode --minutes $(MINUTES) $(ARGS)
 

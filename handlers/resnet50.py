@@ -15,6 +15,7 @@ from transformers import ResNetForImageClassification
 from handlers.image.pixels import ImageBatch, Pixels, Recipe, scale_and_shift, squared
 from handlers.model.devices import host_buffer, send
 from handlers.model.packed import pack_convolutions, pack_linears
+from handlers.model.products import refuse_wrong_products
 from handlers.model.runtime import Runtime, start
 from handlers.model.shapes import Network, make_ready, portions
 from handlers.model.simplified import fold_normalization
@@ -37,7 +38,10 @@ class ResNet50Handler:
     each: Map
 
     def initialize(self, context: Context) -> None:
-        """Load model and preprocessing recipe from the archive. Raises what `runtime.start` raises."""
+        """Load model and preprocessing recipe from the archive.
+
+        Raises what `runtime.start` raises, and DeviceError where the GPU calculates wrongly.
+        """
         self.runtime = runtime = start(context, ResNetForImageClassification, fold_normalization)
         runtime.model.to(memory_format=torch.channels_last)
         self.recipe = json.loads((runtime.folder / "preprocessor_config.json").read_text())
@@ -53,6 +57,8 @@ class ResNet50Handler:
             example = self.normalise(examples[0][:1]).to(runtime.model.dtype)
             pack_convolutions(runtime.model, example)
             pack_linears(runtime.model)
+        noise = (torch.randint(0, 256, (n, edge, edge, 3)).to(runtime.device) for n in runtime.batch_sizes())
+        refuse_wrong_products(self._logits, noise, runtime.device, runtime.model.dtype)
         self.network = make_ready(self._logits, examples, runtime.settings.compile)
 
     def handle(self, rows: Sequence[Row], context: Context) -> list[bytes]:

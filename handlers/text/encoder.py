@@ -5,7 +5,7 @@ handler's business: it gives the head that makes rows of what transformers' mode
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -15,6 +15,7 @@ from transformers import AutoTokenizer
 
 from handlers.model.devices import send
 from handlers.model.packed import pack_linears
+from handlers.model.products import refuse_wrong_products
 from handlers.model.runtime import Runtime
 from handlers.model.shapes import Network, doubling, make_ready
 from handlers.text.tokens import TokenBatch, TokenShapes, pack
@@ -61,7 +62,8 @@ class Encoder:
 def encoder_of(runtime: Runtime, head: Head) -> Encoder:
     """The archive's tokenizer and its loaded model, made ready for the shapes of batches to come.
 
-    Raises SettingsError where a shape can't be made ready, OSError where there is no tokenizer.
+    Raises SettingsError where a shape can't be made ready, OSError where there is no tokenizer, DeviceError
+    where the GPU calculates wrongly.
     """
     if runtime.packs:
         pack_linears(runtime.model)
@@ -75,10 +77,18 @@ def encoder_of(runtime: Runtime, head: Head) -> Encoder:
     shapes = _token_shapes(runtime, tokenizer.pad_token_id, max_tokens)
     examples = [example.to(runtime.device) for example in shapes.examples()]
     network, without_mask = _networks(runtime.model, head)
+    refuse_wrong_products(network, _common_shapes(runtime, shapes), runtime.device, runtime.model.dtype)
     ready = make_ready(network, examples, runtime.settings.compile)
     if runtime.settings.tuned:
         shapes = replace(shapes, overhead_tokens=_overhead_tokens(ready, shapes, runtime.device))
     return Encoder(runtime, tokenize_with(backend, max_tokens), shapes, ready, without_mask)
+
+
+def _common_shapes(runtime: Runtime, shapes: TokenShapes) -> Iterator[torch.Tensor]:
+    """Batches of padding on the device, of sizes and lengths that each double the one before."""
+    lengths = shapes.lengths or doubling(shapes.max_tokens, smallest=SHORTEST)
+    for example in replace(shapes, batch_sizes=runtime.batch_sizes(), lengths=lengths).examples():
+        yield example.to(runtime.device)
 
 
 def _networks(model: Any, head: Head) -> tuple[Network, Network]:
