@@ -170,8 +170,9 @@ def _kernel_module() -> str | None:
 
 def _described(card: Gpu) -> str:
     capability = "{}.{}".format(*card.compute_capability)
+    memory = _gibibytes(card.memory_bytes) if card.memory_bytes else "memory of unknown size"
     return (
-        f"{card.name}, {_gibibytes(card.memory_bytes)}, {card.multiprocessors or '?'} multiprocessors, "
+        f"{card.name}, {memory}, {card.multiprocessors or '?'} multiprocessors, "
         f"compute capability {capability}, compute mode {compute_mode(card)}, "
         f"MIG {'on' if card.mig else 'off'}"
     )

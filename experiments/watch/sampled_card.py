@@ -11,7 +11,7 @@ from typing import Any
 import pynvml
 
 from mps.card import Gpu, gpu, nvml, processes
-from mps.card.device import told
+from mps.card.device import memory_used_bytes, told
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def _read_seldom(card: Gpu, handle: Any) -> dict[str, Any]:
     """What changes slowly. A list of processes takes milliseconds, in which it holds the driver's lock: the
     programs that are measured may have to wait for it."""
     return {
-        "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(handle).used),
+        "memory_bytes": memory_used_bytes(handle),
         "memory_bytes_by_pid": {str(process.pid): process.memory_bytes for process in processes(card)},
         "temperature_c": told(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
     }

@@ -194,7 +194,8 @@ def _all_of(samples: Sequence[Sample], name: str) -> list[int]:
 
 def _seldom_ones(samples: Sequence[Sample], begin_s: float, end_s: float) -> list[Sample]:
     """The samples in the window with what is seldom read; if it is shorter than that, the one before it."""
-    until_end = [sample for sample in samples if sample.memory_bytes is not None and sample.at_s <= end_s]
+    seldom = [each for each in samples if (each.memory_bytes, each.memory_bytes_by_pid) != (None, None)]
+    until_end = [sample for sample in seldom if sample.at_s <= end_s]
     return [sample for sample in until_end if sample.at_s >= begin_s] or until_end[-1:]
 
 

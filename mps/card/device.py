@@ -80,13 +80,13 @@ class NoGpuError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """What does not change while a GPU is used. `multiprocessors` is None where it can't be told."""
+    """What does not change while a GPU is used. None: this card, driver or container does not tell."""
 
     index: int
     uuid: str
     name: str
     driver: str
-    memory_bytes: int
+    memory_bytes: int | None
     multiprocessors: int | None
     compute_capability: tuple[int, int]
     mig: bool
@@ -102,7 +102,7 @@ class Reading:
     multiprocessors at work. `energy_j` counts from the driver's start. Reasons: see THROTTLE_REASONS.
     """
 
-    memory_used_bytes: int
+    memory_used_bytes: int | None
     utilisation_percent: int | None
     sm_clock_mhz: int | None
     memory_clock_mhz: int | None
@@ -145,10 +145,30 @@ def is_stood_in_for() -> bool:
 
 
 def gpus() -> list[Gpu]:
-    """Every GPU that NVML reaches, in its order. Raises NoGpuError where there is no driver."""
+    """Every GPU that answers, in NVML's order; one that is lost does not hide the others.
+
+    Raises NoGpuError where there is no driver, GpuError where no GPU answers.
+    """
+    return _survey()[0]
+
+
+def _survey() -> tuple[list[Gpu], dict[int, str]]:
+    """The GPUs that answer, and what NVML said of those that don't, by index."""
+    there, broken = [], {}
     with nvml():
         driver = _text(pynvml.nvmlSystemGetDriverVersion())
-        return [_facts(index, driver) for index in range(pynvml.nvmlDeviceGetCount())]
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            try:
+                there.append(_facts(index, driver))
+            except pynvml.NVMLError as error:
+                broken[index] = str(error)
+    if broken and not there:
+        raise GpuError(f"NVML: {_listed(broken)}; `nvidia-smi` shows the state of the GPU")
+    return there, broken
+
+
+def _listed(broken: dict[int, str]) -> str:
+    return ", ".join(f"GPU {index} does not answer ({reason})" for index, reason in broken.items())
 
 
 def gpu(which: str | None = None) -> Gpu:
@@ -158,7 +178,7 @@ def gpu(which: str | None = None) -> Gpu:
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # empty hides every GPU
     wanted = which or ("0" if visible is None else visible.split(",")[0].strip())
-    there = gpus()
+    there, broken = _survey()
     for candidate in there:
         if wanted == str(candidate.index) or (
             wanted.startswith("GPU-") and candidate.uuid.startswith(wanted)
@@ -166,7 +186,8 @@ def gpu(which: str | None = None) -> Gpu:
             return candidate
     known = ", ".join(f"{g.index} ({g.name}, {g.uuid})" for g in there) or "none"
     asked_by = "" if which or visible is None else " (from CUDA_VISIBLE_DEVICES)"
-    raise NoGpuError(f"no GPU {wanted!r}{asked_by} here; NVML lists: {known}")
+    and_broken = f"; {_listed(broken)}" if broken else ""
+    raise NoGpuError(f"no GPU {wanted!r}{asked_by} here; NVML lists: {known}{and_broken}")
 
 
 def read(card: Gpu) -> Reading:
@@ -177,7 +198,7 @@ def read(card: Gpu) -> Reading:
         power_mw = told(pynvml.nvmlDeviceGetPowerUsage, handle)
         energy_mj = told(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
         return Reading(
-            memory_used_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).used),
+            memory_used_bytes=memory_used_bytes(handle),
             utilisation_percent=None if utilisation is None else int(utilisation.gpu),
             sm_clock_mhz=told(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
             memory_clock_mhz=told(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM),
@@ -225,19 +246,26 @@ def _facts(index: int, driver: str) -> Gpu:
     cores = told(pynvml.nvmlDeviceGetNumGpuCores, handle)
     per_multiprocessor = CORES_PER_MULTIPROCESSOR.get(capability)
     mig = told(pynvml.nvmlDeviceGetMigMode, handle)
+    memory = told(pynvml.nvmlDeviceGetMemoryInfo, handle)
     limit_mw = told(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
     return Gpu(
         index=index,
         uuid=_text(pynvml.nvmlDeviceGetUUID(handle)),
         name=_text(pynvml.nvmlDeviceGetName(handle)),
         driver=driver,
-        memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+        memory_bytes=None if memory is None else int(memory.total),
         multiprocessors=cores // per_multiprocessor if cores and per_multiprocessor else None,
         compute_capability=capability,
         mig=bool(mig and mig[0]),  # (current, pending): pending waits for a reset of the card
         max_sm_clock_mhz=told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
         power_limit_w=None if limit_mw is None else limit_mw / 1000,
     )
+
+
+def memory_used_bytes(handle: Any) -> int | None:
+    """Of the whole card. None where CPU and GPU share one memory (GB10), or a container has a slice of it."""
+    memory = told(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    return None if memory is None else int(memory.used)
 
 
 def _handle(card: Gpu) -> Any:
@@ -248,6 +276,8 @@ def told(function: Callable[..., Any], *arguments: Any) -> Any:
     """What NVML answers, or None where this card, driver or user does not get an answer."""
     try:
         return function(*arguments)
+    except pynvml.NVMLLibraryMismatchError:  # no NVMLError: the driver is older than this function, R470 say
+        return None
     except pynvml.NVMLError as error:
         if error.value in UNAVAILABLE:
             return None

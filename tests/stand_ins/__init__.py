@@ -17,11 +17,12 @@ UUID = "GPU-5d1f0c4e-0000-4a3b-8c2d-0123456789ab"
 def a_card(folder: Path, **facts: Any) -> Path:
     """Puts a card into `folder`: an H200, idle, in DEFAULT mode, but for the `facts` given."""
     card = {
+        "lost": [],  # NVML error codes of the cards before this one, which answer nothing
         "init_error": None,  # an NVML error code that nvmlInit fails with
         "name": "NVIDIA H200",
         "uuid": UUID,
         "driver": "575.57.08",
-        "memory_bytes": 150_754_820_096,
+        "memory_bytes": 150_754_820_096,  # None: not told, as of a GB10 or in a container with a MIG slice
         "memory_used_bytes": 625_344_512,
         "cores": 16_896,
         "compute_capability": [9, 0],

@@ -65,13 +65,15 @@ def nvmlSystemGetDriverVersion() -> str:
 
 
 def nvmlDeviceGetCount() -> int:
-    return 1
+    return 1 + len(_card().lost)
 
 
 def nvmlDeviceGetHandleByIndex(index: int) -> Any:
-    if index != 0:
+    """The cards before ours are lost: they have a handle, and answer nothing else."""
+    card = _card()
+    if index > len(card.lost):
         raise _Error(_INVALID)
-    return _card()
+    return card if index == len(card.lost) else SimpleNamespace(lost=card.lost[index])
 
 
 def nvmlDeviceGetHandleByUUID(uuid: str) -> Any:
@@ -89,6 +91,8 @@ def nvmlDeviceGetUUID(card: Any) -> str:
 
 
 def nvmlDeviceGetCudaComputeCapability(card: Any) -> tuple[int, ...]:
+    if isinstance(card.lost, int):
+        raise _Error(card.lost)
     return tuple(card.compute_capability)
 
 
@@ -101,7 +105,7 @@ def nvmlDeviceGetMigMode(card: Any) -> Any:
 
 
 def nvmlDeviceGetMemoryInfo(card: Any) -> Any:
-    return SimpleNamespace(total=card.memory_bytes, used=card.memory_used_bytes)
+    return SimpleNamespace(total=_supported(card.memory_bytes), used=card.memory_used_bytes)
 
 
 def nvmlDeviceGetComputeMode(card: Any) -> int:
@@ -141,6 +145,8 @@ def nvmlDeviceGetCurrentClocksThrottleReasons(card: Any) -> Any:
 
 
 def nvmlDeviceGetComputeRunningProcesses(card: Any) -> list[Any]:
+    if card.driver.startswith("470."):  # has the function of an earlier version only
+        raise globals()["NVMLLibraryMismatchError"]("Unversioned function called and the library is newer")
     return _processes(card.processes)
 
 

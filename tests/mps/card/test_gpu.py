@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pynvml
 import pytest
 
 from experiments.base.paths import ROOT
@@ -59,6 +60,26 @@ def test_what_a_card_does_not_tell_is_none(card: Path) -> None:
     assert gpu().multiprocessors is None
     assert gpu().mig is False
     assert read(gpu()).throttle_reasons == ()
+
+
+def test_a_card_that_shares_the_cpus_memory_has_none_of_its_own(card: Path) -> None:
+    """Not supported on a GB10, no permission on the parent of a container's MIG slice."""
+    change(card, memory_bytes=None)
+    assert gpu().memory_bytes is None
+    assert read(gpu()).memory_used_bytes is None
+
+
+def test_a_driver_older_than_a_function_of_nvml_does_not_tell(card: Path) -> None:
+    change(card, driver="470.256.02", processes=[[10, 500]])
+    assert processes(gpu()) == []
+
+
+def test_a_lost_card_does_not_hide_the_others(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(card, lost=[pynvml.NVML_ERROR_GPU_IS_LOST])
+    assert [found.index for found in gpus()] == [1]
+    assert gpu("1").uuid == UUID
+    with pytest.raises(NoGpuError, match=r"no GPU '0' here.*; GPU 0 does not answer \(GPU is lost\)$"):
+        gpu()
 
 
 def test_an_unknown_architecture_has_no_number_of_multiprocessors(card: Path) -> None:
