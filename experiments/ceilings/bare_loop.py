@@ -24,7 +24,7 @@ MOST_ROWS = 512  # in all prepared batches together: images of 224 x 224 then ta
 MOST_COUNTED = 64  # inputs of which the work is counted
 # So large that more would be no faster, and far beyond every cache.
 MATRIX_EDGE = {"cpu": 2048, "cuda": 8192}
-COPY_BYTES = {"cpu": 256 * 2**20, "cuda": 2 * 2**30}
+COPY_BYTES = 256 * 2**20
 SMALL_EDGE = 256  # of matrices where a product of large ones would take longer than the next line says
 SLOWEST_PRODUCT_S = 4.0
 DTYPES = {
@@ -67,6 +67,9 @@ def main() -> None:
         task = makers[command["task"]](model, command)
         _warm_up(task, until_s=begin_s + WARM_UP_S)
         repeat(task, command["duration_s"], tell)
+        del task
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.empty_cache()  # for the next task, and for the processes beside this one
 
 
 def repeat(task: Task, duration_s: float, tell: Tell) -> None:
@@ -275,15 +278,14 @@ def _fastest(ways: Sequence[Callable[[], object]]) -> Callable[[], object]:
 def copies(model: Model, command: dict[str, Any]) -> Task:
     """A copy from one large buffer to another: every byte is read once and written once."""
     device = _device(model)
-    size = COPY_BYTES[device.type]
-    source = torch.zeros(size, dtype=torch.uint8, device=device)
+    source = torch.zeros(COPY_BYTES, dtype=torch.uint8, device=device)
     target = torch.ones_like(source)
 
     def step(n: int) -> None:
         target.copy_(source)
         _synchronise(device)
 
-    return Task(step, 2.0 * size)
+    return Task(step, 2.0 * COPY_BYTES)
 
 
 def _device(model: Model) -> torch.device:

@@ -114,13 +114,15 @@ class _Measuring:
         if work is None:  # the model can't be run alone
             return self._of_the_plan(rows)
         measured: list[Ceiling] = []
+        flops = bytes_per_s = None
         try:
             with self._bare_model(cell) as model:
-                flops, bytes_per_s = self._peaks(model, work)
                 for row in self._bare_rows(model, rows):
-                    measured.append(replace(row, flops=flops, bytes_per_s=bytes_per_s))
+                    measured.append(row)
+                flops, bytes_per_s = self._peaks(model, work)
         except ExperimentError as error:  # a batch that does not fit into memory, for one
             self._note(error)
+        measured = [replace(row, flops=flops, bytes_per_s=bytes_per_s) for row in measured]
         got_that_far = {row.batch_size for row in measured}
         return measured + [row for row in self._of_the_plan(rows) if row.batch_size not in got_that_far]
 

@@ -32,7 +32,7 @@ def show(verdict: Verdict) -> Path:
     folder = verdict.folder
     write_summary(folder, verdict.summary)
     if verdict.advice is not None:
-        write_files(verdict.advice, folder / ADVICE)
+        write_files(verdict.advice, folder / ADVICE, verdict.environment.get("variables"))
     return write(of_run(verdict), folder)
 
 

@@ -34,8 +34,9 @@ LOG4J2 = ROOT / "log4j2.xml"
 MODEL = "model"  # the name under which the one registered model is served
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
-# TorchServe gives a worker 120 s to start and its model 120 s to load; one more minute shows its own error.
-REGISTER_TIMEOUT_S = 450.0
+STARTUP_TIMEOUT_S = 600  # for a model to load: several workers that compile at once take minutes
+# TorchServe gives a worker 120 s to start before; two more minutes show its own error.
+REGISTER_TIMEOUT_S = 120.0 + STARTUP_TIMEOUT_S + 120.0
 WORKERS_TIMEOUT_S = 60.0
 START_ATTEMPTS = 3  # another program can take a free port between our choice and the bind
 
@@ -133,7 +134,7 @@ class TorchServe:
             "initial_workers": registration.workers,
             "synchronous": "true",
             "response_timeout": 120,
-            "startup_timeout": 120,
+            "startup_timeout": STARTUP_TIMEOUT_S,
         }
         mark = self._log_size()
         answer = self._manage("POST", "/models", params=query, timeout_s=REGISTER_TIMEOUT_S)

@@ -1,5 +1,7 @@
 """An advice -> the files to deploy it: model-config.yaml, config.properties, start.sh."""
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from experiments.base.errors import ExperimentError
@@ -9,18 +11,19 @@ from experiments.serving.workers import share_env
 from experiments.verdict.advice import Advice, Rated
 from mps.control import CONTROL
 
+HANDLERS = "HANDLER_"  # how the variables begin that handlers/model/settings.py heeds
 MODEL_CONFIG, PROPERTIES, START = "model-config.yaml", "config.properties", "start.sh"
 
 
-def write_files(advice: Advice, folder: Path) -> list[Path]:
+def write_files(advice: Advice, folder: Path, variables: Mapping[str, str] | None = None) -> list[Path]:
     """Writes model-config.yaml, config.properties and start.sh for the best configuration into `folder`.
 
-    Raises ExperimentError where they can't be written.
+    `variables` are those of the environment that it was measured in: start.sh sets the handlers' again. Raises ExperimentError where they can't be written.
     """
     paths = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files_of(advice).items():
+        for name, text in files_of(advice, variables or {}).items():
             (folder / name).write_text(text)
             paths.append(folder / name)
         (folder / START).chmod(0o755)
@@ -29,13 +32,13 @@ def write_files(advice: Advice, folder: Path) -> list[Path]:
     return paths
 
 
-def files_of(advice: Advice) -> dict[str, str]:
-    """Each file's text by its name."""
+def files_of(advice: Advice, variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Each file's text by its name. See `write_files`."""
     best = advice.best
     return {
         MODEL_CONFIG: _model_config(best.cell),
         PROPERTIES: _properties(best),
-        START: _start_script(best),
+        START: _start_script(best, variables or {}),
     }
 
 
@@ -70,9 +73,10 @@ def _properties(best: Rated) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _start_script(best: Rated) -> str:
+def _start_script(best: Rated, variables: Mapping[str, str]) -> str:
     cell = best.cell
-    env = {"OMP_NUM_THREADS": str(best.torch_threads)}
+    env = {key: value for key, value in variables.items() if key.startswith(HANDLERS)}
+    env |= {"OMP_NUM_THREADS": str(best.torch_threads)}
     if best.on_gpu:
         env |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "0"}
     env |= share_env(cell.thread_percentage)
@@ -80,11 +84,11 @@ def _start_script(best: Rated) -> str:
         "#!/bin/sh",
         f"# Serves {cell}, as advised. Run it in the folder that holds model_store/ and log4j2.xml.",
         "set -e",
-        *(f"export {name}={value}" for name, value in env.items()),
     ]
-    if cell.mps:
+    if cell.mps:  # before the share is exported, which the daemon would take for every client's
         ask = f"echo get_server_list | {CONTROL} >/dev/null 2>&1"
         lines += [f"{ask} || {CONTROL} -d  # the daemon, unless it runs"]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
     return "\n".join(
         [*lines, 'exec torchserve --start --ncs --ts-config "$(dirname "$0")/config.properties"', ""]
     )

@@ -312,10 +312,20 @@ def test_with_mps_the_start_script_brings_the_daemon_and_the_share() -> None:
         for trial in plan.trials()
     ]
     files = files_of(advise(sweep, THROUGHPUT))
-    assert "nvidia-cuda-mps-control -d" in files["start.sh"]
-    assert "export CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=50" in files["start.sh"]
+    before, share, _ = files["start.sh"].partition("export CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=50\n")
+    assert share
+    assert "nvidia-cuda-mps-control -d" in before  # else the share would be every client's of that daemon
     assert settings_in(files["config.properties"])["number_of_gpu"] == "1"
     assert yaml.safe_load(files["model-config.yaml"])["handler"] == {"precision": "fp16"}
+
+
+def test_the_start_script_sets_what_the_handlers_were_measured_with() -> None:
+    files = files_of(
+        advise(a_sweep({(1, 1): 50}), THROUGHPUT),
+        {"HANDLER_COMPILE": "cuda_graphs", "CUDA_HOME": "/usr/local"},
+    )
+    assert "export HANDLER_COMPILE=cuda_graphs\n" in files["start.sh"]
+    assert "CUDA_HOME" not in files["start.sh"]
 
 
 def test_the_start_script_starts_torchserve_with_the_advised_settings(tmp_path: Path) -> None:
