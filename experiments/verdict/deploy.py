@@ -18,7 +18,8 @@ MODEL_CONFIG, PROPERTIES, START = "model-config.yaml", "config.properties", "sta
 def write_files(advice: Advice, folder: Path, variables: Mapping[str, str] | None = None) -> list[Path]:
     """Writes model-config.yaml, config.properties and start.sh for the best configuration into `folder`.
 
-    `variables` are those of the environment that it was measured in: start.sh sets the handlers' again. Raises ExperimentError where they can't be written.
+    `variables` are those of the environment that it was measured in: start.sh sets the handlers' again.
+    Raises ExperimentError where the files can't be written.
     """
     paths = []
     try:
