@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from experiments.base.cores import usable_cores
+from experiments.base.cores import core_quota, usable_cores
 from experiments.base.errors import ExperimentError
 from experiments.base.paths import ROOT
 from experiments.plan import Plan
@@ -312,8 +312,17 @@ def _is_free(port: int) -> bool:
 
 
 def _cores() -> Iterator[Check]:
-    cores = usable_cores()
-    if cores < 2:
+    cores, quota = usable_cores(), core_quota()
+    if quota is not None:
+        amount = "half a core" if quota == 0.5 else f"{quota:.3g} core{'s' * (quota != 1)}"
+        found = f"{amount}, by a quota of the cgroup"
+        if quota < 2:
+            yield Check(
+                "CPU", WARN, found, "raise it to 2 or more: --cpus of a container, limits.cpu of a pod"
+            )
+        else:
+            yield Check("CPU", OK, found)
+    elif cores < 2:
         yield Check("CPU", WARN, "1 usable core", "the load takes turns with what it measures: use 2 or more")
     else:
         yield Check("CPU", OK, f"{cores} usable cores")

@@ -24,6 +24,7 @@ import psutil
 import requests
 import yaml
 
+from experiments.base.cores import core_quota, usable_cores
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.interrupts import carry_through
 from experiments.base.paths import ROOT
@@ -291,6 +292,7 @@ def _spawn(
         str(find_java()),
         f"-Dmodel_server_home={site}",
         f"-Djava.io.tmpdir={folder}",
+        *quota_options(),
         *jvm_options,
         *("-cp", f"{site}/ts/frontend/*", "org.pytorch.serve.ModelServer"),
         *("--python", sys.executable, "-f", str(config), "-s", str(store), "-ncs"),
@@ -309,6 +311,11 @@ def _spawn(
         )
     record_server(folder, process.pid)
     return process
+
+
+def quota_options() -> tuple[str, ...]:
+    """Tells Java the cores that a CPU quota leaves: Java 25 does not see one of a cgroup above its own."""
+    return () if core_quota() is None else (f"-XX:ActiveProcessorCount={usable_cores()}",)
 
 
 def _torchserve_site() -> Path:

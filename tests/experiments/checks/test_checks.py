@@ -222,6 +222,22 @@ def test_little_of_everything_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> N
     assert "8081" in the("ports").found
 
 
+@pytest.mark.parametrize(
+    ("quota", "status", "found"),
+    [
+        (0.5, WARN, "half a core, by a quota of the cgroup"),
+        (1.0, WARN, "1 core, by a quota of the cgroup"),
+        (2.5, OK, "2.5 cores, by a quota of the cgroup"),
+    ],
+)
+def test_a_cpu_quota_is_told_in_words(
+    monkeypatch: pytest.MonkeyPatch, quota: float, status: str, found: str
+) -> None:
+    monkeypatch.setattr(checks, "core_quota", lambda: quota)
+    (cpu,) = checks._cores()
+    assert (cpu.status, cpu.found) == (status, found)
+
+
 def test_what_fails_or_hangs_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     def raises() -> Iterator[Check]:
         yield Check("first", OK, "kept")
