@@ -231,7 +231,7 @@ class TorchServe:
         timeout_s: float = 60,
     ) -> requests.Response:
         try:
-            return _call(method, url, key, params, timeout_s)
+            return call(method, url, key, params, timeout_s)
         except requests.RequestException as error:
             code = self.process.poll()
             state = "it is running but does not answer" if code is None else f"it ended with code {code}"
@@ -371,20 +371,27 @@ def _answers_as_ours(folder: Path, ports: Ports) -> bool:
     ):
         with suppress(requests.RequestException, ValueError):
             token = json.loads(keys.read_text())[key]["key"]
-            answer = _call("GET", f"http://127.0.0.1:{port}{path}", token, timeout_s=1)
+            answer = call("GET", f"http://127.0.0.1:{port}{path}", token, timeout_s=1)
             if answer.status_code == 200:
                 continue
         return False
     return True
 
 
-def _call(
-    method: str, url: str, token: str, params: Mapping[str, Any] | None = None, timeout_s: float = 60
+def call(
+    method: str,
+    url: str,
+    token: str,
+    params: Mapping[str, Any] | None = None,
+    timeout_s: float = 60,
+    *,
+    verify: bool = True,
 ) -> requests.Response:
+    """Asks a TorchServe of this machine. Raises requests.RequestException where none answers."""
     with requests.Session() as session:
         session.trust_env = False  # a proxy of the environment is not for loopback
         headers = {"Authorization": f"Bearer {token}"}
-        return session.request(method, url, headers=headers, params=params, timeout=timeout_s)
+        return session.request(method, url, headers=headers, params=params, timeout=timeout_s, verify=verify)
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
