@@ -38,7 +38,9 @@ def install() -> None:
 def main() -> None:
     """Does what the arguments say; errors are a line, and exit code 1."""
     from experiments.base.errors import INTERRUPTED, ExperimentError
+    from experiments.base.shown import never_fail_to_print
 
+    never_fail_to_print()
     arguments = [each for each in sys.argv[1:] if each != NO_WAIT]
     try:
         _work_in_own_folder(starts="--start" in arguments)
@@ -78,7 +80,8 @@ def _start(arguments: list[str], wait: bool) -> None:
         refuse_taken_ports,
         settings_of,
     )
-    from experiments.serving.java import find_java
+    from experiments.serving.java import find_java, utf8_env
+    from experiments.serving.shadows import python_path_of_workers, refuse_shadowed
     from experiments.serving.started import wait_until_serving
     from experiments.serving.torchserve import quota_options
 
@@ -91,7 +94,11 @@ def _start(arguments: list[str], wait: bool) -> None:
     store = Path(options.model_store or settings.get("model_store", ""))
     archives = archives_to_load(settings, options.models, store)
     refuse_broken_archives(archives, store)
+    for archive in archives:
+        refuse_shadowed(store / archive)
+    os.environ.update(python_path_of_workers())
     os.environ["JAVA_HOME"] = str(find_java().resolve().parent.parent)
+    os.environ.update(utf8_env())
     if core_quota() is not None:  # torch and Java see the machine's cores
         os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
         os.environ.setdefault("JDK_JAVA_OPTIONS", " ".join(quota_options()))
@@ -104,14 +111,14 @@ def _start(arguments: list[str], wait: bool) -> None:
             [sys.executable, "-P", "-c", LAUNCHER, *arguments], stdout=output, stderr=output
         )
     if launched.returncode or not _pid_file().is_file():
-        printed = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        printed = log.read_text("utf-8", errors="replace").strip().splitlines()
         sys.exit(f"error: {printed[-1] if printed else 'TorchServe did not start'}")
     if not wait:
         return
     tokens = not options.token_auth and settings.get("disable_token_authorization", "").lower() != "true"
     keys = Path("key_file.json") if tokens else None
     try:
-        names = wait_until_serving(int(_pid_file().read_text()), settings, archives, log, keys)
+        names = wait_until_serving(_pid(), settings, archives, log, keys)
     except BaseException:
         _end()
         raise
@@ -146,12 +153,16 @@ def _pid_file() -> Path:
     return Path(tempfile.gettempdir()) / ".model_server.pid"
 
 
+def _pid() -> int:
+    return int(_pid_file().read_text("utf-8"))
+
+
 def _runs() -> bool:
     """Whether a server of ours runs already."""
     import psutil
 
     with suppress(OSError, ValueError, psutil.Error):
-        return "org.pytorch.serve.ModelServer" in psutil.Process(int(_pid_file().read_text())).cmdline()
+        return "org.pytorch.serve.ModelServer" in psutil.Process(_pid()).cmdline()
     return False
 
 
@@ -160,7 +171,7 @@ def _end() -> None:
     import psutil
 
     with suppress(OSError, ValueError, psutil.Error):
-        server = psutil.Process(int(_pid_file().read_text()))
+        server = psutil.Process(_pid())
         family = [server, *server.children(recursive=True)]
         for process in family:
             with suppress(psutil.NoSuchProcess):

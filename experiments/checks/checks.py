@@ -9,7 +9,6 @@ import re
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 import zipfile
@@ -23,11 +22,13 @@ from pathlib import Path
 import psutil
 
 from experiments.base.cores import core_quota, usable_cores
-from experiments.base.errors import ExperimentError
+from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.paths import ROOT
 from experiments.plan import Plan
 from experiments.serving.arms import MpsOptions, obstacles
+from experiments.serving.instances import FOLDER_NAME
 from experiments.serving.java import find_java, major_version
+from experiments.serving.temporary import temporary_folder
 from mps.card import (
     EXCLUSIVE_PROCESS,
     Gpu,
@@ -163,7 +164,7 @@ def _missing_driver() -> Check:
 
 def _kernel_module() -> str | None:
     with suppress(OSError):
-        if found := re.search(r"Module.*?\s(\d+\.[\d.]+)", KERNEL_MODULE.read_text()):
+        if found := re.search(r"Module.*?\s(\d+\.[\d.]+)", KERNEL_MODULE.read_text("utf-8")):
             return found[1]
     return None
 
@@ -238,7 +239,7 @@ def _torch() -> Iterator[Check]:
     if spec is None or spec.origin is None:
         yield Check("torch", FAIL, "not installed", "`make setup`, then use .venv/bin/python")
         return
-    told = Path(spec.origin).with_name("version.py").read_text()
+    told = Path(spec.origin).with_name("version.py").read_text("utf-8")
     values = dict(re.findall(r"^(\w+)\b[^=\n]*= *'([^'\n]*)'", told, re.M))
     found = f"{values.get('__version__', 'of unknown version')}"
     if "cuda" in values:
@@ -340,12 +341,19 @@ def _left_in_cgroup() -> float:
     """What a container may still take; version 2 of cgroups alone shows it at a fixed place."""
     folder = Path("/sys/fs/cgroup")
     with suppress(OSError, ValueError):  # `max`: no limit
-        return int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text())
+        return int((folder / "memory.max").read_text("utf-8")) - int(
+            (folder / "memory.current").read_text("utf-8")
+        )
     return float("inf")
 
 
 def _disk() -> Iterator[Check]:
-    for name, folder in (("results", ROOT), ("temporary files", Path(tempfile.gettempdir()))):
+    try:
+        temporary = temporary_folder(FOLDER_NAME, need_bytes=0)
+    except UsageError as error:
+        yield Check("disk", FAIL, *str(error).rsplit(": ", 1))
+        return
+    for name, folder in (("results", ROOT), ("temporary files", temporary)):
         free = shutil.disk_usage(folder).free
         found = f"{_gibibytes(free)} free for {name} in {folder}"
         if free < LEAST_DISK_BYTES:

@@ -37,7 +37,7 @@ def settings_of(config: Path | None) -> dict[str, str]:
     Empty without one. Raises UsageError when it can't be read.
     """
     try:
-        lines = config.read_text(encoding="utf-8", errors="replace").splitlines() if config else []
+        lines = config.read_text("utf-8", errors="replace").splitlines() if config else []
     except OSError as error:
         raise UsageError(f"can't read {config}: {error.strerror}") from error
     pairs = (line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))

@@ -35,7 +35,7 @@ def wait_until_serving(
         names = _serving(settings, archives, keys, log)
         if names is not None:
             return names
-        printed = log.read_text(encoding="utf-8", errors="replace")
+        printed = log.read_text("utf-8", errors="replace")
         if not _lives(pid):
             raise _failure("it ended at its start", log)
         if printed.count(LOAD_FAILED) >= FAILED_LOADS:
@@ -53,7 +53,7 @@ def _serving(
     """The models' names if all of them can answer, None for not yet. Raises ServerError if one never will:
     TorchServe registers them all before its APIs answer."""
     with suppress(requests.RequestException, OSError, ValueError, KeyError):
-        told = json.loads(keys.read_text(encoding="utf-8")) if keys else None
+        told = json.loads(keys.read_text("utf-8")) if keys else None
         inference, management = (told[api]["key"] if told else "" for api in ("inference", "management"))
         ping = _get(url_of(settings, "inference_address") + "/ping", inference)
         models_url = url_of(settings, "management_address") + "/models"
@@ -85,7 +85,7 @@ def _get(url: str, token: str) -> requests.Response:
 
 
 def _failure(what: str, log: Path) -> ServerError:
-    printed = log.read_text(encoding="utf-8", errors="replace")
+    printed = log.read_text("utf-8", errors="replace")
     cause = last_error(printed) or "it logged no reason"
     return ServerError(f"TorchServe does not serve: {what}: {cause} (all that it printed: {log})")
 

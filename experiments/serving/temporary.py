@@ -22,13 +22,12 @@ def temporary_folder(name: str, need_bytes: int = LEAST_BYTES) -> Path:
     where the path would be too long for the workers' sockets, or less than `need_bytes` are free.
     """
     asked = os.environ.get("TMPDIR")
-    if asked and not (Path(asked).is_dir() and os.access(asked, os.W_OK | os.X_OK)):
-        what = "can't be written" if Path(asked).is_dir() else "is no folder"
-        raise UsageError(f"TMPDIR {asked} {what}: create it, or {REMEDY}")
     try:
-        folder = Path(tempfile.gettempdir())
+        with tempfile.TemporaryFile(dir=asked or None):
+            folder = Path(asked or tempfile.gettempdir())
     except OSError as error:
-        raise UsageError(f"no temporary folder can be written: {REMEDY}") from error
+        what = f"TMPDIR {asked}" if asked else "the temporary folder"
+        raise UsageError(f"can't write to {what} ({error.strerror}): {REMEDY}") from error
     longest = len(os.fsencode(folder)) + len(f"/{name}{SOCKET}")
     if longest > LONGEST_SOCKET:
         raise UsageError(

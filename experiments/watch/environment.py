@@ -49,7 +49,7 @@ def describe(command: list[str], seed: int) -> dict[str, Any]:
 def cpu_model() -> str:
     """The processor's name as the kernel tells it."""
     with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or "unknown"

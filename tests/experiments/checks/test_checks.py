@@ -29,7 +29,7 @@ CPU_TORCH = "__version__ = '2.13.0+cpu'\ncuda: Optional[str] = None\n"
 
 def a_program(path: Path, script: str = "exit 0") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     path.chmod(0o755)
 
 

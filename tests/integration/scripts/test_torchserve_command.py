@@ -47,10 +47,10 @@ def a_folder(path: Path) -> dict[str, int]:
 
 def torchserve(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     # Its pid file lies in the temporary folder: one of its own keeps other instances out of this.
-    environment = os.environ | {"TMPDIR": str(folder), "TEMP": str(folder)}
+    environment = os.environ | {"TMPDIR": str(folder), "LC_ALL": "C"}
     environment.pop("TS_CONFIG_FILE", None)
     command = [sys.executable, str(ROOT / "scripts" / "torchserve.py"), *options]
-    with (folder / "printed.log").open("w+") as log:
+    with (folder / "printed.log").open("w+", encoding="utf-8") as log:
         done = subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=log, timeout=120)
         log.seek(0)
         return subprocess.CompletedProcess(command, done.returncode, log.read())
@@ -74,8 +74,9 @@ def no_server_of(folder: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, int], str]]:
-    """A folder in which it was started, its ports, and what was printed."""
-    folder = tmp_path_factory.mktemp("served")
+    """A folder of a name that shells and locales trip over, in which it was started; its ports; its words."""
+    folder = tmp_path_factory.mktemp("served") / "[v2] d'été"
+    folder.mkdir()
     ports = a_folder(folder)
     done = torchserve(folder, "--start")
     assert done.returncode == 0, done.stdout
