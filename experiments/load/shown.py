@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.base.shown import never_fail_to_print
 from experiments.load import ClosedLoop, Load, LoadResult, OpenLoop
 from experiments.load.result import LATE_MS
 
@@ -34,7 +33,6 @@ def show(result: LoadResult, load: Load, as_json: bool) -> None:
     if pacing := result.pacing:
         p99 = f"p99 {pacing.lateness_ms(99):.3f} ms"
         table.add_row("generator's lateness", f"{p99}, {pacing.late:.2%} over {LATE_MS:g} ms")
-    never_fail_to_print()
     Console(file=sys.stdout, markup=False).print(table)
 
 

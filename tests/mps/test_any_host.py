@@ -80,3 +80,15 @@ def test_a_report_below_an_odd_path_in_another_locale_without_a_home(tmp_path: P
     assert done.returncode == 0, done.stderr.decode()
     assert b"out [v2] d'" in done.stdout
     assert "été" in (folder / "report.html").read_text("utf-8")
+
+
+def test_packages_of_the_users_that_are_named_as_ours_are_not_imported(tmp_path: Path) -> None:
+    for name in ("handlers", "experiments", "mps"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError('theirs')")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "experiments.load", "--help"]
+    subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=True)
+    script = [sys.executable, str(ROOT / "scripts" / "torchserve.py"), "--version"]
+    done = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "TorchServe Version is 0.12.0\n", done.stderr
