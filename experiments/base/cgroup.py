@@ -1,9 +1,10 @@
-"""The CPU quotas of our cgroups: `--cpus` of a container, a limit of Kubernetes, CPUQuota of systemd.
+"""The CPU quotas and memory limits of our cgroups: of a container, a pod of Kubernetes, a service of systemd.
 
 Both versions of cgroups, and both at once. What lies above the root of a cgroup namespace can't be seen from
 inside: a quota that the host holds against a group of containers stays unknown.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -46,11 +47,16 @@ def quotas(process: Path = SELF) -> list[Quota]:
     or where the kernel tells nothing.
     """
     found: dict[Path, Quota] = {}
-    for folder in _folders(process):
+    for folder in _folders(process, "cpu"):
         cores = _cores(folder)
         if cores is not None:
             found[folder] = Quota(folder, cores)
     return list(found.values())
+
+
+def memory_left(process: Path = SELF) -> float:
+    """Bytes that the memory limits of a process's cgroups still leave; infinite where there is none."""
+    return min((_left(folder) for folder in _folders(process, "memory")), default=math.inf)
 
 
 def parse_throttled(stat: str) -> Throttled | None:
@@ -61,6 +67,13 @@ def parse_throttled(stat: str) -> Throttled | None:
         stopped_s = int(micro) / 1e6 if micro is not None else int(nano or "unknown") / 1e9
         return Throttled(int(values["nr_periods"]), int(values["nr_throttled"]), stopped_s)
     return None
+
+
+def _left(folder: Path) -> float:
+    for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        with suppress(OSError, ValueError):  # `max`: no limit
+            return int((folder / limit).read_text("ascii")) - int((folder / used).read_text("ascii"))
+    return math.inf
 
 
 def _cores(folder: Path) -> float | None:
@@ -76,8 +89,8 @@ def _cores(folder: Path) -> float | None:
     return None
 
 
-def _folders(process: Path) -> Iterator[Path]:
-    """The folders of the process's cgroups, from its own up to what is mounted."""
+def _folders(process: Path, controller: str) -> Iterator[Path]:
+    """The folders of the process's cgroups, from its own up to what is mounted, in both versions."""
     try:
         memberships = (process / "cgroup").read_text(errors="surrogateescape", encoding="utf-8").splitlines()
         mounts = (process / "mountinfo").read_text(errors="surrogateescape", encoding="utf-8").splitlines()
@@ -86,9 +99,9 @@ def _folders(process: Path) -> Iterator[Path]:
     for membership in memberships:
         number, controllers, path = membership.split(":", 2)
         version_2 = number == "0" and not controllers
-        if not version_2 and "cpu" not in controllers.split(","):
+        if not version_2 and controller not in controllers.split(","):
             continue
-        for place, mount in enumerate(_mounts(mounts, version_2)):
+        for place, mount in enumerate(_mounts(mounts, None if version_2 else controller)):
             below = _below(path, mount.root)
             if below is None:
                 if place:  # somebody else's cgroup, mounted here too
@@ -98,11 +111,12 @@ def _folders(process: Path) -> Iterator[Path]:
             yield from (folder, *(each for each in folder.parents if each.is_relative_to(mount.folder)))
 
 
-def _mounts(lines: list[str], version_2: bool) -> Iterator[_Mount]:
+def _mounts(lines: list[str], controller: str | None) -> Iterator[_Mount]:
+    """Where a controller of version 1 is mounted; None: version 2, which has all of them at one place."""
     for line in lines:
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
-        if kind == "cgroup2" if version_2 else kind == "cgroup" and "cpu" in options.split(","):
+        if kind == "cgroup2" if controller is None else controller in options.split(",") and kind == "cgroup":
             _, _, _, root, folder, *_ = before.split(" ")
             yield _Mount(_unescaped(root), Path(_unescaped(folder)))
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psutil
 
+from experiments.base.cgroup import memory_left
 from experiments.base.cores import core_quota, usable_cores
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.paths import ROOT
@@ -330,21 +331,11 @@ def _cores() -> Iterator[Check]:
 
 
 def _memory() -> Iterator[Check]:
-    free = min(psutil.virtual_memory().available, _left_in_cgroup())
+    free = min(psutil.virtual_memory().available, memory_left())
     if free < LEAST_MEMORY_BYTES:
         yield Check("memory", WARN, f"only {_gibibytes(free)} free", "take fewer workers")
     else:
         yield Check("memory", OK, f"{_gibibytes(free)} free")
-
-
-def _left_in_cgroup() -> float:
-    """What a container may still take; version 2 of cgroups alone shows it at a fixed place."""
-    folder = Path("/sys/fs/cgroup")
-    with suppress(OSError, ValueError):  # `max`: no limit
-        return int((folder / "memory.max").read_text("utf-8")) - int(
-            (folder / "memory.current").read_text("utf-8")
-        )
-    return float("inf")
 
 
 def _disk() -> Iterator[Check]:

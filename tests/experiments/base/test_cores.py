@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.base import cores
-from experiments.base.cgroup import Throttled, parse_throttled, quotas
+from experiments.base.cgroup import Throttled, memory_left, parse_throttled, quotas
 from experiments.base.cores import core_limit, core_quota, usable_cores
 from experiments.base.paths import ROOT
 from tests.support.cgroups import a_quota
@@ -126,6 +126,21 @@ def test_how_often_a_quota_stopped_its_cgroup_in_both_versions() -> None:
     assert parse_throttled(version_2) == parse_throttled(version_1) == Throttled(40, 12, 0.5)
     assert parse_throttled("usage_usec 9\nuser_usec 5\n") is None  # the root of version 2
     assert parse_throttled("") is None
+
+
+def test_the_memory_that_the_tightest_limit_leaves(tmp_path: Path) -> None:
+    for folder, most, now in (("fs", "max", 9000), ("fs/pod", "5000", 4500), ("fs/pod/inside", "2000", 100)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "memory.max").write_text(f"{most}\n")
+        (tmp_path / folder / "memory.current").write_text(f"{now}\n")
+    process = a_process(tmp_path / "self", "0::/pod/inside\n", f"/ {tmp_path}/fs cgroup2 rw")
+    assert memory_left(process) == 500
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory/memory.limit_in_bytes").write_text("300")
+    (tmp_path / "memory/memory.usage_in_bytes").write_text("100")
+    version_1 = a_process(tmp_path / "self", "3:memory:/docker/a\n", f"/ {tmp_path}/memory cgroup rw,memory")
+    assert memory_left(version_1) == 200
+    assert memory_left(tmp_path / "nobody") == float("inf")
 
 
 def test_a_real_quota() -> None:
