@@ -6,6 +6,8 @@ PYTHON ?= python3
 PY := $(VENV)/bin/python
 # Extra arguments for pip, e.g. PIP_ARGS='--extra-index-url https://download.pytorch.org/whl/cpu'
 PIP_ARGS ?=
+# A value as one word of the shell, whatever is in it
+quoted = '$(subst ','\'',$(1))'
 # Time limit of the GPU campaign; where it was too short, the same command goes on
 MINUTES ?= 25
 # Checkpoints to archive: a folder or a hub id. Empty: what the archive was built from before, and
@@ -17,6 +19,8 @@ EMBEDDINGS ?=
 SETUP ?= setup
 # Options for the sweep, e.g. ARGS='--model resnet50 --workers 1'
 ARGS ?=
+# A value as one word of the shell, whatever is in it
+quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup mar run gpu-campaign serve stop test test-real test-beside test-fast lint format bench lock clean
@@ -39,8 +43,8 @@ $(VENV)/.ready: requirements.lock scripts/torchserve.py
 	@echo "setup: ready"
 
 mar: $(SETUP) ## Build model_store/*.mar (BERT=, RESNET50=, EMBEDDINGS=: folder, hub id or 'random')
-	@$(PY) -m handlers.archive $(if $(BERT),--bert '$(BERT)') $(if $(RESNET50),--resnet50 '$(RESNET50)') \
-		$(if $(EMBEDDINGS),--embeddings '$(EMBEDDINGS)')
+	@$(PY) -m handlers.archive $(if $(BERT),--bert $(call quoted,$(BERT))) $(if $(RESNET50),--resnet50 $(call quoted,$(RESNET50))) \
+		$(if $(EMBEDDINGS),--embeddings $(call quoted,$(EMBEDDINGS)))
 
 run: mar ## The main job: sweep BERT over workers x batch size (ARGS=: options of mps.run)
 	@$(PY) -m mps.run $(ARGS)

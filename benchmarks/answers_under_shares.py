@@ -46,7 +46,7 @@ def main(
     """See the module's docstring."""
     with one_line_errors():
         answers = measure([int(share) for share in shares.split(",")])
-        out.write_text(json.dumps(answers, indent=1))
+        out.write_text(json.dumps(answers, indent=1), "utf-8")
     _show(answers)
 
 

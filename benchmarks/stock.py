@@ -68,7 +68,7 @@ def measure(folder: Path, effort: Effort, tell: Tell) -> dict[str, Comparison]:
 
 def multiplies_bf16() -> bool:
     """Whether this CPU has instructions for it; without, bf16 is slower than fp32."""
-    known = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
+    known = Path("/proc/cpuinfo").read_text("utf-8").split() if Path("/proc/cpuinfo").exists() else []
     return not {"avx512_bf16", "amx_bf16"}.isdisjoint(known)
 
 

@@ -44,7 +44,7 @@ class ResNet50Handler:
         """
         self.runtime = runtime = start(context, ResNetForImageClassification, fold_normalization)
         runtime.model.to(memory_format=torch.channels_last)
-        self.recipe = json.loads((runtime.folder / "preprocessor_config.json").read_text())
+        self.recipe = json.loads((runtime.folder / "preprocessor_config.json").read_text("utf-8"))
         self.scale, self.shift = (tensor.to(runtime.device) for tensor in scale_and_shift(self.recipe))
         self.each = _map_in_threads(min(torch.get_num_threads(), MOST_DECODERS))
         edge = self.recipe["size"]["shortest_edge"]

@@ -10,12 +10,14 @@ import typer
 from rich.console import Console
 
 from experiments.base.errors import INTERRUPTED, ExperimentError
+from experiments.base.shown import never_fail_to_print
 
 WIDTH_OF_FILES = 120  # a file or a pipe has no width of its own: nothing is cut
 
 
 def to_stdout() -> Console:
     """The console of results. Lines are not broken; where there is no terminal, tables have room."""
+    never_fail_to_print()
     console = Console(soft_wrap=True, highlight=False)
     if not console.is_terminal:
         console.width = WIDTH_OF_FILES
@@ -24,6 +26,7 @@ def to_stdout() -> Console:
 
 def to_stderr() -> Console:
     """The console of errors and warnings."""
+    never_fail_to_print()
     return Console(stderr=True, soft_wrap=True, highlight=False)
 
 

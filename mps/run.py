@@ -12,6 +12,7 @@ import typer
 
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.paths import ROOT
+from experiments.base.shown import command
 from experiments.bench import bench_for
 from experiments.ceilings.measure import Effort
 from experiments.checks import first_obstacle
@@ -140,7 +141,7 @@ def _say_how_to_go_on(error: ExperimentError, folder: Path) -> None:
 
 
 def _resume_command(folder: Path) -> str:
-    return f"python -m mps.run --resume {folder}"
+    return command("python", "-m", "mps.run", "--resume", folder)
 
 
 if __name__ == "__main__":

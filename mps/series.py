@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from experiments.base.errors import ExperimentError
 from experiments.measure.series import Piece, carry_out_series, pieces_of
@@ -52,15 +53,17 @@ def main(
             pieces,
             lambda piece: [*_command(piece), *options],
             ends_s=time.monotonic() + minutes * 60,
-            tell=console.print,
-            head=console.rule,
+            tell=lambda line: console.print(line, markup=False),
+            head=lambda line: console.rule(Text(line)),
         )
         if failed:
             raise ExperimentError(f"{', '.join(failed)} failed, as said above; the other plans were measured")
     if left:
-        console.print(f"The time is up. Left: {', '.join(left)}; the same command goes on with them.")
+        console.print(
+            f"The time is up. Left: {', '.join(left)}; the same command goes on with them.", markup=False
+        )
         raise typer.Exit(TIME_IS_UP)
-    console.print(f"All {len(pieces)} plans are measured: {out}")
+    console.print(f"All {len(pieces)} plans are measured: {out}", markup=False)
 
 
 def _command(piece: Piece) -> list[str]:

@@ -96,8 +96,8 @@ def _private_apt(work: Path) -> list[str]:
     copies = 0
     for path in [APT / "sources.list", *sorted((APT / "sources.list.d").glob("*"))]:
         if path.suffix in (".list", ".sources") and path.is_file():
-            text = _with_non_free(path.read_text(), deb822=path.suffix == ".sources")
-            (work / "sources" / path.name).write_text(text)
+            text = _with_non_free(path.read_text("utf-8"), deb822=path.suffix == ".sources")
+            (work / "sources" / path.name).write_text(text, "utf-8")
             copies += bool(text.strip())
     if not copies:
         raise FetchError(f"no Debian mirror is configured in {APT}")
@@ -149,7 +149,7 @@ def _run(command: list[str], folder: Path) -> None:
 def _alone() -> Iterator[None]:
     """One fetch at a time: others wait and then find it done."""
     FOLDER.parent.mkdir(parents=True, exist_ok=True)
-    with (FOLDER.parent / "nvidia.lock").open("w") as lock:
+    with (FOLDER.parent / "nvidia.lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -19,7 +19,7 @@ KEEP = ("nvidia-ml-py",)
 
 
 def main() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)

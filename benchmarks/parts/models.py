@@ -41,7 +41,7 @@ def minilm_archive(folder: Path) -> Path:
         id2label=labels,
         label2id={name: number for number, name in labels.items()},
     )
-    checkpoints.random_text(checkpoint, config, CORPUS.read_text().splitlines(), SEED)
+    checkpoints.random_text(checkpoint, config, CORPUS.read_text("utf-8").splitlines(), SEED)
     return build("text", checkpoint, folder, name="minilm")
 
 
@@ -66,7 +66,7 @@ def with_handler(archive: Path, handler: Path) -> Path:
             if name not in ours and not name.startswith("handlers/"):
                 mar.writestr(name, source.read(name))
         model["handler"] = handler.name
-        mar.writestr(handler.name, handler.read_text())
+        mar.writestr(handler.name, handler.read_text("utf-8"))
         mar.writestr(MANIFEST, json.dumps(manifest))
     return target
 

@@ -74,7 +74,8 @@ def serving_nginx(*, log: bool = False) -> Iterator[Nginx]:
         access_log = folder / "access.log" if log else None
         port = _free_port()
         (folder / "nginx.conf").write_text(
-            _CONFIGURATION % {"port": port, "access_log": "access.log short" if log else "off"}
+            _CONFIGURATION % {"port": port, "access_log": "access.log short" if log else "off"},
+            encoding="utf-8",
         )
         with (folder / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
@@ -105,4 +106,6 @@ def _wait_until_open(port: int, process: subprocess.Popen[bytes], stderr: Path) 
             time.sleep(0.01)
         else:
             return
-    raise RuntimeError(f"nginx didn't start: {stderr.read_text().strip() or 'it said nothing'}")
+    raise RuntimeError(
+        f"nginx didn't start: {stderr.read_text(encoding='utf-8').strip() or 'it said nothing'}"
+    )

@@ -7,9 +7,12 @@ from typing import Any
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a text file, whole or not at all. Raises OSError."""
+    """Writes a text file as UTF-8, whole or not at all. Raises OSError.
+
+    A path in it that is not UTF-8, or was not taken for it in a C locale, is written byte by byte as it is.
+    """
     temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text)
+    temporary.write_text(text, "utf-8", errors="surrogateescape")
     temporary.replace(path)
 
 
@@ -20,5 +23,5 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file's object. Raises OSError or ValueError."""
-    value: dict[str, Any] = json.loads(path.read_text())
+    value: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return value

@@ -58,7 +58,7 @@ def _of_texts(pool: list[str], client_batch: int) -> list[Body]:
 
 def texts() -> list[str]:
     """Texts of each length in TEXT_WORDS, cut from the repository's corpus."""
-    words = CORPUS.read_text().split()
+    words = CORPUS.read_text("utf-8").split()
     pool = []
     start = 0
     for length in TEXT_WORDS:
@@ -76,7 +76,7 @@ def texts_of_tokens(archive: Path, tokens: int) -> list[str]:
         tokenizer = Tokenizer.from_buffer(mar.read("tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    words = CORPUS.read_text().split()
+    words = CORPUS.read_text("utf-8").split()
     start = 0
     pool: list[str] = []
     while len(pool) < len(TEXT_WORDS) * TEXTS_PER_LENGTH and start < len(words):

@@ -107,7 +107,9 @@ def bare_model(
         folder = Path(name)
         unpack(archive, folder / "model")
         asked = {"folder": str(folder / "model"), "bodies": _put_down(pool, folder)}
-        (folder / "asked.json").write_text(json.dumps(asked | {"gpu_id": gpu_id, "seed": seed}))
+        (folder / "asked.json").write_text(
+            json.dumps(asked | {"gpu_id": gpu_id, "seed": seed}), encoding="utf-8"
+        )
         loops: list[_Loop] = []
         try:
             for number in range(processes):
@@ -190,7 +192,7 @@ class BareModel:
             raise BareModelError(f"{self.name} without a server: no answer within {ANSWER_TIMEOUT_S:.0f} s")
         if line := loop.process.stdout.readline():
             return json.loads(line)
-        printed = loop.errors.read_text(errors="replace")
+        printed = loop.errors.read_text("utf-8", errors="replace")
         cause = (printed.strip().splitlines() or [f"it ended with code {loop.process.wait()}"])[-1]
         raise BareModelError(f"{self.name} can't be run without a server: {cause}", details=printed[-16_384:])
 

@@ -51,7 +51,7 @@ class Task:
 
 
 def main() -> None:
-    asked = json.loads(Path(sys.argv[1]).read_text())
+    asked = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     tell = _keep_stdout_for_answers()
     model = Model(asked["folder"], asked["gpu_id"], asked["bodies"], asked["seed"])
     makers = {"forward": forward_passes, "matmul": products, "copy": copies}
@@ -126,7 +126,7 @@ class Model:
         if self.service is not None and self.service.context.system_properties["batch_size"] == batch_size:
             return
         self.service = None
-        manifest = json.loads((self.folder / "MAR-INF" / "MANIFEST.json").read_text())["model"]
+        manifest = json.loads((self.folder / "MAR-INF" / "MANIFEST.json").read_text("utf-8"))["model"]
         if str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))  # before the repository: handlers/ is the archive's
             os.chdir(self.folder)

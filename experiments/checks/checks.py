@@ -9,7 +9,6 @@ import re
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 import zipfile
@@ -22,12 +21,15 @@ from pathlib import Path
 
 import psutil
 
-from experiments.base.cores import usable_cores
-from experiments.base.errors import ExperimentError
+from experiments.base.cgroup import memory_left
+from experiments.base.cores import core_quota, usable_cores
+from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.paths import ROOT
 from experiments.plan import Plan
 from experiments.serving.arms import MpsOptions, obstacles
+from experiments.serving.instances import FOLDER_NAME
 from experiments.serving.java import find_java, major_version
+from experiments.serving.temporary import temporary_folder
 from mps.card import (
     EXCLUSIVE_PROCESS,
     Gpu,
@@ -163,7 +165,7 @@ def _missing_driver() -> Check:
 
 def _kernel_module() -> str | None:
     with suppress(OSError):
-        if found := re.search(r"Module.*?\s(\d+\.[\d.]+)", KERNEL_MODULE.read_text()):
+        if found := re.search(r"Module.*?\s(\d+\.[\d.]+)", KERNEL_MODULE.read_text("utf-8")):
             return found[1]
     return None
 
@@ -239,7 +241,7 @@ def _torch() -> Iterator[Check]:
     if spec is None or spec.origin is None:
         yield Check("torch", FAIL, "not installed", "`make setup`, then use .venv/bin/python")
         return
-    told = Path(spec.origin).with_name("version.py").read_text()
+    told = Path(spec.origin).with_name("version.py").read_text("utf-8")
     values = dict(re.findall(r"^(\w+)\b[^=\n]*= *'([^'\n]*)'", told, re.M))
     found = f"{values.get('__version__', 'of unknown version')}"
     if "cuda" in values:
@@ -313,31 +315,37 @@ def _is_free(port: int) -> bool:
 
 
 def _cores() -> Iterator[Check]:
-    cores = usable_cores()
-    if cores < 2:
+    cores, quota = usable_cores(), core_quota()
+    if quota is not None:
+        amount = "half a core" if quota == 0.5 else f"{quota:.3g} core{'s' * (quota != 1)}"
+        found = f"{amount}, by a quota of the cgroup"
+        if quota < 2:
+            yield Check(
+                "CPU", WARN, found, "raise it to 2 or more: --cpus of a container, limits.cpu of a pod"
+            )
+        else:
+            yield Check("CPU", OK, found)
+    elif cores < 2:
         yield Check("CPU", WARN, "1 usable core", "the load takes turns with what it measures: use 2 or more")
     else:
         yield Check("CPU", OK, f"{cores} usable cores")
 
 
 def _memory() -> Iterator[Check]:
-    free = min(psutil.virtual_memory().available, _left_in_cgroup())
+    free = min(psutil.virtual_memory().available, memory_left())
     if free < LEAST_MEMORY_BYTES:
         yield Check("memory", WARN, f"only {_gibibytes(free)} free", "take fewer workers")
     else:
         yield Check("memory", OK, f"{_gibibytes(free)} free")
 
 
-def _left_in_cgroup() -> float:
-    """What a container may still take; version 2 of cgroups alone shows it at a fixed place."""
-    folder = Path("/sys/fs/cgroup")
-    with suppress(OSError, ValueError):  # `max`: no limit
-        return int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text())
-    return float("inf")
-
-
 def _disk() -> Iterator[Check]:
-    for name, folder in (("results", ROOT), ("temporary files", Path(tempfile.gettempdir()))):
+    try:
+        temporary = temporary_folder(FOLDER_NAME, need_bytes=0)
+    except UsageError as error:
+        yield Check("disk", FAIL, *str(error).rsplit(": ", 1))
+        return
+    for name, folder in (("results", ROOT), ("temporary files", temporary)):
         free = shutil.disk_usage(folder).free
         found = f"{_gibibytes(free)} free for {name} in {folder}"
         if free < LEAST_DISK_BYTES:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from experiments.base.errors import INTERRUPTED, ExperimentError
+from experiments.base.shown import never_fail_to_print
 from experiments.load import DEFAULT_TIMEOUT_S, Body, ClosedLoop, Load, LoadResult, OpenLoop, run
 from experiments.load.goodput import DEFAULT_START_RPS, Goodput, Send, find
 from experiments.load.goodput import as_json as goodput_as_json
@@ -104,6 +105,7 @@ def main(
 @contextmanager
 def _told_in_one_line() -> Iterator[None]:
     """Ends the program with the message and the exit code of what goes wrong inside."""
+    never_fail_to_print()
     try:
         yield
     except (ValueError, OSError) as error:

@@ -247,5 +247,5 @@ class _OpenTraffic(Traffic):
 def _waited_for_a_core_s() -> float:
     """How long in its life this thread wanted a core and had none; 0 where the kernel doesn't tell."""
     with suppress(OSError, IndexError):
-        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+        return int(Path("/proc/thread-self/schedstat").read_text("utf-8").split()[1]) / 1e9
     return 0.0

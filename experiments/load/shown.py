@@ -33,7 +33,7 @@ def show(result: LoadResult, load: Load, as_json: bool) -> None:
     if pacing := result.pacing:
         p99 = f"p99 {pacing.lateness_ms(99):.3f} ms"
         table.add_row("generator's lateness", f"{p99}, {pacing.late:.2%} over {LATE_MS:g} ms")
-    Console(file=sys.stdout).print(table)
+    Console(file=sys.stdout, markup=False).print(table)
 
 
 def _summary(result: LoadResult, load: Load) -> dict[str, Any]:

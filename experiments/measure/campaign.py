@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from experiments.base.errors import ExperimentError
+from experiments.base.shown import command
 from experiments.bench import Bench
 from experiments.load import LoadResult
 from experiments.measure.progress import Progress
@@ -51,7 +52,9 @@ def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> lis
                 while todo:
                     todo = campaign.measure_on_one_server(todo)
         except _BudgetSpentError:
-            progress.warn(f"the budget of {plan.budget_s:g} s is spent: --resume {folder} goes on")
+            progress.warn(
+                f"the budget of {plan.budget_s:g} s is spent: {command('--resume', folder)} goes on"
+            )
     return results
 
 

@@ -19,6 +19,10 @@ from experiments.results import (
     read_environment,
     write_environment,
 )
+from experiments.serving.instances import FOLDER_NAME
+from experiments.serving.shadows import refuse_shadowed
+from experiments.serving.temporary import LEAST_BYTES, temporary_folder
+from experiments.serving.torchserve import unpacked_bytes
 from experiments.watch import environment
 
 BESIDE_A_SWEEP = Effort(windows=1, bare_s=2.0, batch_sizes=())
@@ -47,6 +51,8 @@ def measure(
     KeyboardInterrupt stops server and daemon first. What was measured stays, and `resume` goes on with it.
     """
     progress = progress or Progress()
+    temporary_folder(FOLDER_NAME, LEAST_BYTES + unpacked_bytes(bench.archive))
+    refuse_shadowed(bench.archive)
     here = environment.describe(list(command), plan.seed) | {"archive": bench.archive_told()}
     if resume:
         _note_resumption(folder, here, progress)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import psutil
 
-from experiments.base.cores import usable_cores
+from experiments.base.cores import allowed_cores
 from experiments.load import Body, ClosedLoop, LoadError, LoadResult, OpenLoop, run
 from experiments.load.goodput import Goodput, NoGoodputError, as_json, find
 from experiments.plan import Trial, parse_slo
@@ -89,7 +89,7 @@ def measure(
         gpu_memory_before_bytes=serving.gpu_memory_before_bytes,
         telemetry=telemetry,
         problems=[*found, *_deaths(pids), *serving.arm.problems(pids)],
-        flags=flags_of(trial.cell, measured, telemetry, usable_cores()),
+        flags=flags_of(trial.cell, measured, telemetry, allowed_cores()),
         discarded_s=measured.discarded_s,
         discarded_answers=measured.discarded_answers,
         open_loop=measured.pacing.told() if measured.pacing else None,

@@ -11,7 +11,7 @@ from experiments.base.errors import UsageError
 def settings_in(path: Path) -> dict[str, Any]:
     """The `key: value` lines of a plan file. Raises UsageError where it can't be read as such."""
     try:
-        settings = yaml.safe_load(path.read_text())
+        settings = yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
         raise UsageError(f"--plan {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -15,6 +15,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from experiments.base.errors import UsageError
+from experiments.base.shown import command
 from experiments.plan import Cell
 from experiments.report import PAGE
 from experiments.report.drawing.canvas import (
@@ -163,13 +164,13 @@ def _key_figures(named: Named) -> list[KeyFigure]:
 def _sections(named: Named, out: Path) -> list[Section]:
     drawn = _figure(named)
     beside = published.figures(list(named.values()), list(named))
-    folders = " ".join(str(verdict.folder) for verdict in named.values())
+    again = command("python", "-m", "mps.report", *(each.folder for each in named.values()), "--out", out)
     return [
         _runs_section(named, out),
         *([_throughput_section(drawn)] if drawn else []),
         _cells_section(named),
         *([beside_published(beside)] if beside else []),
-        Section("reproduce", "How to reproduce", command=f"python -m mps.report {folders} --out {out}"),
+        Section("reproduce", "How to reproduce", command=again),
     ]
 
 

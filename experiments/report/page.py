@@ -96,8 +96,8 @@ def html(page: Page, figures: Mapping[str, Drawn]) -> str:
             figures=figures,
             light=css(LIGHT),
             dark=css(DARK),
-            style=(TEMPLATES / "style.css").read_text(),
-            script=(TEMPLATES / "sort.js").read_text(),
+            style=(TEMPLATES / "style.css").read_text("utf-8"),
+            script=(TEMPLATES / "sort.js").read_text("utf-8"),
         )
     )
 

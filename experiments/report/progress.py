@@ -7,6 +7,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 from experiments.measure import Progress
 from experiments.plan import Trial, estimated_s
@@ -53,7 +54,7 @@ class ConsoleProgress(Progress):
 
     def ceiling(self, what: str) -> None:
         if self._status:
-            self._status.update(f"ceilings: {what}")
+            self._status.update(Text(f"ceilings: {what}"))
 
     def loading(self, trial: Trial) -> None:
         self._show(f"{trial.cell}: loading the model")
@@ -81,7 +82,7 @@ class ConsoleProgress(Progress):
     def _show(self, doing: str) -> None:
         if self._status:
             left = f"{self._finished + 1} of {self._todo}, {_clock(self._left_s())} left"
-            self._status.update(f"{doing} ({left})")
+            self._status.update(Text(f"{doing} ({left})"))
 
     def _left_s(self) -> float:
         """By the pace so far, once there is one; the plan's arithmetic before."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.base.shown import command
 from experiments.plan import Plan
 from experiments.report import ADVICE, findings, table
 from experiments.report.drawing.canvas import Figure
@@ -203,14 +204,15 @@ def environment_section(verdict: Verdict) -> Section:
 def reproduce_section(verdict: Verdict) -> Section:
     variable = {"text": "BERT", "image": "RESNET50", "embedding": "EMBEDDINGS"}.get(verdict.kind)
     source, commit = verdict.archive.get("source"), verdict.environment.get("git_commit")
+    again = f"{verdict.folder}-again"
     lines = [
         *([f"git checkout {commit}"] if commit else []),
-        f"make mar {variable}={source}" if variable and source else "make mar",
-        f"python -m mps.run --plan {verdict.folder}/plan.json --out {verdict.folder}-again",
-        f"python -m mps.report {verdict.folder} {verdict.folder}-again",
+        command("make", "mar", *([f"{variable}={source}"] if variable and source else [])),
+        command("python", "-m", "mps.run", "--plan", verdict.folder / "plan.json", "--out", again),
+        command("python", "-m", "mps.report", verdict.folder, again),
     ]
-    command = verdict.environment.get("command")
-    captions = [f"The run was started with: {command}"] if command else []
+    given = verdict.environment.get("command")
+    captions = [f"The run was started with: {given}"] if given else []
     if (verdict.folder / ADVICE).is_dir():
         captions.append(f"The files that serve the best configuration are in {verdict.folder / ADVICE}.")
     return Section("reproduce", "How to reproduce", captions=captions, command="\n".join(lines))

@@ -9,6 +9,7 @@ import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from experiments.plan import Plan
 from experiments.report import ADVICE
@@ -57,7 +58,7 @@ def _show_table(console: Console, plan: Plan, summary: pd.DataFrame) -> None:
     """A line for each row of the summary, with those columns that hold anything."""
     known = [each for each in IF_KNOWN if each[1] in summary and summary[each[1]].notna().any()]
     table = Table(
-        title=f"{Path(plan.model).stem}: median of {counted(plan.runs, 'run')}",
+        title=Text(f"{Path(plan.model).stem}: median of {counted(plan.runs, 'run')}"),
         title_justify="left",
         box=box.SIMPLE,
         collapse_padding=True,

@@ -102,7 +102,7 @@ def read_ceilings(folder: Path) -> Ceilings | None:
     """The ceilings of a results folder; None where none were measured. Raises ExperimentError."""
     path = folder / FILE
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8"))
         if content["schema_version"] != SCHEMA_VERSION:
             raise ExperimentError(f"{path} has another schema version: measure with --ceilings again")
         return Ceilings(

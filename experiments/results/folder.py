@@ -27,6 +27,7 @@ import pandas as pd
 
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.files import read_json, write_json, write_whole
+from experiments.base.shown import command
 from experiments.plan import Plan, plan_from
 from experiments.results.ceilings import Ceilings, read_ceilings
 from experiments.results.trial_result import TrialResult, trial_result_from
@@ -72,7 +73,8 @@ def read(folder: Path) -> Results:
 def create(folder: Path, plan: Plan, environment: Mapping[str, Any]) -> None:
     """Makes a results folder with its plan and environment. Raises UsageError if it holds results already."""
     if (folder / "plan.json").exists():
-        raise UsageError(f"{folder} holds results already: give another --out, or --resume {folder}")
+        resume = command("--resume", folder)
+        raise UsageError(f"{folder} holds results already: give another --out, or {resume}")
     try:
         (folder / "requests").mkdir(parents=True, exist_ok=True)
         write_json(folder / "environment.json", environment)
@@ -84,7 +86,7 @@ def create(folder: Path, plan: Plan, environment: Mapping[str, Any]) -> None:
 def read_plan(folder: Path) -> Plan:
     """The plan of a results folder. Raises UsageError when it is not one."""
     try:
-        return plan_from(json.loads((folder / "plan.json").read_text()))
+        return plan_from(json.loads((folder / "plan.json").read_text("utf-8")))
     except FileNotFoundError as error:
         raise UsageError(f"{folder} is not a results folder: it has no plan.json") from error
     except (OSError, ValueError) as error:

@@ -18,6 +18,10 @@ class Telemetry:
     By group of processes: `cpu_cores_used` (CPU seconds a second) and `rss_bytes` (resident memory, maximum;
     a page that several processes share counts for each of them). `other_cpu_cores` is what the usable cores
     spent on anything else, `gpu_processes` how many processes the GPU had at most, ours among them.
+
+    Of a CPU quota, the one that stopped us most where several hold: `quota_periods` that were begun,
+    `quota_stopped_periods` among them in which it was used up, and `quota_stopped_s` lost so, summed over the
+    cores. None where there is no quota.
     """
 
     window_s: float | None = None
@@ -37,6 +41,9 @@ class Telemetry:
     sampler_cpu_cores: float | None = None
     other_cpu_cores: float | None = None
     gpu_processes: int | None = None
+    quota_periods: int | None = None
+    quota_stopped_periods: int | None = None
+    quota_stopped_s: float | None = None
     problems: Sequence[str] = ()
 
 

@@ -19,6 +19,7 @@ from experiments.base.files import write_json
 from experiments.base.interrupts import carry_through
 
 PREFIX = "tsmps-"  # short: a Unix socket's path, which lies in the folder, must fit 107 bytes
+FOLDER_NAME = f"{PREFIX}12345678"  # as mkdtemp makes them
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def remove_leftovers() -> list[Path]:
         with suppress(OSError, ValueError, KeyError):
             if folder.stat().st_uid != os.getuid():
                 continue
-            owner = json.loads((folder / "owner.json").read_text())
+            owner = json.loads((folder / "owner.json").read_text("utf-8"))
             if _lives(owner["owner"]):
                 continue
             if owner["server"] and _lives(owner["server"]):

@@ -28,6 +28,13 @@ def find_java() -> Path:
     )
 
 
+def utf8_env() -> dict[str, str]:
+    """What makes Java take paths for UTF-8, which they are: in other locales those with é are not found."""
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    locale = next((name for name in names if name), "C")
+    return {} if locale.lower().replace("-", "").endswith("utf8") else {"LC_ALL": "C.UTF-8"}
+
+
 def _candidates() -> Iterator[Path]:
     if home := os.environ.get("JAVA_HOME"):
         yield Path(home) / "bin" / "java"

@@ -24,11 +24,13 @@ import psutil
 import requests
 import yaml
 
+from experiments.base.cores import core_quota, usable_cores
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.interrupts import carry_through
 from experiments.base.paths import ROOT
 from experiments.serving.instances import instance_folder, record_server
-from experiments.serving.java import find_java
+from experiments.serving.java import find_java, utf8_env
+from experiments.serving.shadows import python_path_of_workers
 
 LOG4J2 = ROOT / "log4j2.xml"
 MODEL = "model"  # the name under which the one registered model is served
@@ -106,7 +108,7 @@ class TorchServe:
         self.process = process
         self.folder = folder
         self.ports = ports
-        keys = json.loads((folder / "key_file.json").read_text())
+        keys = json.loads((folder / "key_file.json").read_text("utf-8"))
         self._inference_key: str = keys["inference"]["key"]
         self._management_key: str = keys["management"]["key"]
 
@@ -231,7 +233,7 @@ class TorchServe:
         timeout_s: float = 60,
     ) -> requests.Response:
         try:
-            return _call(method, url, key, params, timeout_s)
+            return call(method, url, key, params, timeout_s)
         except requests.RequestException as error:
             code = self.process.poll()
             state = "it is running but does not answer" if code is None else f"it ended with code {code}"
@@ -287,17 +289,23 @@ def _spawn(
     store = folder / "store"
     store.mkdir(exist_ok=True)
     config = folder / "config.properties"
-    config.write_text(_properties(ports, store, settings))
+    config.write_text(_properties(ports, store, settings), "utf-8")
     command = [
         str(find_java()),
         f"-Dmodel_server_home={site}",
         f"-Djava.io.tmpdir={folder}",
+        *quota_options(),
         *jvm_options,
         *("-cp", f"{site}/ts/frontend/*", "org.pytorch.serve.ModelServer"),
         *("--python", sys.executable, "-f", str(config), "-s", str(store), "-ncs"),
     ]
     environment = {key: value for key, value in os.environ.items() if key != "TS_CONFIG_FILE"}
-    environment |= {"TMPDIR": str(folder), "LOG_LOCATION": str(folder / "logs")} | env
+    environment |= (
+        {"TMPDIR": str(folder), "LOG_LOCATION": str(folder / "logs")}
+        | utf8_env()
+        | python_path_of_workers()
+        | env
+    )
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -310,6 +318,11 @@ def _spawn(
         )
     record_server(folder, process.pid)
     return process
+
+
+def quota_options() -> tuple[str, ...]:
+    """Tells Java the cores that a CPU quota leaves: Java 25 does not see one of a cgroup above its own."""
+    return () if core_quota() is None else (f"-XX:ActiveProcessorCount={usable_cores()}",)
 
 
 def _torchserve_site() -> Path:
@@ -331,7 +344,12 @@ def _properties(ports: Ports, store: Path, settings: Mapping[str, str]) -> str:
         "model_store": str(store),
         "allowed_urls": f"file://{store}/.*",
     }
-    return "".join(f"{key}={value}\n" for key, value in (lines | dict(settings)).items())
+    return "".join(f"{key}={_escaped(value)}\n" for key, value in (lines | dict(settings)).items())
+
+
+def _escaped(value: str) -> str:
+    """As Java reads a properties file, which is ISO-8859-1: its escapes are those of JSON."""
+    return json.dumps(value)[1:-1]
 
 
 def _free_ports() -> Ports:
@@ -345,7 +363,7 @@ def _free_ports() -> Ports:
 def _wait_until_up(process: "subprocess.Popen[bytes]", folder: Path, ports: Ports) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not _answers_as_ours(folder, ports):
-        log = (folder / "server.log").read_text(errors="replace")
+        log = (folder / "server.log").read_text("utf-8", errors="replace")
         if process.poll() is not None:
             cause = last_error(log) or "it printed no reason"
             raise ServerError(f"TorchServe ended with code {process.returncode} at its start: {cause}", log)
@@ -364,21 +382,28 @@ def _answers_as_ours(folder: Path, ports: Ports) -> bool:
         (ports.management, "/models", "management"),
     ):
         with suppress(requests.RequestException, ValueError):
-            token = json.loads(keys.read_text())[key]["key"]
-            answer = _call("GET", f"http://127.0.0.1:{port}{path}", token, timeout_s=1)
+            token = json.loads(keys.read_text("utf-8"))[key]["key"]
+            answer = call("GET", f"http://127.0.0.1:{port}{path}", token, timeout_s=1)
             if answer.status_code == 200:
                 continue
         return False
     return True
 
 
-def _call(
-    method: str, url: str, token: str, params: Mapping[str, Any] | None = None, timeout_s: float = 60
+def call(
+    method: str,
+    url: str,
+    token: str,
+    params: Mapping[str, Any] | None = None,
+    timeout_s: float = 60,
+    *,
+    verify: bool = True,
 ) -> requests.Response:
+    """Asks a TorchServe of this machine. Raises requests.RequestException where none answers."""
     with requests.Session() as session:
         session.trust_env = False  # a proxy of the environment is not for loopback
         headers = {"Authorization": f"Bearer {token}"}
-        return session.request(method, url, headers=headers, params=params, timeout=timeout_s)
+        return session.request(method, url, headers=headers, params=params, timeout=timeout_s, verify=verify)
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
@@ -416,6 +441,14 @@ def _unpacked(archive: Path, store: Path) -> Path:
     return target
 
 
+def unpacked_bytes(archive: Path) -> int:
+    """The disk space that an archive takes where it is unpacked; 0 of what is no archive."""
+    if not zipfile.is_zipfile(archive):
+        return 0
+    with zipfile.ZipFile(archive) as mar:
+        return sum(entry.file_size for entry in mar.infolist())
+
+
 def unpack(archive: Path, folder: Path) -> None:
     """An archive's content into `folder`. Raises UsageError where there is no archive to unpack."""
     try:
@@ -431,8 +464,8 @@ def _refuse_fixed_workers(folder: Path, archive: Path) -> None:
     manifest = folder / "MAR-INF" / "MANIFEST.json"
     if not manifest.is_file():
         raise UsageError(f"{archive} is not a model archive: it has no MAR-INF/MANIFEST.json")
-    config = json.loads(manifest.read_text()).get("model", {}).get("configFile")
-    settings = yaml.safe_load((folder / config).read_text()) if config else None
+    config = json.loads(manifest.read_text("utf-8")).get("model", {}).get("configFile")
+    settings = yaml.safe_load((folder / config).read_text("utf-8")) if config else None
     fixed = {"minWorkers", "maxWorkers"} & set(settings or {})
     if fixed:
         raise UsageError(

@@ -25,7 +25,7 @@ def write_files(advice: Advice, folder: Path, variables: Mapping[str, str] | Non
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files_of(advice, variables or {}).items():
-            (folder / name).write_text(text)
+            (folder / name).write_text(text, "utf-8")
             paths.append(folder / name)
         (folder / START).chmod(0o755)
     except OSError as error:
@@ -67,7 +67,7 @@ def _properties(best: Rated) -> str:
     if best.on_gpu:  # else workers are dealt to every GPU of the machine, whatever the environment shows
         changed["number_of_gpu"] = "1"
     lines = [f"# Advised for {best.cell}; start it with start.sh.", ""]
-    for line in (ROOT / PROPERTIES).read_text().splitlines():
+    for line in (ROOT / PROPERTIES).read_text("utf-8").splitlines():
         key = line.partition("=")[0]
         lines.append(f"{key}={changed.pop(key)}" if key in changed else line)
     lines += [f"{key}={value}" for key, value in changed.items()]

@@ -111,7 +111,7 @@ def shares_of(
     workers: int,
     batch_size: int,
     client_latency_ms: float,
-    cores: int,
+    cores: float,
     telemetry: Telemetry | None = None,
     bare_batch_ms: float | None = None,
     bare_over_roofline: float | None = None,
@@ -138,7 +138,7 @@ def shares_of(
     )
 
 
-def _others_cpu(cores_used: Mapping[str, float | None], cores: int) -> float | None:
+def _others_cpu(cores_used: Mapping[str, float | None], cores: float) -> float | None:
     used = [cores_used.get(group) for group in (FRONTEND, LOAD_GENERATOR)]
     known = [amount for amount in used if amount is not None]
     return _share(sum(known), cores) if len(known) == len(used) else None

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from experiments.base.shown import command
 from experiments.verdict.advice import Advice
 from experiments.verdict.stats import OUTCOMES
 from experiments.verdict.verdict import Pair, Verdict
@@ -65,7 +66,7 @@ def banners(verdict: Verdict) -> Iterator[str]:
     if verdict.left and verdict.trials:
         yield (
             f"Not complete: {len(verdict.left)} of {len(verdict.planned)} runs are not measured. "
-            f"Go on with python -m mps.run --resume {verdict.folder}"
+            f"Go on with {command('python', '-m', 'mps.run', '--resume', verdict.folder)}"
         )
     if verdict.environment.get("git_dirty"):
         yield "Measured with changes that were not committed: the commit below does not tell all."

@@ -18,7 +18,7 @@ from experiments.verdict.diagnosis import Shares, diagnose, explain, shares_of
 
 
 def summarise(
-    plan: Plan, results: Sequence[TrialResult], ceilings: Ceilings | None = None, cores: int = 1
+    plan: Plan, results: Sequence[TrialResult], ceilings: Ceilings | None = None, cores: float = 1
 ) -> pd.DataFrame:
     """One row a cell of the plan: the median, minimum and maximum over its valid runs.
 
@@ -149,7 +149,7 @@ def _typical(runs: Sequence[TrialResult]) -> TrialResult | None:
     return valid[(len(valid) - 1) // 2] if valid else None
 
 
-def _shares(result: TrialResult | None, ceilings: Ceilings | None, cores: int) -> Shares | None:
+def _shares(result: TrialResult | None, ceilings: Ceilings | None, cores: float) -> Shares | None:
     if result is None or "mean" not in result.latency_ms:
         return None
     cell = result.trial.cell

@@ -210,10 +210,10 @@ def judge(results: Results, goal: Goal | None = None) -> Verdict:
     return Verdict(results, summary, measured, floor, _pairs(measured, floor or 1.0), advice, no_advice)
 
 
-def _cores(results: Results) -> int:
-    """All cores that the machine let us use; 1 where nobody knows."""
+def _cores(results: Results) -> float:
+    """All cores that the machine let us use, a part of one too by a quota; 1 where nobody knows."""
     cpu = results.environment.get("cpu")
-    return int(cpu.get("cores") or 1) if isinstance(cpu, dict) else 1
+    return float(cpu.get("cores") or 1) if isinstance(cpu, dict) else 1
 
 
 def _rows(summary: pd.DataFrame) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from experiments.base.cores import usable_cores
+from experiments.base.cores import core_limit, core_quota
 from experiments.base.paths import ROOT
 from experiments.serving.java import find_java
 from mps import card
@@ -30,7 +30,8 @@ def describe(command: list[str], seed: int) -> dict[str, Any]:
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(command),
         "seed": seed,
-        "cpu": {"model": cpu_model(), "cores": usable_cores(), "logical_cores": psutil.cpu_count()},
+        "cpu": {"model": cpu_model(), "cores": _whole(core_limit()), "logical_cores": psutil.cpu_count()},
+        "cpu_quota_cores": core_quota(),
         "memory_bytes": psutil.virtual_memory().total,
         "gpus": gpus(),
         "gpu_is_stood_in_for": card.is_stood_in_for(),
@@ -48,10 +49,15 @@ def describe(command: list[str], seed: int) -> dict[str, Any]:
 def cpu_model() -> str:
     """The processor's name as the kernel tells it."""
     with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or "unknown"
+
+
+def _whole(cores: float) -> float:
+    """2 and not 2.0, but 2.5: only a quota leaves a part of a core."""
+    return int(cores) if cores.is_integer() else cores
 
 
 def gpus() -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """What should make one careful with a trial that is valid: each flag a line with its figures.
 
-A throttled GPU, another program on the GPU or on the CPU, a rate that drifts, a warm-up that did not end in a
-steady rate, a server that fell behind its schedule. Pure functions of what was measured.
+A throttled GPU, a CPU quota that was used up, another program on the GPU or on the CPU, a rate that drifts, a
+warm-up that did not end in a steady rate, a server that fell behind its schedule. Pure functions of what was
+measured.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ THROTTLING = frozenset(THROTTLE_REASONS.values()) - {"idle", "application clocks
 
 
 def flags_of(cell: Cell, measured: LoadResult, telemetry: Telemetry | None, cores: int) -> list[str]:
-    """The flags of a trial, on a machine of which `cores` may be used."""
+    """The flags of a trial, where `cores` of the machine may be used, whatever a quota leaves of them."""
     return [*_of_load(cell, measured), *(_of_machine(cell, telemetry, cores) if telemetry else ())]
 
 
@@ -37,6 +38,9 @@ def _of_load(cell: Cell, measured: LoadResult) -> Iterator[str]:
 def _of_machine(cell: Cell, telemetry: Telemetry, cores: int) -> Iterator[str]:
     if throttled := THROTTLING.intersection(telemetry.throttle_reasons or ()):
         yield f"the GPU was slowed down: {', '.join(sorted(throttled))}"
+    if telemetry.quota_stopped_periods:
+        in_periods = f"{telemetry.quota_stopped_periods} of {telemetry.quota_periods} periods"
+        yield f"the CPU quota stopped it in {in_periods}"
     expected = cell.workers + cell.mps  # the MPS server is one more
     if telemetry.gpu_processes is not None and telemetry.gpu_processes > expected:
         yield f"{telemetry.gpu_processes - expected} other processes were on the GPU"

@@ -15,6 +15,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from experiments.base.cgroup import Throttled, parse_throttled, quotas
+
 SELDOM_S = 2.0  # for what costs most or changes least: GPU memory, temperature, new processes
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -41,7 +43,7 @@ def sample(
 
     `read_card` gives the GPU's part, and is told whether this is one of the seldom samples.
     """
-    families, machine = Families(groups), Machine()
+    families, machine, throttling = Families(groups), Machine(), Throttling()
     due_s = seldom_due_s = time.monotonic()
     ending = False
     while True:
@@ -57,6 +59,7 @@ def sample(
                 "cpu_s": {name: cpu_s for name, (cpu_s, _) in figures.items()},
                 "rss_bytes": {name: rss_bytes for name, (_, rss_bytes) in figures.items()},
                 "machine_cpu_s": machine.cpu_s(),
+                "throttled": throttling.read(),
                 **read_card(seldom),
             }
         )
@@ -179,6 +182,29 @@ class Machine:
             if name in self._cores:  # user, nice, system, idle, waiting for a disk, interrupts (2), stolen
                 ticks += sum(int(count) for index, count in enumerate(counts[:8]) if index not in (3, 4))
         return ticks / TICKS_PER_S
+
+
+class Throttling:
+    """The CPU quotas of our cgroups, which are those of the server and the load generator too."""
+
+    def __init__(self) -> None:
+        self._stats: list[int] = []
+        for quota in quotas():
+            with suppress(OSError):
+                self._stats.append(os.open(quota.folder / "cpu.stat", os.O_RDONLY))
+
+    def read(self) -> list[list[float] | None]:
+        """For each quota: its periods so far, those in which it stopped us, and for how many seconds."""
+        return [_told(self._read(stat)) for stat in self._stats]
+
+    def _read(self, stat: int) -> Throttled | None:
+        with suppress(OSError):
+            return parse_throttled(os.pread(stat, LONGEST_STAT_BYTES, 0).decode("ascii", "replace"))
+        return None
+
+
+def _told(throttled: Throttled | None) -> list[float] | None:
+    return None if throttled is None else [throttled.periods, throttled.stopped_periods, throttled.stopped_s]
 
 
 def _card_reader(uuid: str | None, stack: ExitStack) -> Callable[[bool], Readings]:

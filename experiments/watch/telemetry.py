@@ -111,6 +111,9 @@ class Sample:
     memory_bytes_by_pid: Mapping[str, int | None] | None = None
     temperature_c: int | None = None
     machine_cpu_s: float | None = None  # of the usable cores, whoever they worked for
+    throttled: Sequence[Sequence[float] | None] | None = (
+        None  # by CPU quota: periods, those stopped in, seconds
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,7 @@ def summarise(
         notes.append("the GPU's energy counter stands still or is not there all along")
     used = {name: _rate(first.cpu_s[name], last.cpu_s[name], span_s) for name in first.cpu_s}
     sampler = _rate(first.own_cpu_s, last.own_cpu_s, span_s)
+    stopped = _stopped_most(first.throttled or (), last.throttled or ())
     all_used = _rate(first.machine_cpu_s, last.machine_cpu_s, span_s)
     return Telemetry(
         window_s=end_s - begin_s,
@@ -182,6 +186,9 @@ def summarise(
         sampler_cpu_cores=sampler,
         other_cpu_cores=_others(all_used, [*used.values(), sampler]),
         gpu_processes=max((len(each.memory_bytes_by_pid or ()) for each in seldom), default=0) or None,
+        quota_periods=None if stopped is None else int(stopped[0]),
+        quota_stopped_periods=None if stopped is None else int(stopped[1]),
+        quota_stopped_s=None if stopped is None else stopped[2],
         problems=tuple(notes),
     )
 
@@ -229,6 +236,18 @@ def _reasons(all_bits: Sequence[int]) -> tuple[str, ...] | None:
         return None
     seen = {name for bits in all_bits for name in throttle_reasons(bits)}
     return tuple(sorted(seen - {"idle"}))
+
+
+def _stopped_most(
+    begin: Sequence[Sequence[float] | None], end: Sequence[Sequence[float] | None]
+) -> list[float] | None:
+    """What the CPU quota that stopped us in the most periods did in between; None without a known one."""
+    grown = [
+        [after - before for before, after in zip(earlier, later, strict=True)]
+        for earlier, later in zip(begin, end, strict=True)
+        if earlier is not None and later is not None
+    ]
+    return max(grown, key=lambda each: (each[1], each[0]), default=None)
 
 
 def _rate(begin: float | None, end: float | None, span_s: float) -> float | None:

@@ -1,5 +1,7 @@
 """`python -m handlers.archive`: builds the archives, as `make mar` asks for them, and says what was done."""
 
+import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +30,9 @@ def main(
 
         python -m handlers.archive --resnet50 ~/models/resnet50 --out /tmp/store
     """
+    for stream in (sys.stdout, sys.stderr):  # a path that the console can't show is no reason to fail
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     given: dict[Kind, str] = {"text": bert, "image": resnet50, "embedding": embeddings}
     try:
         for kind, source in given.items():

@@ -134,7 +134,7 @@ def _pack(kind: Kind, folder: Path | None, provenance: Provenance, name: str, wo
         (content / "handlers" / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(HERE / file, content / "handlers" / file)
     _write_checkpoint(kind, folder, content)
-    (content / PROVENANCE).write_text(json.dumps(asdict(provenance), indent=2) + "\n")
+    (content / PROVENANCE).write_text(json.dumps(asdict(provenance), indent=2) + "\n", "utf-8")
     shutil.copy(HERE / f"{NAMES[kind]}.py", work)
     shutil.copy(HERE / "model-config" / f"{NAMES[kind]}.yaml", work / "model-config.yaml")
     _run_archiver(name, f"{NAMES[kind]}.py", work)
@@ -158,11 +158,15 @@ def _write_checkpoint(kind: Kind, folder: Path | None, content: Path) -> None:
             first = next(iter(str(error).strip().splitlines()), "")
             raise CheckpointError(f"{folder} can't be read: {type(error).__name__}: {first}") from error
     elif kind == "text":
-        checkpoints.random_text(content, checkpoints.bert_base(), CORPUS.read_text().splitlines(), SEED)
+        checkpoints.random_text(
+            content, checkpoints.bert_base(), CORPUS.read_text("utf-8").splitlines(), SEED
+        )
     elif kind == "image":
         checkpoints.random_image(content, checkpoints.resnet50(), SEED)
     else:
-        checkpoints.random_embedding(content, checkpoints.minilm(), CORPUS.read_text().splitlines(), SEED)
+        checkpoints.random_embedding(
+            content, checkpoints.minilm(), CORPUS.read_text("utf-8").splitlines(), SEED
+        )
 
 
 def _run_archiver(name: str, handler: str, work: Path) -> None:

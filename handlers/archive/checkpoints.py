@@ -73,7 +73,7 @@ def resave_image(source: Path, folder: Path) -> None:
     _check_labels(source, model.config)
     model.save_pretrained(folder)
     recipe = source / "preprocessor_config.json"
-    _write_recipe(folder, json.loads(recipe.read_text()) if recipe.is_file() else IMAGENET_RECIPE)
+    _write_recipe(folder, json.loads(recipe.read_text("utf-8")) if recipe.is_file() else IMAGENET_RECIPE)
 
 
 def _tokenizer_for(model: Any, source: Path) -> Any:
@@ -182,7 +182,7 @@ def _train_tokenizer(corpus: Iterable[str], config: Any) -> Any:
 
 
 def _write_recipe(folder: Path, recipe: dict[str, Any]) -> None:
-    (folder / "preprocessor_config.json").write_text(json.dumps(recipe, indent=2) + "\n")
+    (folder / "preprocessor_config.json").write_text(json.dumps(recipe, indent=2) + "\n", "utf-8")
 
 
 def _first_line(error: Exception) -> str:

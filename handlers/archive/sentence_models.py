@@ -79,7 +79,7 @@ def _read(path: Path, default: Any) -> Any:
     if not path.is_file():
         return default
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(found, type(default)):

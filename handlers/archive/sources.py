@@ -80,7 +80,7 @@ def check(folder: Path, kind: str) -> str:
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{folder} holds no config.json: it is not a transformers checkpoint") from None
     except ValueError as error:

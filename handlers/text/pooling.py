@@ -39,10 +39,10 @@ class Pooling:
 
 def write_pooling(folder: Path, how: str | None, normalize: bool) -> None:
     """Note in the archive's folder what the checkpoint says."""
-    (folder / FILE).write_text(json.dumps({"pooling": how, "normalize": normalize}) + "\n")
+    (folder / FILE).write_text(json.dumps({"pooling": how, "normalize": normalize}) + "\n", "utf-8")
 
 
 def read_pooling(folder: Path, otherwise: str) -> Pooling:
     """What the archive's checkpoint says, and `otherwise` where it says nothing."""
-    noted = json.loads((folder / FILE).read_text())
+    noted = json.loads((folder / FILE).read_text("utf-8"))
     return Pooling(noted["pooling"] or otherwise, noted["normalize"])

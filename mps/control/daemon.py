@@ -149,7 +149,7 @@ class MpsDaemon:
     def log_tail(self) -> str:
         """The last lines of the daemon's log; a daemon of ours writes its servers' lines there too."""
         with suppress(OSError):
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+            return "\n".join(self.log.read_text("utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:])
         return ""
 
     def ask(self, command: str) -> list[str]:

@@ -208,7 +208,7 @@ def _gone(pid: int) -> bool:
     """Whether a killed process has let go of its sockets. One that is not our child can stay a zombie, and
     its first thread is one while others of it still end."""
     with suppress(OSError):
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
         return state == "Z" and len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
     return True
 
@@ -216,6 +216,6 @@ def _gone(pid: int) -> bool:
 def _start_ticks(pid: int) -> int | None:
     """When a process started, in clock ticks since boot: a later one with its pid has another. None: gone."""
     with suppress(OSError):
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        state, *fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
         return None if state == "Z" else int(fields[18])
     return None

@@ -155,7 +155,7 @@ class TestTheChecksThemselves:
 
 def broken_links(page: Path) -> Iterator[str]:
     """The relative links of a page that lead to no file, or to no heading of it."""
-    for link in LINK.findall(CODE.sub("", FENCE.sub("", page.read_text()))):
+    for link in LINK.findall(CODE.sub("", FENCE.sub("", page.read_text("utf-8")))):
         if "://" in link or link.startswith("mailto:"):
             continue
         path, _, anchor = link.partition("#")
@@ -177,12 +177,12 @@ def anchors_in(text: str) -> set[str]:
 
 def code_blocks(page: Path) -> list[str]:
     """The content of fenced blocks, lines joined that a backslash divides, without comments."""
-    blocks = ["\n".join(block.splitlines()[1:-1]) for block in FENCE.findall(page.read_text())]
+    blocks = ["\n".join(block.splitlines()[1:-1]) for block in FENCE.findall(page.read_text("utf-8"))]
     return [re.sub(r"\s#.*", "", re.sub(r"\\\n\s*", " ", block)) for block in blocks]
 
 
 def inline_code(page: Path) -> list[str]:
-    return CODE.findall(FENCE.sub("", page.read_text()))
+    return CODE.findall(FENCE.sub("", page.read_text("utf-8")))
 
 
 def commands_in(page: Path) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,7 @@ CPU_TORCH = "__version__ = '2.13.0+cpu'\ncuda: Optional[str] = None\n"
 
 def a_program(path: Path, script: str = "exit 0") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     path.chmod(0o755)
 
 
@@ -220,6 +220,22 @@ def test_little_of_everything_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> N
         assert the(name).status == WARN
         assert the(name).remedy
     assert "8081" in the("ports").found
+
+
+@pytest.mark.parametrize(
+    ("quota", "status", "found"),
+    [
+        (0.5, WARN, "half a core, by a quota of the cgroup"),
+        (1.0, WARN, "1 core, by a quota of the cgroup"),
+        (2.5, OK, "2.5 cores, by a quota of the cgroup"),
+    ],
+)
+def test_a_cpu_quota_is_told_in_words(
+    monkeypatch: pytest.MonkeyPatch, quota: float, status: str, found: str
+) -> None:
+    monkeypatch.setattr(checks, "core_quota", lambda: quota)
+    (cpu,) = checks._cores()
+    assert (cpu.status, cpu.found) == (status, found)
 
 
 def test_what_fails_or_hangs_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

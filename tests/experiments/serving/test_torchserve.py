@@ -1,5 +1,8 @@
 """What is read out of TorchServe's log and metrics page."""
 
+import pytest
+
+from experiments.serving import torchserve as server
 from experiments.serving.java import parse_version
 from experiments.serving.torchserve import last_error, parse_counters
 
@@ -59,3 +62,13 @@ def test_java_versions_old_and_new() -> None:
     assert parse_version('java version "1.8.0_392"') == 8
     assert parse_version('openjdk version "25" 2025-09-16 LTS') == 25
     assert parse_version("command not found") is None
+
+
+def test_java_is_told_a_cpu_quota_since_it_does_not_see_one_further_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "core_quota", lambda: None)
+    assert server.quota_options() == ()
+    monkeypatch.setattr(server, "core_quota", lambda: 0.5)
+    monkeypatch.setattr(server, "usable_cores", lambda: 1)
+    assert server.quota_options() == ("-XX:ActiveProcessorCount=1",)

@@ -37,6 +37,13 @@ def test_throttling_is_told_with_its_reasons_but_not_a_clock_that_somebody_set()
     assert flags(telemetry=slow) == ["the GPU was slowed down: power cap"]
 
 
+def test_a_cpu_quota_that_was_used_up_is_told_with_its_periods() -> None:
+    free = replace(QUIET, quota_periods=80, quota_stopped_periods=0, quota_stopped_s=0.0)
+    assert flags(telemetry=free) == []
+    stopped = replace(free, quota_stopped_periods=31, quota_stopped_s=1.7)
+    assert flags(telemetry=stopped) == ["the CPU quota stopped it in 31 of 80 periods"]
+
+
 def test_a_rate_that_drifts_or_was_never_steady_is_told() -> None:
     ends_s = np.concatenate([np.arange(0.02, 4, 0.02), np.arange(4.04, 8, 0.04)])
     (drifted,) = flags(end_s=ends_s)

@@ -61,6 +61,24 @@ def test_cpu_seconds_become_cores_used() -> None:
     assert found.problems == ()
 
 
+def test_of_several_cpu_quotas_the_one_that_stopped_us_most_is_told() -> None:
+    samples = [
+        a_sample(tenth / 10, throttled=[[tenth, 0, 0.0], [tenth, tenth // 2, tenth / 50], None])
+        for tenth in range(41)
+    ]
+    found = figures(samples, window=(1.0, 3.0))
+    assert (found.quota_periods, found.quota_stopped_periods) == (20, 10)
+    assert found.quota_stopped_s == pytest.approx(0.4)
+    without = figures(some_samples(), window=(1.0, 3.0))
+    assert (without.quota_periods, without.quota_stopped_periods, without.quota_stopped_s) == (
+        None,
+        None,
+        None,
+    )
+    unreadable = [a_sample(tenth / 10, throttled=[None]) for tenth in range(41)]
+    assert figures(unreadable).quota_stopped_periods is None
+
+
 def test_warm_up_and_drain_do_not_count() -> None:
     busy_at_first = [a_sample(1 + n / 10, cpu_cores=(3 + n / 10) / (1 + n / 10)) for n in range(30)]
     idle = Sample(0.0, 0.0, {"workers": 0.0}, {"workers": 900 * MEBIBYTE})

@@ -16,7 +16,7 @@ MADE = {"text": tiny_bert, "image": tiny_resnet}
 
 
 def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
 def a_tokenizer_that_exists_in_python_only(folder: Path) -> None:

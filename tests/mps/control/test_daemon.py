@@ -80,7 +80,7 @@ def test_no_daemon_runs_where_there_is_no_socket(tmp_path: Path) -> None:
 
 def test_folders_of_others_are_not_leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    stat = Path(f"/proc/{os.getpid()}/stat").read_text()
+    stat = Path(f"/proc/{os.getpid()}/stat").read_text("utf-8")
     ours = tmp_path / f"{PREFIX}{os.getpid()}-{stat.rpartition(')')[2].split()[19]}-abc"
     reused_pid = tmp_path / f"{PREFIX}{os.getpid()}-1-abc"
     foreign = tmp_path / f"{PREFIX}something"

@@ -98,7 +98,7 @@ def test_a_worker_s_environment_and_a_batch_that_the_handler_splits(tmp_path: Pa
     found = measure(mar, 5, processes=1, threads=1, duration_s=0.05, precision="bf16", pool=pool, env=env)
     assert found.throughput_rps > 0
     assert notes.read_text() == "1 5 {'OMP_NUM_THREADS': '1', 'HANDLER_PRECISION': 'bf16', 'EXTRA': 'yes'}"
-    halves = Path(f"{notes}.batches").read_text().split()
+    halves = Path(f"{notes}.batches").read_text("utf-8").split()
     assert set(zip(halves[::2], halves[1::2], strict=False)) <= {("3", "2")}
 
 

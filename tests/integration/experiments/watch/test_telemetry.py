@@ -18,6 +18,7 @@ from experiments.results.telemetry import Telemetry
 from experiments.watch import telemetry
 from tests import stand_ins
 from tests.stand_ins import UUID, a_card, change
+from tests.support.cgroups import a_quota
 
 pytestmark = pytest.mark.integration
 
@@ -77,6 +78,30 @@ def test_who_was_busy_and_who_was_not() -> None:
     assert found.samples >= 2
     assert found.problems == ()
     assert found.gpu_memory_bytes_total is None
+
+
+UNDER_A_QUOTA = """
+import os, sys, time
+with open(sys.argv[1], "w") as procs:
+    procs.write(str(os.getpid()))
+from experiments.watch.telemetry import sampling
+with sampling({"workers": [os.getpid()]}) as recorder:
+    begin_s = time.monotonic()
+    while time.monotonic() < begin_s + 1:
+        pass
+    end_s = time.monotonic()
+found = recorder.summary(1000, (begin_s, end_s))
+print(found.quota_periods, found.quota_stopped_periods, found.quota_stopped_s)
+"""
+
+
+def test_a_real_cpu_quota_that_is_used_up_is_seen() -> None:
+    with a_quota(0.5) as procs:
+        command = [sys.executable, "-c", UNDER_A_QUOTA, str(procs)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    periods, stopped, stopped_s = map(float, done.stdout.split())
+    assert 0 < stopped <= periods
+    assert stopped_s > 0
 
 
 def test_children_count_for_workers_and_for_nobody_else() -> None:
