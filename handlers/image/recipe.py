@@ -21,8 +21,8 @@ SQUARE_FROM_EDGE = 384
 # LeViT's processor scales the shorter side to so many times what the recipe names.
 LEVIT_SPARE = 256 / 224
 
-# A strip of 1 x 100 is scaled to 2048 x 204,800 pixels at the most, of which only the middle is calculated.
-MOST_SIDE = 2048
+# An image of 1 x 100, the narrowest that is accepted, is scaled to 1024 x 102,400 pixels at the most: 300 MB.
+MOST_SIDE = 1024
 
 FILTERS = range(6)  # Pillow's: nearest, Lanczos, bilinear, bicubic, box, Hamming
 

@@ -71,7 +71,7 @@ REFUSED = [
     pytest.param(of("ViT", size=True), "whole numbers", id="a size that is true"),
     pytest.param(of("ViT", size=0), "whole numbers", id="a size of 0"),
     pytest.param(of("ViT", size=224.0), "not served", id="half pixels"),
-    pytest.param(of("ViT", size=90_000), "from 1 to 2048", id="a size beyond reason"),
+    pytest.param(of("ViT", size=90_000), "from 1 to 1024", id="a size beyond reason"),
     pytest.param(of("Bit", crop_size={"shortest_edge": 9}), "a height and a width", id="one side to cut"),
     pytest.param(of("Bit", resample=6), "0 to 5", id="a seventh filter"),
     pytest.param(of("Bit", resample=None), "0 to 5", id="no filter"),
