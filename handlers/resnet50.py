@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from transformers import ResNetForImageClassification
 
-from handlers.image.pixels import ImageBatch, Pixels, Recipe, scale_and_shift, squared
+from handlers.image.pixels import ImageBatch, Pixels, scaled_and_cut
+from handlers.image.recipe import Recipe, resolve
 from handlers.model.devices import host_buffer, send
 from handlers.model.packed import pack_convolutions, pack_linears
 from handlers.model.products import refuse_wrong_products
@@ -40,24 +41,26 @@ class ResNet50Handler:
     def initialize(self, context: Context) -> None:
         """Load model and preprocessing recipe from the archive.
 
-        Raises what `runtime.start` raises, and DeviceError where the GPU calculates wrongly.
+        Raises what `runtime.start` raises, RecipeError for a recipe that can't be followed, and DeviceError
+        where the GPU calculates wrongly.
         """
         self.runtime = runtime = start(context, ResNetForImageClassification, fold_normalization)
         runtime.model.to(memory_format=torch.channels_last)
-        self.recipe = json.loads((runtime.folder / "preprocessor_config.json").read_text("utf-8"))
-        self.scale, self.shift = (tensor.to(runtime.device) for tensor in scale_and_shift(self.recipe))
+        self.recipe = resolve(json.loads((runtime.folder / "preprocessor_config.json").read_text("utf-8")))
+        self.scale = torch.tensor(self.recipe.scale, device=runtime.device)
+        self.shift = torch.tensor(self.recipe.shift, device=runtime.device)
         self.each = _map_in_threads(min(torch.get_num_threads(), MOST_DECODERS))
-        edge = self.recipe["size"]["shortest_edge"]
         self.ready_sizes = runtime.batch_sizes() if runtime.compiles else None
         examples = [
-            torch.zeros(n, edge, edge, 3, dtype=torch.uint8, device=runtime.device)
+            torch.zeros(n, *self.recipe.shape, 3, dtype=torch.uint8, device=runtime.device)
             for n in self.ready_sizes or (1,)
         ]
         if runtime.packs:
             example = self.normalise(examples[0][:1]).to(runtime.model.dtype)
             pack_convolutions(runtime.model, example)
             pack_linears(runtime.model)
-        noise = (torch.randint(0, 256, (n, edge, edge, 3)).to(runtime.device) for n in runtime.batch_sizes())
+        shapes = ((n, *self.recipe.shape, 3) for n in runtime.batch_sizes())
+        noise = (torch.randint(0, 256, shape).to(runtime.device) for shape in shapes)
         refuse_wrong_products(self._logits, noise, runtime.device, runtime.model.dtype)
         self.network = make_ready(self._logits, examples, runtime.settings.compile)
 
@@ -67,9 +70,9 @@ class ResNet50Handler:
         return answer(self, rows, context, settings.limits, tally, self.each)
 
     def read_item(self, value: object) -> Pixels:
-        """What the client sent -> edge x edge x 3 bytes, scaled and cropped around the centre: of a large
+        """What the client sent -> height x width x 3 bytes, scaled and cut around the centre: of a large
         photograph only these stay in memory. Raises PayloadError."""
-        return squared(image_of(value, self.runtime.settings.limits), self.recipe)
+        return scaled_and_cut(image_of(value, self.runtime.settings.limits), self.recipe)
 
     def predict(self, images: list[Pixels]) -> list[list[dict[str, object]]]:
         """n scaled images -> n lists of {"label", "probability"}, the most probable first."""
@@ -101,7 +104,7 @@ class ResNet50Handler:
         ]
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """n x edge x edge x 3 bytes -> n x 3 x edge x edge floats as the checkpoint was trained with them.
+        """n x height x width x 3 bytes -> n x 3 x height x width floats as the checkpoint wants them.
 
         Turned by a view, the colours of a pixel stay side by side in memory: the channels_last layout, in
         which convolutions are fastest.

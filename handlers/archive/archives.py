@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from handlers.archive.image_recipes import image_recipe_of
 from handlers.archive.sentence_models import recipe_of
 from handlers.archive.sources import CheckpointError, check, locate
 from handlers.archive.trial import reason_against
@@ -116,6 +117,8 @@ def _checked(kind: Kind, source: str | Path | None) -> Path | None:
     check(folder, kind)
     if kind == "embedding":
         recipe_of(folder)
+    elif kind == "image":
+        image_recipe_of(folder)
     return folder
 
 
@@ -212,8 +215,10 @@ def _fingerprint(kind: Kind, source: str | Path | None, folder: Path | None) -> 
 
 
 def _ingredients(kind: Kind) -> Iterator[Path]:
-    ours = ("archive/archives.py", "archive/checkpoints.py", "archive/trial.py", f"{NAMES[kind]}.py")
-    yield from (HERE / file for file in (*shared_files(), *map(Path, ours)))
+    ours = ("archives.py", "checkpoints.py", "image_recipes.py", "trial.py")
+    yield from (HERE / "archive" / file for file in ours)
+    yield HERE / f"{NAMES[kind]}.py"
+    yield from (HERE / file for file in shared_files())
     yield HERE / "model-config" / f"{NAMES[kind]}.yaml"
 
 

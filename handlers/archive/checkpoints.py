@@ -14,6 +14,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
+from handlers.archive.image_recipes import image_recipe_of
 from handlers.archive.sentence_models import recipe_of
 from handlers.archive.sources import CheckpointError
 from handlers.text.pooling import write_pooling
@@ -67,13 +68,13 @@ def resave_embedding(source: Path, folder: Path) -> None:
 def resave_image(source: Path, folder: Path) -> None:
     """Load an image classifier, save what a worker needs. Raises CheckpointError.
 
-    A checkpoint without preprocessor_config.json gets the recipe of the published ones.
+    A checkpoint without a recipe gets that of the published ones.
     """
+    recipe = image_recipe_of(source) or IMAGENET_RECIPE
     model = _load(transformers.ResNetForImageClassification, source)
     _check_labels(source, model.config)
     model.save_pretrained(folder)
-    recipe = source / "preprocessor_config.json"
-    _write_recipe(folder, json.loads(recipe.read_text("utf-8")) if recipe.is_file() else IMAGENET_RECIPE)
+    _write_recipe(folder, recipe)
 
 
 def _tokenizer_for(model: Any, source: Path) -> Any:

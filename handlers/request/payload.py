@@ -27,6 +27,9 @@ FIELDS = ("data", "body", "text", "image", "inputs", "b64")
 # Decoders that are safe to point at strangers' bytes. Pillow knows more, among them PostScript.
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 
+# How Pillow names what has more than 8 bits a colour: its conversion to RGB cuts off at 255.
+DEEP_MODES = ("I", "F")
+
 # A strip of 1 x 1,000,000 pixels is small until its shorter side is scaled up to the model's 256.
 MAX_ASPECT_RATIO = 100
 
@@ -130,9 +133,14 @@ def text_of(value: object, limits: Limits) -> str:
 def image_of(value: object, limits: Limits) -> Image.Image:
     """One input -> an image of which only the header was read, its size in order.
 
-    Raises PayloadError: 400 empty or bad base64, 413 too many bytes or pixels, 415 no readable image.
+    Raises PayloadError: 400 empty or bad base64, 413 too many bytes or pixels, 415 no readable image, or
+    one in 16-bit grey.
     """
     image = _open_image(_image_bytes(value, limits))
+    if image.mode.startswith(DEEP_MODES):
+        raise PayloadError(
+            415, f"a 16-bit grey {image.format} image: convert it to 8 bits, scaled to 0 to 255"
+        )
     _check_shape(*image.size, limits)
     return image
 

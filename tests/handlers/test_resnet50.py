@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,10 +12,12 @@ import torch
 from matplotlib import cbook
 from PIL import Image
 from PIL.Image import Transpose
-from transformers import ResNetForImageClassification
+from transformers import AutoImageProcessor, ResNetForImageClassification
 from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
 
+from handlers.archive.checkpoints import IMAGENET_RECIPE
 from handlers.image import pixels
+from handlers.image.recipe import resolve
 from handlers.resnet50 import ResNet50Handler
 from tests.support.checkpoints import tiny_resnet
 from tests.support.worker import a_context, handle
@@ -215,6 +218,38 @@ class TestPreprocessing:
         assert handler.read_item(body).shape == (edge, edge, 3)
         differences = pixel_differences(handler, body, processed(folder, body))
         assert (differences > 1e-5).float().mean() < 1e-3
+
+    @pytest.mark.parametrize(
+        ("recipe", "shape"),
+        [
+            ({"feature_extractor_type": "ConvNextFeatureExtractor", "size": 96, "resample": 3}, (96, 96)),
+            ({"image_processor_type": "BitImageProcessor", "crop_size": [64, 96]}, (64, 96)),
+        ],
+    )
+    def test_follows_recipes_of_other_years_and_processors(
+        self, tmp_path: Path, recipe: dict[str, Any], shape: tuple[int, int]
+    ) -> None:
+        folder, body = tiny_resnet(tmp_path), a_photograph(500, 400)
+        (folder / "preprocessor_config.json").write_text(json.dumps(recipe))
+        handler, context = a_handler(folder)
+        [(status, _)] = handle(handler, context, [{"body": body}])
+        assert (status, handler.read_item(body).shape) == (200, (*shape, 3))
+        processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+        expected = processor(Image.open(io.BytesIO(body)), return_tensors="pt")["pixel_values"]
+        differences = pixel_differences(handler, body, expected)
+        assert (differences > 1e-5).float().mean() < 1e-3
+
+    @pytest.mark.parametrize("resample", range(6))
+    def test_of_a_large_jpeg_is_close_with_every_filter(self, resample: int) -> None:
+        recipe = IMAGENET_RECIPE | {"resample": resample, "do_normalize": False, "do_rescale": False}
+        image = Image.open(PHOTOGRAPH).convert("RGB").resize((1300, 1100))
+        file = io.BytesIO()
+        image.save(file, "JPEG")
+        found = pixels.scaled_and_cut(Image.open(file), resolve(recipe)).astype(int)
+        expected = ConvNextImageProcessorPil.from_dict(recipe)(Image.open(file), return_tensors="np")
+        differences = abs(found.transpose(2, 0, 1) - expected["pixel_values"][0])
+        assert differences.max() < 9
+        assert differences.mean() < 0.5
 
 
 class TestBatch:

@@ -165,14 +165,8 @@ class TestBuildingAgain:
     def test_is_due_when_the_handler_has_changed(
         self, store: Path, bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        ours = (
-            "bert.py",
-            "model-config/bert.yaml",
-            "archive/archives.py",
-            "archive/checkpoints.py",
-            "archive/trial.py",
-        )
-        for file in (*ours, *archives.shared_files()):
+        ours = [f"archive/{name}.py" for name in ("archives", "checkpoints", "image_recipes", "trial")]
+        for file in ("bert.py", "model-config/bert.yaml", *ours, *archives.shared_files()):
             (tmp_path / file).parent.mkdir(exist_ok=True)
             (tmp_path / file).write_bytes((archives.HERE / file).read_bytes())
         monkeypatch.setattr(archives, "HERE", tmp_path)
@@ -255,12 +249,31 @@ class TestUnsuitableCheckpoints:
         ):
             build("text", folder, tmp_path)
 
+    def test_whose_images_are_prepared_in_a_way_that_is_not_served(self, tmp_path: Path) -> None:
+        folder = tiny_resnet(tmp_path / "segments")
+        recipe = folder / "preprocessor_config.json"
+        recipe.write_text(json.dumps({"image_processor_type": "SegformerImageProcessor"}))
+        with pytest.raises(CheckpointError, match=r"preprocessor_config.json: .* SegformerImageProcessor"):
+            build("image", folder, tmp_path)
+        recipe.write_text("{")
+        with pytest.raises(CheckpointError, match=r"preprocessor_config.json is not valid JSON"):
+            build("image", folder, tmp_path)
+
     def test_without_a_tokenizer(self, tmp_path: Path) -> None:
         folder = tiny_bert(tmp_path / "mute")
         for file in folder.glob("tokenizer*"):
             file.unlink()
         with pytest.raises(CheckpointError, match="no tokenizer"):
             build("text", folder, tmp_path)
+
+
+class TestRecipesOfImages:
+    def test_are_kept_word_for_word_whichever_file_holds_them(self, tmp_path: Path) -> None:
+        folder = tiny_resnet(tmp_path / "newest")
+        recipe = {"feature_extractor_type": "ConvNextFeatureExtractor", "size": 224}
+        (folder / "processor_config.json").write_text(json.dumps({"image_processor": recipe}))
+        with zipfile.ZipFile(build("image", folder, tmp_path)) as mar:
+            assert json.loads(mar.read("preprocessor_config.json")) == recipe
 
 
 class TestProgram:
