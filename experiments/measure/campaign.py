@@ -41,7 +41,7 @@ def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> lis
     measured until then stays in `folder`.
     """
     with open_for_append(folder) as file:
-        results = read_trials(folder)
+        results = read_trials(folder, plan)
         campaign = _Campaign(bench, folder, file, progress, results)
         if plan.budget_s is not None:
             campaign.ends_s = time.monotonic() + plan.budget_s

@@ -38,16 +38,20 @@ def _of_type(key: str, value: Any) -> Any:
 
 def _checked(key: str, kind: "Kind", value: Any) -> Any:
     if not (value is None and kind.optional) and not kind.fits(value):
-        raise UsageError(f"plan key {key!r} must be {kind.name}, not {value!r}")
+        raise UsageError(f"plan key {key!r} must be {kind.name}, not {repr(value)[:40]}")
     return value
 
 
+LARGEST = 1e18
+"""More than anything that a plan can ask for; results keep no larger number."""
+
+
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ a pure and seeded function. Nothing here touches a server, a clock or a disk.
 
 import random
 from dataclasses import dataclass, replace
+from math import prod
 
 from experiments.base.errors import UsageError
 from experiments.plan.cell import DEFAULT_DELAY_MS, Cell, full_queue
@@ -13,6 +14,7 @@ from experiments.plan.defaults import ARRIVALS, MOST_IN_FLIGHT
 from experiments.plan.slo import parse_slo
 from experiments.plan.trial import Load, Trial
 
+MOST_TRIALS = 100_000  # some days of measuring, and what still fits memory as a list
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")  # what handlers/model knows
 
 
@@ -92,6 +94,17 @@ class Plan:
             raise UsageError(f"--budget must be above 0 seconds, not {self.budget_s:g}")
         if not 0 <= self.warm_up_s < float("inf"):
             raise UsageError(f"--warm-up must be 0 or more seconds, not {self.warm_up_s:g}")
+        self._check_size()
+
+    def _check_size(self) -> None:
+        axes = (self.workers, self.batch_size, self.precision, self.batch_delay_ms, self.client_batch)
+        loads = len(self.rate_rps or (None,)) * len(self.concurrency or (None,))
+        cells = prod(map(len, axes)) * loads * len(self._arms()) + self.noise_floor
+        if cells * self.runs > MOST_TRIALS:
+            raise UsageError(
+                f"the plan has {cells * self.runs:,} trials, more than {MOST_TRIALS:,}: "
+                f"ask for fewer --runs or values"
+            )
 
     def _check_rates(self) -> None:
         for rate_rps in self.rate_rps:
