@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from random import Random
 
+from experiments.load.before.body import STYLES, Body, styled
+from experiments.load.before.request import render_request
+from experiments.load.before.target import parse_target
 from experiments.load.clients import Load, Task, drive, drive_together
 from experiments.load.closed_loop import ClosedLoop
 from experiments.load.interruptible import run_interruptibly
 from experiments.load.open_loop import OpenLoop
 from experiments.load.result import LoadResult, Pacing, Window, result_of, snap_window
 from experiments.load.traffic import LoadError, Progress
-from experiments.load.wire import Body, parse_target, render_request
 
 __all__ = [
     "DEFAULT_TIMEOUT_S",
+    "STYLES",
     "Body",
     "ClosedLoop",
     "Load",
@@ -29,6 +32,7 @@ __all__ = [
     "Window",
     "run",
     "snap_window",
+    "styled",
 ]
 
 DEFAULT_TIMEOUT_S = 60.0

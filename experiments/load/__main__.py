@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from experiments.base.errors import INTERRUPTED, ExperimentError
-from experiments.load import DEFAULT_TIMEOUT_S, Body, ClosedLoop, Load, LoadResult, OpenLoop, run
+from experiments.load import DEFAULT_TIMEOUT_S, Body, ClosedLoop, Load, LoadResult, OpenLoop, run, styled
 from experiments.load.goodput import DEFAULT_START_RPS, Goodput, Send, find
 from experiments.load.goodput import as_json as goodput_as_json
 from experiments.load.shown import show
@@ -71,6 +71,9 @@ def main(
     warm_up: Annotated[float, typer.Option(help="Seconds of the same load before, not counted.")] = 1.0,
     body: Annotated[Path | None, typer.Option(help="File to POST; the requests are GETs without it.")] = None,
     content_type: Annotated[str, typer.Option(help="Media type of the body.")] = "application/octet-stream",
+    input_as: Annotated[
+        str, typer.Option(help="How the file is sent: as the 'body', as 'data' of a 'form', or in 'json'.")
+    ] = "body",
     header: Annotated[list[str] | None, typer.Option(help="'Name: value'; may be repeated.")] = None,
     timeout: Annotated[
         float, typer.Option(help="Seconds until a request counts as lost.")
@@ -80,7 +83,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     with _told_in_one_line():
-        pool = [] if body is None else [Body(body.read_bytes(), content_type)]
+        pool = [] if body is None else [styled(Body(body.read_bytes(), content_type, body.name), input_as)]
         headers = dict(_split_header(text) for text in header or [])
 
         def send(load: Load, seed: int) -> LoadResult:

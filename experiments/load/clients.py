@@ -29,10 +29,10 @@ import uvloop
 from numpy.typing import NDArray
 
 from experiments.base.paths import ROOT
+from experiments.load.before.target import Target
 from experiments.load.closed_loop import ClosedLoop, drive_closed
 from experiments.load.open_loop import OpenLoop, drive_open
 from experiments.load.traffic import WHOLE, LoadError, Pace, Part, Progress, Ready, Recording, at_once
-from experiments.load.wire import Target
 
 Load = ClosedLoop | OpenLoop
 

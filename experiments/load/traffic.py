@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.base.errors import ExperimentError
-from experiments.load.wire import Connection, Target
+from experiments.load.before.target import Target
+from experiments.load.wire import Connection
 
 HOPELESS_FAILURES = 100
 """So many failed requests stop the load: the trial is invalid anyway, and the time better spent."""

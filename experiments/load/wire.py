@@ -1,21 +1,18 @@
 """One HTTP/1.1 keep-alive connection, as cheap as Python allows: ready-made bytes out, a callback per answer.
 
-Here: the target of a load, requests rendered once, the protocol object that sends and parses.
-Not here: what is sent when and what is counted (traffic.py), what the counts mean (result.py).
+Here: the protocol object that sends and parses.
+Not here: requests (before/), what is sent when and what is counted (traffic.py), what that means (result.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import re
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from http.client import responses
 from time import perf_counter
 from typing import cast
-from urllib.parse import quote, urlsplit
 
 import httptools
 
@@ -23,68 +20,6 @@ IDLE = math.inf
 """`Connection.sent_s` while no request is in flight: never overdue, whatever the timeout."""
 
 ERROR_TEXT_CHARS = 300
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_NOT_IN_A_VALUE = re.compile(r"[\r\n\0]")
-_FRAMING = {"content-length", "transfer-encoding"}
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """One element of the pool of different inputs: the bytes of a request and their media type."""
-
-    data: bytes
-    content_type: str
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where the requests go: `path` is what stands in the request line, `authority` in the Host header."""
-
-    host: str
-    port: int
-    path: str
-    authority: str
-
-
-def parse_target(url: str) -> Target:
-    """Take an http:// URL apart. Raises ValueError when it is no URL that this generator can load."""
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        raise ValueError(
-            f"{url!r} is not a URL to load: give one like http://127.0.0.1:8080/predictions/bert"
-        )
-    if "@" in parts.netloc:
-        raise ValueError(f"{url!r} holds a user name: send credentials as a header instead")
-    try:
-        port = 80 if parts.port is None else parts.port
-    except ValueError:
-        port = 0
-    if port == 0:
-        raise ValueError(f"{url!r} has no usable port: give one from 1 to 65535")
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=-._~")
-    query = "?" + quote(parts.query, safe="/%:@!$&'()*+,;=-._~?") if parts.query else ""
-    return Target(parts.hostname, port, path + query, parts.netloc)
-
-
-def render_request(target: Target, body: Body | None, headers: Mapping[str, str]) -> bytes:
-    """The whole request as bytes: a POST of `body`, or a GET when it is None.
-
-    `headers` add to the generator's own and replace them whatever their case. Raises ValueError for a header
-    that HTTP does not allow, or that contradicts the length of the body.
-    """
-    fields = {"host": f"Host: {target.authority}", "user-agent": "User-Agent: experiments.load"}
-    if body is not None:
-        fields["content-type"] = f"Content-Type: {body.content_type}"
-        fields["content-length"] = f"Content-Length: {len(body.data)}"
-    for name, value in headers.items():
-        if not _TOKEN.fullmatch(name) or _NOT_IN_A_VALUE.search(value) or not value.isascii():
-            raise ValueError(f"{name!r}: {value!r} is not a header: give 'Name: value' in one line of ASCII")
-        if name.lower() in _FRAMING:
-            raise ValueError(f"the header {name} follows from the body: leave it out")
-        fields[name.lower()] = f"{name}: {value.strip()}"
-    method = "GET" if body is None else "POST"
-    head = "\r\n".join([f"{method} {target.path} HTTP/1.1", *fields.values(), "", ""])
-    return head.encode("ascii") + (b"" if body is None else body.data)
 
 
 class Connection(asyncio.Protocol):

@@ -80,6 +80,6 @@ SINGLE = {
     **dict.fromkeys(("requests", "tokens"), replace(WHOLE, name="a whole number", optional=True)),
     **dict.fromkeys(("duration_s", "warm_up_s", "budget_s"), SECONDS),
     **dict.fromkeys(("interleave", "noise_floor", "until_sure", "with_mps"), FLAG),
-    **dict.fromkeys(("model", "goal", "arrivals"), TEXT),
+    **dict.fromkeys(("model", "goal", "arrivals", "input_as"), TEXT),
     **dict.fromkeys(("input", "slo"), replace(TEXT, optional=True)),
 }

@@ -10,7 +10,7 @@ from math import prod
 
 from experiments.base.errors import UsageError
 from experiments.plan.cell import DEFAULT_DELAY_MS, Cell, full_queue
-from experiments.plan.defaults import ARRIVALS, MOST_IN_FLIGHT
+from experiments.plan.defaults import ARRIVALS, INPUT_STYLES, MOST_IN_FLIGHT
 from experiments.plan.slo import parse_slo
 from experiments.plan.trial import Load, Trial
 
@@ -31,6 +31,7 @@ class Plan:
     `requests` takes the place of `duration_s` when it is given. `tokens` makes texts of that many tokens.
     `goal` says in the words of advice.py what is best; `until_sure` adds runs only to cells that may still be
     it (measure/race.py), and `budget_s` bounds the time that a start of the campaign takes.
+    `input_as` says how the files of `input` are sent: each as the `body`, in a `form`, or in `json`.
     `noise_floor` measures the first cell twice, as itself and as its twin: what differs is noise.
     """
 
@@ -59,6 +60,7 @@ class Plan:
     until_sure: bool = False
     budget_s: float | None = None
     input: str | None = None
+    input_as: str = INPUT_STYLES[0]
 
     def __post_init__(self) -> None:
         _check_at_least(1, "workers", *self.workers)
@@ -86,6 +88,10 @@ class Plan:
             raise UsageError("--client-batch joins our own texts, --input takes yours: give one of them")
         if self.tokens is not None and self.input is not None:
             raise UsageError("--tokens makes our own texts, --input takes yours: give one of them")
+        if self.input_as not in INPUT_STYLES:
+            raise UsageError(f"--input-as must be one of {', '.join(INPUT_STYLES)}, not {self.input_as!r}")
+        if self.input_as != INPUT_STYLES[0] and self.input is None:
+            raise UsageError("--input-as tells how your own files are sent: give --input too")
         if (self.requests is None) == (self.duration_s is None):
             raise UsageError("give either --requests or --duration, not both and not neither")
         if self.duration_s is not None and not 0 < self.duration_s < float("inf"):

@@ -262,6 +262,9 @@ def _plan(verdict: Verdict) -> Iterator[tuple[str, str]]:
     length = f"{plan.requests:,} requests" if plan.requests else f"{plan.duration_s:g} s"
     yield "Each run", f"{length} after {plan.warm_up_s:g} s of warm-up or more, {_load(plan)}"
     inputs = f"texts of {plan.tokens} tokens" if plan.tokens else plan.input or "our own pool"
+    inputs += (
+        "" if plan.input_as == "body" else f", sent in {'a form' if plan.input_as == 'form' else 'JSON'}"
+    )
     yield (
         "Plan",
         _listed(

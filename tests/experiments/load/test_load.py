@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 
 from experiments.load import Body, ClosedLoop, LoadError, LoadResult, run, snap_window
 from experiments.load.__main__ import app
-from experiments.load.wire import parse_target, render_request
+from experiments.load.before.request import render_request
+from experiments.load.before.target import parse_target
 from tests.support.small_server import Request, SmallServer, always, hang_up, http, in_batches, never, serving
 
 A_TEXT = Body(b"a text", "text/plain")
