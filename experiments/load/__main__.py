@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command(help=_HELP)
 def main(
-    url: Annotated[str, typer.Argument(help="http://host:port/path", show_default=False)],
+    url: Annotated[str, typer.Argument(help="http://host:port/path or https://...", show_default=False)],
     connections: Annotated[
         int | None,
         typer.Option(help="Requests in flight: always so many (64), with --rate so many at most (512)."),
@@ -78,6 +79,9 @@ def main(
     timeout: Annotated[
         float, typer.Option(help="Seconds until a request counts as lost.")
     ] = DEFAULT_TIMEOUT_S,
+    ca: Annotated[
+        Path | None, typer.Option(help="For https: a file of certificates to trust, not the system's.")
+    ] = None,
     processes: Annotated[int, typer.Option(help="Client processes that share the load.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the arrivals.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -87,7 +91,16 @@ def main(
         headers = dict(_split_header(text) for text in header or [])
 
         def send(load: Load, seed: int) -> LoadResult:
-            return run(url, pool, load, headers=headers, seed=seed, processes=processes, timeout_s=timeout)
+            return run(
+                url,
+                pool,
+                load,
+                headers=headers,
+                seed=seed,
+                processes=processes,
+                timeout_s=timeout,
+                ca=None if ca is None else str(ca),
+            )
 
         if slo is None:
             load = _load(rate, arrivals, connections, duration, requests, warm_up)
@@ -106,7 +119,9 @@ def main(
 
 @contextmanager
 def _told_in_one_line() -> Iterator[None]:
-    """Ends the program with the message and the exit code of what goes wrong inside."""
+    """Ends the program with the message and the exit code of what goes wrong inside; SIGTERM is as Ctrl-C."""
+    with suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except (ValueError, OSError) as error:

@@ -10,6 +10,7 @@ import asyncio
 import math
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import responses
 from time import perf_counter
 from typing import cast
@@ -20,6 +21,7 @@ IDLE = math.inf
 """`Connection.sent_s` while no request is in flight: never overdue, whatever the timeout."""
 
 ERROR_TEXT_CHARS = 300
+MOST_HEAD_BYTES = 2**16  # of an answer that comes in pieces: more than servers send
 
 
 class Connection(asyncio.Protocol):
@@ -31,6 +33,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_begun",
+        "_begun_s",
         "_on_answer",
         "_on_lost",
         "_parser",
@@ -49,6 +53,8 @@ class Connection(asyncio.Protocol):
         self._on_answer = on_answer
         self._on_lost = on_lost
         self._parser = httptools.HttpResponseParser(self)
+        self._begun = b""  # of an answer that came in pieces, the first of them
+        self._begun_s = IDLE  # when its request was sent
         self.sent_s = IDLE
         self.number = 0
         self.keep_alive = True
@@ -93,13 +99,31 @@ class Connection(asyncio.Protocol):
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
+        sent_s = self.sent_s
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.give_up(f"the server sent something that is no HTTP/1.1 answer ({error})")
+            return
+        if self.sent_s == sent_s != IDLE:  # not all of the answer is there yet
+            self._keep_begin(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if (
+            exc is None
+            and self.in_flight
+            and self._begun_s == self.sent_s
+            and ends_with_connection(self._begun)
+        ):
+            sent_s, self.sent_s, self.keep_alive = self.sent_s, IDLE, False
+            self._on_answer(self, sent_s, perf_counter(), self._parser.get_status_code())
         self._lose(f"the connection broke before a complete answer came ({exc or 'closed by the server'})")
+
+    def _keep_begin(self, data: bytes) -> None:
+        if self._begun_s != self.sent_s:
+            self._begun, self._begun_s = b"", self.sent_s
+        if len(self._begun) < MOST_HEAD_BYTES:
+            self._begun += data
 
     def _lose(self, reason: str) -> None:
         if self.in_flight:
@@ -121,3 +145,34 @@ class Connection(asyncio.Protocol):
         self.sent_s = IDLE
         self.keep_alive = self._parser.should_keep_alive()
         self._on_answer(self, sent_s, answered_s, status)
+
+
+class _Head:
+    """What the parser finds in an answer's head; an interim answer's is forgotten with the next."""
+
+    def __init__(self) -> None:
+        self.on_message_begin()
+
+    def on_message_begin(self) -> None:
+        self.complete = False
+        self.fields: dict[bytes, bytes] = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields[name.lower()] = value.lower()
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+def ends_with_connection(begun: bytes) -> bool:
+    """Whether an answer that begins so, and is not complete, is so when the connection ends (RFC 9112, 6.3).
+
+    That is found out when a connection ends and not before: nearly all answers tell their length.
+    """
+    head = _Head()
+    parser = httptools.HttpResponseParser(head)
+    with suppress(httptools.HttpParserError):
+        parser.feed_data(begun)
+    coded = head.fields.get(b"transfer-encoding", b"")
+    told = coded.endswith(b"chunked") or (not coded and b"content-length" in head.fields)
+    return head.complete and parser.get_status_code() >= 200 and not told

@@ -17,7 +17,7 @@ def plan_from(values: Mapping[str, Any]) -> Plan:
     """
     known = {f.name for f in dataclasses.fields(Plan)}
     if unknown := sorted(set(values) - known):
-        raise UsageError(f"unknown plan key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        raise UsageError(f"unknown plan key {unknown[0][:40]!r}; known are {', '.join(sorted(known))}")
     arguments = {key: _of_type(key, value) for key, value in values.items()}
     if arguments.get("requests") is not None and "duration_s" not in arguments:
         arguments["duration_s"] = None

@@ -80,6 +80,8 @@ class Plan:
         for percentage in self.thread_percentage:
             if not 1 <= percentage <= 100:
                 raise UsageError(f"--thread-percentage must be from 1 to 100, not {percentage}")
+        if not self.precision:
+            raise UsageError("--precision needs at least one value")
         for precision in self.precision:
             if precision not in (None, *PRECISIONS):
                 raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")

@@ -93,7 +93,7 @@ def read_plan(folder: Path) -> Plan:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{folder} is not a results folder: it has no plan.json") from error
     except (OSError, ValueError, UsageError) as error:
-        raise ExperimentError(f"{folder}/plan.json can't be read: {error}") from error
+        raise ExperimentError(f"{folder}/plan.json can't be read: {_short(error)}") from error
 
 
 @contextmanager
@@ -149,10 +149,16 @@ def read_trials(folder: Path, plan: Plan | None = None) -> list[TrialResult]:
                 _check_planned(result, plan, cells)
         except ValueError as error:
             raise ExperimentError(
-                f"{path}, line {number} is damaged ({error}): remove it, and --resume measures it again"
+                f"{path}, line {number} is damaged ({_short(error)}): remove it, and --resume measures it again"
             ) from error
         found[key] = result
     return list(found.values())
+
+
+def _short(error: Exception) -> str:
+    """In one line that can be read, whatever the file holds."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _trial_in(line: bytes) -> TrialResult:

@@ -81,12 +81,14 @@ def trial_result_from(line: Mapping[str, Any]) -> TrialResult:
     a field is missing or not of its type."""
     if line.get("schema_version") not in READABLE:
         raise ExperimentError(
-            f"trials.jsonl has schema version {line.get('schema_version')}, this program reads "
+            f"trials.jsonl has schema version {str(line.get('schema_version'))[:20]}, this program reads "
             f"{' and '.join(map(str, READABLE))}: use the version of torchserve-mps that wrote it"
         )
     result = record_from(TrialResult, {**line, "trial": {**line, "cell": line, "load": line}})
     if result.throughput_rps < 0 or any(value < 0 for value in result.latency_ms.values()):
         raise ValueError("a throughput or a latency is below 0")
+    if result.latency_ms and not {f"p{percentile}" for percentile in PERCENTILES} <= set(result.latency_ms):
+        raise ValueError("latency_ms lacks a percentile")
     if result.valid and not result.throughput_rps:
         raise ValueError("it counts as valid, with a throughput of 0")
     return replace(result, telemetry=result.telemetry and with_tuples(result.telemetry))

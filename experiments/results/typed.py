@@ -98,7 +98,7 @@ _IN_WORDS = {
 
 def _refuse(hint: Any, value: Any, name: str) -> NoReturn:
     expected = _IN_WORDS.get(get_origin(hint) or hint, "a list")
-    raise ValueError(f"{name} must be {expected}, not {_shown(value)}")
+    raise ValueError(f"{name[:60]} must be {expected}, not {_shown(value)}")
 
 
 def _shown(value: Any) -> str:

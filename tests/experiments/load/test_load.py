@@ -151,7 +151,7 @@ def test_a_load_that_measures_nothing_is_refused(arguments: dict[str, float], wo
 
 
 @pytest.mark.parametrize(
-    "url", ["", "localhost:8080", "https://h/", "http://", "http://h:99999/", "http://h:0/", "http://u:p@h/"]
+    "url", ["", "localhost:8080", "ftp://h/", "http://", "http://h:99999/", "http://h:0/", "http://u:p@h/"]
 )
 def test_a_url_that_cannot_be_loaded_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"URL|user name|port"):
