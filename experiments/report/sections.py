@@ -234,7 +234,8 @@ def _machine(verdict: Verdict) -> Iterator[tuple[str, str]]:
         yield "GPU", "none"
     cpu = told.get("cpu")
     if isinstance(cpu, dict):
-        yield "CPU", _listed(cpu.get("model"), f"{cpu.get('cores')} cores usable")
+        cores = f"{cpu['cores']} cores usable" if cpu.get("cores") else None
+        yield "CPU", _listed(cpu.get("model"), cores)
     if told.get("memory_bytes"):
         yield "Memory", f"{told['memory_bytes'] / GIB:.0f} GiB"
     yield "System", _listed(told.get("os"))
@@ -248,8 +249,14 @@ def _software(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Java", _listed(told.get("java"))
     variables = told.get("variables") or told.get("torchserve_env") or {}  # as it was called until 2026-11-26
     yield "Variables", _listed(*(f"{key}={value}" for key, value in variables.items()))
-    dirty = ", with changes that were not committed" if told.get("git_dirty") else ""
-    yield "Commit", f"{told['git_commit']}{dirty}" if told.get("git_commit") else ""
+    yield "Commit", _commit(told)
+
+
+def _commit(told: Mapping[str, Any]) -> str:
+    if not told.get("git_commit"):
+        return "not known" if told else ""
+    changed = {True: ", with changes that were not committed", None: ", changed or not is not known"}
+    return f"{told['git_commit']}{changed.get(told.get('git_dirty'), '')}"
 
 
 def _model(archive: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

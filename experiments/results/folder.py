@@ -149,7 +149,8 @@ def read_trials(folder: Path, plan: Plan | None = None) -> list[TrialResult]:
                 _check_planned(result, plan, cells)
         except ValueError as error:
             raise ExperimentError(
-                f"{path}, line {number} is damaged ({_short(error)}): remove it, and --resume measures it again"
+                f"{path}, line {number} is damaged ({_short(error)}): "
+                "remove it, and --resume measures it again"
             ) from error
         found[key] = result
     return list(found.values())
