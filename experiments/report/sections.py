@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.base.numbers import plain
 from experiments.plan import Plan
 from experiments.report import ADVICE, findings, table
 from experiments.report.drawing.canvas import Figure
@@ -266,8 +267,8 @@ def _model(archive: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _plan(verdict: Verdict) -> Iterator[tuple[str, str]]:
     plan = verdict.plan
-    length = f"{plan.requests:,} requests" if plan.requests else f"{plan.duration_s:g} s"
-    yield "Each run", f"{length} after {plan.warm_up_s:g} s of warm-up or more, {_load(plan)}"
+    length = f"{plan.requests:,} requests" if plan.requests else f"{plain(plan.duration_s or 0, 6)} s"
+    yield "Each run", f"{length} after {plain(plan.warm_up_s, 6)} s of warm-up or more, {_load(plan)}"
     inputs = f"texts of {plan.tokens} tokens" if plan.tokens else plan.input or "our own pool"
     inputs += (
         "" if plan.input_as == "body" else f", sent in {'a form' if plan.input_as == 'form' else 'JSON'}"
@@ -299,7 +300,7 @@ def _load(plan: Plan) -> str:
 
 
 def _several(values: Sequence[object]) -> str:
-    return ", ".join(f"{value:g}" if isinstance(value, float) else f"{value}" for value in values)
+    return ", ".join(plain(value, 6) if isinstance(value, float) else f"{value}" for value in values)
 
 
 def _resumed(verdict: Verdict) -> Iterator[tuple[str, str]]:

@@ -81,7 +81,7 @@ def trial_result_from(line: Mapping[str, Any]) -> TrialResult:
     a field is missing or not of its type."""
     if line.get("schema_version") not in READABLE:
         raise ExperimentError(
-            f"trials.jsonl has schema version {str(line.get('schema_version'))[:20]}, this program reads "
+            f"trials.jsonl has schema version {repr(line.get('schema_version'))[:20]}, this program reads "
             f"{' and '.join(map(str, READABLE))}: use the version of torchserve-mps that wrote it"
         )
     result = record_from(TrialResult, {**line, "trial": {**line, "cell": line, "load": line}})

@@ -57,8 +57,8 @@ def changed(**values: Any) -> Callable[[list[dict[str, Any]]], None]:
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (changed(workers=99), "99 workers, batch size 4 is not in the plan"),
-        (changed(run=77), "run 77 is none of the plan's 5"),
+        (changed(workers=99), "99 workers, batch size 4 is not in plan.json"),
+        (changed(run=77), "run 77 is none of the 5 in plan.json"),
         (changed(throughput_rps="many"), 'throughput_rps must be a number, not "many"'),
         (changed(throughput_rps=True), "throughput_rps must be a number, not true"),
         (changed(throughput_rps=10**400), "throughput_rps must be a number, not 1000"),
