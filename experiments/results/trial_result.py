@@ -85,10 +85,19 @@ def trial_result_from(line: Mapping[str, Any]) -> TrialResult:
             f"{' and '.join(map(str, READABLE))}: use the version of torchserve-mps that wrote it"
         )
     result = record_from(TrialResult, {**line, "trial": {**line, "cell": line, "load": line}})
+    _check_sense(result)
+    return replace(result, telemetry=result.telemetry and with_tuples(result.telemetry))
+
+
+def _check_sense(result: TrialResult) -> None:
+    """Raises ValueError where the values, each of its type, don't go together."""
     if result.throughput_rps < 0 or any(value < 0 for value in result.latency_ms.values()):
         raise ValueError("a throughput or a latency is below 0")
     if result.latency_ms and not {f"p{percentile}" for percentile in PERCENTILES} <= set(result.latency_ms):
         raise ValueError("latency_ms lacks a percentile")
     if result.valid and not result.throughput_rps:
         raise ValueError("it counts as valid, with a throughput of 0")
-    return replace(result, telemetry=result.telemetry and with_tuples(result.telemetry))
+    counted = result.counted
+    tally = counted and (counted.batch_rows, counted.handle_ms, counted.forward_ms, counted.handling)
+    if tally and None in tally and tally[0] is not None:
+        raise ValueError("counted has batch_rows but lacks what goes with them")
