@@ -78,7 +78,8 @@ NEVER_EMPTY = ("precision",)  # a list of null stands for the archive's own
 SINGLE = {
     **dict.fromkeys(("runs", "seed", "processes"), replace(WHOLE, name="a whole number")),
     **dict.fromkeys(("requests", "tokens"), replace(WHOLE, name="a whole number", optional=True)),
-    **dict.fromkeys(("duration_s", "warm_up_s", "budget_s"), SECONDS),
+    **dict.fromkeys(("duration_s", "budget_s"), SECONDS),
+    "warm_up_s": replace(SECONDS, optional=False),
     **dict.fromkeys(("interleave", "noise_floor", "until_sure", "with_mps"), FLAG),
     **dict.fromkeys(("model", "goal", "arrivals", "input_as"), TEXT),
     **dict.fromkeys(("input", "slo"), replace(TEXT, optional=True)),

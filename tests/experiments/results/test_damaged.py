@@ -97,6 +97,8 @@ def test_a_line_that_can_not_be_right_is_named(
         (b"[1]", "it holds no object"),
         (b'{"model": "\xff"}', "can't be read: 'utf-8' codec"),
         (b'{"workers": ["two"]}', "'workers' must be whole numbers"),
+        (b'{"warm_up_s": null}', "'warm_up_s' must be a number of seconds"),
+        (b'{"precision": []}', "--precision needs at least one value"),
         (b'{"runs": 100000000}', "trials, more than 100,000"),
         (b'{"model": "\\ud800"}', "surrogates not allowed"),
         (None, "Is a directory"),
