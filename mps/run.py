@@ -54,6 +54,7 @@ def main(
     interleave: options.Interleave = None,
     noise_floor: options.NoiseFloor = None,
     input_: options.Input = None,
+    input_as: options.InputAs = None,
     plan_file: options.PlanFile = None,
     out: options.Out = None,
     resume: options.Resume = None,

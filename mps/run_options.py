@@ -95,6 +95,10 @@ NoiseFloor = Annotated[
     ),
 ]
 Input = Annotated[str | None, option("--input", help="A file or folder of request bodies. [our own pool]")]
+InputAs = Annotated[
+    str | None,
+    option(help="How they are sent: each as the 'body', as 'data' of a 'form', or in 'json'. [body]"),
+]
 PlanFile = Annotated[Path | None, option("--plan", help="YAML file with these settings (see plans/).")]
 Out = Annotated[Path | None, option(help="Results folder. [results/<date>-<time>-<model>]")]
 Resume = Annotated[Path | None, option(help="Go on in this results folder; nothing is measured twice.")]
@@ -222,5 +226,6 @@ READ_AS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "budget": ("budget_s", _seconds),
     "thread_percentage": ("thread_percentage", _whole_numbers),
     "input_": ("input", _path),
+    "input_as": ("input_as", _as_it_is),
 }
 """Option -> the plan's key that it sets, and how its text is read."""

@@ -19,9 +19,3 @@ def write_whole(path: Path, text: str) -> None:
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes a JSON file, whole or not at all. Raises OSError."""
     write_whole(path, json.dumps(value, indent=2) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file's object. Raises OSError or ValueError."""
-    value: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return value

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from experiments.base.errors import UsageError
 from experiments.bench.archive import archive_of, provenance_of, sha256_of
 from experiments.bench.inputs import pool_for
-from experiments.load import Body
+from experiments.load import Body, styled
 from experiments.plan import Cell, Plan
 from experiments.serving.arms import MpsOptions
 from handlers.archive.archives import Provenance
@@ -18,8 +19,9 @@ from mps.card import Gpu
 @dataclass(frozen=True, slots=True)
 class Bench:
     """What a campaign measures on and with. `card` is None on a machine without a GPU. `of_several` has the
-    requests that hold so many inputs each, where the plan asks for such. `provenance` is what the archive
-    says of itself; by default it is one that nothing is known of."""
+    requests that hold so many inputs each, where the plan asks for such. `files` are the inputs as a handler
+    gets them alone, where `pool` sends them in a form or in JSON. `provenance` is what the archive says of
+    itself; by default it is one that nothing is known of."""
 
     archive: Path
     pool: Sequence[Body]
@@ -27,6 +29,12 @@ class Bench:
     mps: MpsOptions = field(default_factory=MpsOptions)
     of_several: Mapping[int, Sequence[Body]] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
+    files: Sequence[Body] = ()
+
+    @property
+    def bare_pool(self) -> Sequence[Body]:
+        """What the bare model is fed."""
+        return self.files or self.pool
 
     def pool_of(self, cell: Cell) -> Sequence[Body]:
         """The requests of a cell."""
@@ -50,4 +58,14 @@ def bench_for(plan: Plan, card: Gpu | None = None, mps: MpsOptions | None = None
         inputs: pool_for(provenance.kind, plan.input, plan.tokens, archive, inputs)
         for inputs in {1, *plan.client_batch}
     }
-    return Bench(archive, pools[1], card, mps or MpsOptions(), pools, provenance)
+    files = pools[1] if plan.input is not None else []
+    if files:
+        pools[1] = _styled(files, plan.input_as)
+    return Bench(archive, pools[1], card, mps or MpsOptions(), pools, provenance, files)
+
+
+def _styled(files: Sequence[Body], style: str) -> list[Body]:
+    try:
+        return [styled(file, style) for file in files]
+    except ValueError as error:
+        raise UsageError(f"--input-as {style}: {error}") from error

@@ -115,13 +115,24 @@ def photographs() -> list[bytes]:
 
 
 def _bodies_from(path: Path) -> list[Body]:
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-    if not files:
-        raise UsageError(f"--input {path}: the folder holds no file")
+    """A file, or those of a folder but for hidden ones such as .DS_Store; its sub-folders are left alone."""
+    if not path.exists():
+        raise UsageError(f"--input {path}: No such file or directory")
+    if not (path.is_dir() or path.is_file()):
+        raise UsageError(f"--input {path}: neither a file nor a folder")
     try:
-        return [Body(file.read_bytes(), _content_type(file)) for file in files]
+        files = sorted(filter(_is_input, path.iterdir())) if path.is_dir() else [path]
+        if not files:
+            raise UsageError(
+                f"--input {path}: the folder holds no file that is not hidden, beside sub-folders"
+            )
+        return [Body(file.read_bytes(), _content_type(file), file.name) for file in files]
     except OSError as error:
-        raise UsageError(f"--input {path}: {error.strerror}") from error
+        raise UsageError(f"--input {error.filename or path}: {error.strerror}") from error
+
+
+def _is_input(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
 
 
 def _content_type(file: Path) -> str:

@@ -160,7 +160,7 @@ class _Measuring:
                 threads=torch_threads(cell.workers),
                 precision=cell.precision,
                 seed=self.plan.seed,
-                pool=bench.pool,
+                pool=bench.bare_pool,
                 gpu_id=0 if bench.card else None,  # the arm shows this card alone
                 env={**current.env, **share_env(cell.thread_percentage), **(env or {})},
             ) as model,

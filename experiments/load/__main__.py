@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ import typer
 
 from experiments.base.errors import INTERRUPTED, ExperimentError
 from experiments.base.shown import never_fail_to_print
-from experiments.load import DEFAULT_TIMEOUT_S, Body, ClosedLoop, Load, LoadResult, OpenLoop, run
+from experiments.load import DEFAULT_TIMEOUT_S, Body, ClosedLoop, Load, LoadResult, OpenLoop, run, styled
 from experiments.load.goodput import DEFAULT_START_RPS, Goodput, Send, find
 from experiments.load.goodput import as_json as goodput_as_json
 from experiments.load.shown import show
@@ -49,7 +50,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command(help=_HELP)
 def main(
-    url: Annotated[str, typer.Argument(help="http://host:port/path", show_default=False)],
+    url: Annotated[str, typer.Argument(help="http://host:port/path or https://...", show_default=False)],
     connections: Annotated[
         int | None,
         typer.Option(help="Requests in flight: always so many (64), with --rate so many at most (512)."),
@@ -72,20 +73,35 @@ def main(
     warm_up: Annotated[float, typer.Option(help="Seconds of the same load before, not counted.")] = 1.0,
     body: Annotated[Path | None, typer.Option(help="File to POST; the requests are GETs without it.")] = None,
     content_type: Annotated[str, typer.Option(help="Media type of the body.")] = "application/octet-stream",
+    input_as: Annotated[
+        str, typer.Option(help="How the file is sent: as the 'body', as 'data' of a 'form', or in 'json'.")
+    ] = "body",
     header: Annotated[list[str] | None, typer.Option(help="'Name: value'; may be repeated.")] = None,
     timeout: Annotated[
         float, typer.Option(help="Seconds until a request counts as lost.")
     ] = DEFAULT_TIMEOUT_S,
+    ca: Annotated[
+        Path | None, typer.Option(help="For https: a file of certificates to trust, not the system's.")
+    ] = None,
     processes: Annotated[int, typer.Option(help="Client processes that share the load.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the arrivals.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     with _told_in_one_line():
-        pool = [] if body is None else [Body(body.read_bytes(), content_type)]
+        pool = [] if body is None else [styled(Body(body.read_bytes(), content_type, body.name), input_as)]
         headers = dict(_split_header(text) for text in header or [])
 
         def send(load: Load, seed: int) -> LoadResult:
-            return run(url, pool, load, headers=headers, seed=seed, processes=processes, timeout_s=timeout)
+            return run(
+                url,
+                pool,
+                load,
+                headers=headers,
+                seed=seed,
+                processes=processes,
+                timeout_s=timeout,
+                ca=None if ca is None else str(ca),
+            )
 
         if slo is None:
             load = _load(rate, arrivals, connections, duration, requests, warm_up)
@@ -104,8 +120,10 @@ def main(
 
 @contextmanager
 def _told_in_one_line() -> Iterator[None]:
-    """Ends the program with the message and the exit code of what goes wrong inside."""
+    """Ends the program with the message and the exit code of what goes wrong inside; SIGTERM is as Ctrl-C."""
     never_fail_to_print()
+    with suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except (ValueError, OSError) as error:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import signal
 import socket
 import struct
 import subprocess
@@ -29,13 +28,17 @@ import uvloop
 from numpy.typing import NDArray
 
 from experiments.base.paths import ROOT
+from experiments.load.before.target import Target
 from experiments.load.closed_loop import ClosedLoop, drive_closed
 from experiments.load.open_loop import OpenLoop, drive_open
 from experiments.load.traffic import WHOLE, LoadError, Pace, Part, Progress, Ready, Recording, at_once
-from experiments.load.wire import Target
 
 Load = ClosedLoop | OpenLoop
 
+_WITHOUT_A_WARNING = (
+    "-W",
+    "ignore::RuntimeWarning:runpy",
+)  # that the package has imported this module already
 _LEAD_S = 0.05  # for the start's instant to reach every process before it comes
 _LENGTH = struct.Struct("!I")
 
@@ -178,9 +181,15 @@ class _Client:
     async def start(cls, number: int) -> _Client:
         ours, its = socket.socketpair()
         with its:
-            command = [sys.executable, "-m", "experiments.load.clients"]
-            process = subprocess.Popen(command, cwd=ROOT, stdin=its.fileno())
-        reader, writer = await asyncio.open_connection(sock=ours)
+            command = [sys.executable, *_WITHOUT_A_WARNING, "-m", "experiments.load.clients"]
+            # In a group of its own: Ctrl-C is for us, who then end it.
+            process = subprocess.Popen(command, cwd=ROOT, stdin=its.fileno(), process_group=0)
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         return cls(number, process, reader, writer)
 
     def give(self, task: Task, part: Part) -> None:
@@ -228,8 +237,8 @@ class _Client:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us, and ends our input
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, suppress(asyncio.CancelledError):
+    gone = (asyncio.CancelledError, ConnectionError)  # who started us
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, suppress(*gone):
         runner.run(_be_a_client())
 
 
@@ -243,13 +252,12 @@ async def _be_a_client() -> None:
         seed=given["seed"],
         timeout_s=given["timeout_s"],
     )
-    listening: list[asyncio.Task[None]] = []
+    begin: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+    listening = asyncio.create_task(_listen(reader, begin, asyncio.current_task()))
 
     async def ready() -> float:
         _send(writer, {"connected": True})
-        message, _ = await _receive(reader)
-        listening.append(asyncio.create_task(_cancel_at_end(reader, asyncio.current_task())))
-        return float(message["start_s"])
+        return await begin
 
     try:
         recording = await drive(
@@ -263,12 +271,19 @@ async def _be_a_client() -> None:
     else:
         _send(writer, *_message_from(recording))
     await writer.drain()
+    listening.cancel()
     writer.close()
     await writer.wait_closed()
 
 
-async def _cancel_at_end(reader: asyncio.StreamReader, task: asyncio.Task[Any] | None) -> None:
-    await reader.read()
+async def _listen(
+    reader: asyncio.StreamReader, begin: asyncio.Future[float], task: asyncio.Task[Any] | None
+) -> None:
+    """Passes on when to begin, and cancels the task once who started us is gone, whatever it is at."""
+    with suppress(asyncio.IncompleteReadError, ConnectionError):
+        message, _ = await _receive(reader)
+        begin.set_result(float(message["start_s"]))
+        await reader.read()
     assert task is not None
     task.cancel()
 

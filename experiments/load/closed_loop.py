@@ -14,9 +14,10 @@ from time import perf_counter, thread_time
 
 import numpy as np
 
+from experiments.load.before.target import Target
 from experiments.load.steadiness import steady
 from experiments.load.traffic import WHOLE, Part, Progress, Ready, Recording, Traffic, at_once, sleep_until
-from experiments.load.wire import Connection, Target
+from experiments.load.wire import Connection
 
 _WARM_UP_TICK_S = 0.005
 _LONGER = 1.25  # how many times as long a warm-up gets that has not ended in a steady rate

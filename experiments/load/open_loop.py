@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.load.alarm import Alarm
+from experiments.load.before.target import Target
 from experiments.load.traffic import WHOLE, Pace, Part, Progress, Ready, Recording, Traffic, at_once
-from experiments.load.wire import Connection, Target
+from experiments.load.wire import Connection
 from experiments.plan.defaults import ARRIVALS, MOST_IN_FLIGHT
 
 _OPENED_BEFOREHAND = 64  # the others, up to the bound, when they are needed for the first time

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import errno
 import itertools
+import ssl
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -22,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.base.errors import ExperimentError
-from experiments.load.wire import Connection, Target
+from experiments.load.before.target import Target, tls_of
+from experiments.load.wire import Connection
 
 HOPELESS_FAILURES = 100
 """So many failed requests stop the load: the trial is invalid anyway, and the time better spent."""
@@ -127,6 +129,7 @@ class Traffic(ABC):
         self.stopped = asyncio.Event()
         self._target = target
         self._address = (target.host, target.port)
+        self._tls = tls_of(target)
         self._part = part
         self._requests = part.deal(itertools.cycle(requests))
         self._timeout_s = timeout_s
@@ -154,17 +157,17 @@ class Traffic(ABC):
 
     async def connect(self, connections: int) -> None:
         """Open so many connections before the first request. Raises LoadError when one of them fails."""
-        gate = asyncio.Semaphore(max(1, _CONNECTING_AT_ONCE // self._part.of))
+        left = iter(range(connections - 1))
 
-        async def open_gently() -> None:
-            async with gate:
+        async def open_one_by_one() -> None:
+            for _ in left:
                 await self._open()
 
         try:
             await self._open()
             async with asyncio.TaskGroup() as group:
-                for _ in range(connections - 1):
-                    group.create_task(open_gently())
+                for _ in range(max(1, _CONNECTING_AT_ONCE // self._part.of)):
+                    group.create_task(open_one_by_one())
         except OSError as error:
             raise LoadError(self._unreachable(error)) from error
         except ExceptionGroup as errors:
@@ -247,7 +250,10 @@ class Traffic(ABC):
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             transport, connection = await loop.create_connection(
-                lambda: Connection(self._on_answer, self._on_lost), *self._address
+                lambda: Connection(self._on_answer, self._on_lost),
+                *self._address,
+                ssl=self._tls,
+                server_hostname=self._target.host if self._tls else None,
             )
         self._address = transport.get_extra_info("peername")[:2]
         self._connections.add(connection)
@@ -272,8 +278,13 @@ class Traffic(ABC):
             self._settled.set()
 
     def _unreachable(self, error: Exception) -> str:
-        where = f"http://{self._target.authority}"
+        where = self._target.where
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             return f"out of file descriptors for connections to {where}: use fewer, or raise `ulimit -n`"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            why = error.verify_message or str(error)
+            return f"the certificate of {where} is not trusted ({why}): give its authority's with --ca FILE"
+        if isinstance(error, ssl.SSLError):
+            return f"no TLS with {where} ({error.reason or error}): check that this port speaks https"
         cause = "no answer to the connection attempt" if isinstance(error, TimeoutError) else str(error)
         return f"cannot connect to {where} ({cause}): check that the server runs and the URL names its port"

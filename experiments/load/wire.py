@@ -1,21 +1,19 @@
 """One HTTP/1.1 keep-alive connection, as cheap as Python allows: ready-made bytes out, a callback per answer.
 
-Here: the target of a load, requests rendered once, the protocol object that sends and parses.
-Not here: what is sent when and what is counted (traffic.py), what the counts mean (result.py).
+Here: the protocol object that sends and parses.
+Not here: requests (before/), what is sent when and what is counted (traffic.py), what that means (result.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import re
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from http.client import responses
 from time import perf_counter
 from typing import cast
-from urllib.parse import quote, urlsplit
 
 import httptools
 
@@ -23,68 +21,7 @@ IDLE = math.inf
 """`Connection.sent_s` while no request is in flight: never overdue, whatever the timeout."""
 
 ERROR_TEXT_CHARS = 300
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_NOT_IN_A_VALUE = re.compile(r"[\r\n\0]")
-_FRAMING = {"content-length", "transfer-encoding"}
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """One element of the pool of different inputs: the bytes of a request and their media type."""
-
-    data: bytes
-    content_type: str
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where the requests go: `path` is what stands in the request line, `authority` in the Host header."""
-
-    host: str
-    port: int
-    path: str
-    authority: str
-
-
-def parse_target(url: str) -> Target:
-    """Take an http:// URL apart. Raises ValueError when it is no URL that this generator can load."""
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        raise ValueError(
-            f"{url!r} is not a URL to load: give one like http://127.0.0.1:8080/predictions/bert"
-        )
-    if "@" in parts.netloc:
-        raise ValueError(f"{url!r} holds a user name: send credentials as a header instead")
-    try:
-        port = 80 if parts.port is None else parts.port
-    except ValueError:
-        port = 0
-    if port == 0:
-        raise ValueError(f"{url!r} has no usable port: give one from 1 to 65535")
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=-._~")
-    query = "?" + quote(parts.query, safe="/%:@!$&'()*+,;=-._~?") if parts.query else ""
-    return Target(parts.hostname, port, path + query, parts.netloc)
-
-
-def render_request(target: Target, body: Body | None, headers: Mapping[str, str]) -> bytes:
-    """The whole request as bytes: a POST of `body`, or a GET when it is None.
-
-    `headers` add to the generator's own and replace them whatever their case. Raises ValueError for a header
-    that HTTP does not allow, or that contradicts the length of the body.
-    """
-    fields = {"host": f"Host: {target.authority}", "user-agent": "User-Agent: experiments.load"}
-    if body is not None:
-        fields["content-type"] = f"Content-Type: {body.content_type}"
-        fields["content-length"] = f"Content-Length: {len(body.data)}"
-    for name, value in headers.items():
-        if not _TOKEN.fullmatch(name) or _NOT_IN_A_VALUE.search(value) or not value.isascii():
-            raise ValueError(f"{name!r}: {value!r} is not a header: give 'Name: value' in one line of ASCII")
-        if name.lower() in _FRAMING:
-            raise ValueError(f"the header {name} follows from the body: leave it out")
-        fields[name.lower()] = f"{name}: {value.strip()}"
-    method = "GET" if body is None else "POST"
-    head = "\r\n".join([f"{method} {target.path} HTTP/1.1", *fields.values(), "", ""])
-    return head.encode("ascii") + (b"" if body is None else body.data)
+MOST_HEAD_BYTES = 2**16  # of an answer that comes in pieces: more than servers send
 
 
 class Connection(asyncio.Protocol):
@@ -96,6 +33,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_begun",
+        "_begun_s",
         "_on_answer",
         "_on_lost",
         "_parser",
@@ -114,6 +53,8 @@ class Connection(asyncio.Protocol):
         self._on_answer = on_answer
         self._on_lost = on_lost
         self._parser = httptools.HttpResponseParser(self)
+        self._begun = b""  # of an answer that came in pieces, the first of them
+        self._begun_s = IDLE  # when its request was sent
         self.sent_s = IDLE
         self.number = 0
         self.keep_alive = True
@@ -158,13 +99,31 @@ class Connection(asyncio.Protocol):
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
+        sent_s = self.sent_s
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.give_up(f"the server sent something that is no HTTP/1.1 answer ({error})")
+            return
+        if self.sent_s == sent_s != IDLE:  # not all of the answer is there yet
+            self._keep_begin(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if (
+            exc is None
+            and self.in_flight
+            and self._begun_s == self.sent_s
+            and ends_with_connection(self._begun)
+        ):
+            sent_s, self.sent_s, self.keep_alive = self.sent_s, IDLE, False
+            self._on_answer(self, sent_s, perf_counter(), self._parser.get_status_code())
         self._lose(f"the connection broke before a complete answer came ({exc or 'closed by the server'})")
+
+    def _keep_begin(self, data: bytes) -> None:
+        if self._begun_s != self.sent_s:
+            self._begun, self._begun_s = b"", self.sent_s
+        if len(self._begun) < MOST_HEAD_BYTES:
+            self._begun += data
 
     def _lose(self, reason: str) -> None:
         if self.in_flight:
@@ -186,3 +145,34 @@ class Connection(asyncio.Protocol):
         self.sent_s = IDLE
         self.keep_alive = self._parser.should_keep_alive()
         self._on_answer(self, sent_s, answered_s, status)
+
+
+class _Head:
+    """What the parser finds in an answer's head; an interim answer's is forgotten with the next."""
+
+    def __init__(self) -> None:
+        self.on_message_begin()
+
+    def on_message_begin(self) -> None:
+        self.complete = False
+        self.fields: dict[bytes, bytes] = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields[name.lower()] = value.lower()
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+def ends_with_connection(begun: bytes) -> bool:
+    """Whether an answer that begins so, and is not complete, is so when the connection ends (RFC 9112, 6.3).
+
+    That is found out when a connection ends and not before: nearly all answers tell their length.
+    """
+    head = _Head()
+    parser = httptools.HttpResponseParser(head)
+    with suppress(httptools.HttpParserError):
+        parser.feed_data(begun)
+    coded = head.fields.get(b"transfer-encoding", b"")
+    told = coded.endswith(b"chunked") or (not coded and b"content-length" in head.fields)
+    return head.complete and parser.get_status_code() >= 200 and not told

@@ -17,6 +17,7 @@ from experiments.base.errors import ExperimentError
 from experiments.base.shown import command
 from experiments.bench import Bench
 from experiments.load import LoadResult
+from experiments.measure.first_answers import refuse_unanswered
 from experiments.measure.progress import Progress
 from experiments.measure.race import next_runs, rules_of
 from experiments.measure.trial import Serving, failed, measure
@@ -42,7 +43,7 @@ def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> lis
     measured until then stays in `folder`.
     """
     with open_for_append(folder) as file:
-        results = read_trials(folder)
+        results = read_trials(folder, plan)
         campaign = _Campaign(bench, folder, file, progress, results)
         if plan.budget_s is not None:
             campaign.ends_s = time.monotonic() + plan.budget_s
@@ -95,6 +96,7 @@ class _Campaign:
         self.bench, self.folder, self.file = bench, folder, file
         self.progress, self.results = progress, results
         self.failed_cells = 0
+        self.tried = False
         self.ends_s = math.inf  # on the clock of time.monotonic
 
     def measure_on_one_server(self, todo: Sequence[Trial]) -> list[Trial]:
@@ -129,11 +131,24 @@ class _Campaign:
                 for _, trials in groupby([_longer_warm_up(block[0]), *block[1:]], key=_same_model):
                     self._measure_loaded(serving, list(trials))
 
+    def _try_inputs(self, server: TorchServe) -> None:
+        """Once, before the first trial: does the model take the user's own files?"""
+        if self.tried:
+            return
+        files = sum(bool(body.name) for body in self.bench.pool)
+        tried = refuse_unanswered(
+            server.predict_url, server.headers, self.bench.pool, lambda: server.log_since(0)
+        )
+        if tried < files:
+            self.progress.warn(f"--input holds {files} files: {tried} of them were tried beforehand")
+        self.tried = True
+
     def _measure_loaded(self, serving: Serving, trials: Sequence[Trial]) -> None:
         server, cell = serving.server, trials[0].cell
         self.progress.loading(trials[0])
         registration = Registration(self.bench.archive, cell.workers, cell.batch_size, cell.batch_delay_ms)
         workers = server.register(registration)
+        self._try_inputs(server)
         for trial in trials:
             if time.monotonic() > self.ends_s:
                 raise _BudgetSpentError

@@ -8,6 +8,7 @@ from typing import Any
 from experiments.base.errors import UsageError
 from experiments.bench import Bench
 from experiments.ceilings.measure import Effort, measure_ceilings
+from experiments.load import check_limits
 from experiments.measure.campaign import carry_out
 from experiments.measure.progress import Progress
 from experiments.plan import Plan
@@ -53,6 +54,8 @@ def measure(
     progress = progress or Progress()
     temporary_folder(FOLDER_NAME, LEAST_BYTES + unpacked_bytes(bench.archive))
     refuse_shadowed(bench.archive)
+    for cell in plan.cells():
+        check_limits(plan.load_of(cell).connections, processes=plan.processes)
     here = environment.describe(list(command), plan.seed) | {"archive": bench.archive_told()}
     if resume:
         _note_resumption(folder, here, progress)

@@ -9,6 +9,7 @@ be about equal in all cells, in percent: the spread of their runs, pooled, tells
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count, islice
 from math import ceil, inf, log, sqrt
 
 import numpy as np
@@ -88,9 +89,7 @@ def next_runs(plan: Plan, results: Sequence[TrialResult], rules: Rules | None = 
     now, needed = _race(plan, attempts, rules)
     if not needed and now.sure:
         needed = dict.fromkeys(now.contenders, plan.runs)
-    visits = [
-        (cell, run) for cell, runs in needed.items() for run in range(len(attempts[cell]) + 1, runs + 1)
-    ]
+    visits = [(cell, run) for cell, runs in needed.items() for run in _free(attempts[cell], runs)]
     expected_s = [_expected_s(plan, attempts[cell] or results, cell) for cell, _ in visits]
     ends_s = measuring_time_s(results) + np.cumsum(expected_s)
     return [
@@ -98,6 +97,12 @@ def next_runs(plan: Plan, results: Sequence[TrialResult], rules: Rules | None = 
         for index, ((cell, run), end_s) in enumerate(zip(visits, ends_s, strict=True))
         if end_s <= rules.budget_s
     ]
+
+
+def _free(attempts: Sequence[TrialResult], runs: int) -> list[int]:
+    """The numbers of the runs that make it so many in all; what was removed from the file comes anew."""
+    taken = {result.trial.run for result in attempts}
+    return list(islice((run for run in count(1) if run not in taken), max(0, runs - len(attempts))))
 
 
 def standing(plan: Plan, results: Sequence[TrialResult], rules: Rules | None = None) -> Standing:

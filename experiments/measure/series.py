@@ -36,7 +36,7 @@ class Piece:
 
     def left(self) -> list[Trial]:
         """The trials that are not measured yet; of a race, those of the next round."""
-        return due(self.plan, read_trials(self.folder))
+        return due(self.plan, read_trials(self.folder, self.plan))
 
 
 def pieces_of(plans: Path, out: Path) -> list[Piece]:

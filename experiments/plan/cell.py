@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from experiments.base.numbers import plain
+
 # A worker that finds a full queue fills its batch at once; two requests per slot keep the queue full
 # while every worker has a batch in flight, without the needless waiting that more would add.
 REQUESTS_IN_FLIGHT_PER_SLOT = 2
@@ -48,7 +50,7 @@ class Cell:
         if self.client_batch > 1:
             told.append(f"{self.client_batch} inputs a request")
         if self.rate_rps is not None:
-            told.append(f"sent {self.rate_rps:g} requests/s")
+            told.append(f"sent {plain(self.rate_rps, 6)} requests/s")
         if self.concurrency is not None:
             told.append(f"{self.concurrency} in flight{' at most' if self.rate_rps is not None else ''}")
         return told

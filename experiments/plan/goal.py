@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Literal, NoReturn, cast
 
 from experiments.base.errors import UsageError
+from experiments.base.numbers import plain
 from experiments.plan.cell import Cell
 
 Figure = Literal["throughput", "requests per joule"]
@@ -38,7 +39,7 @@ class Bound:
     def written(self, value: float, *, exact: bool = False) -> str:
         """A value in this bound's unit."""
         unit, size = ("ms", 1.0) if "ms" in BOUNDABLE[self.name] else ("GiB", 2.0**30)
-        short = f"{value / size:.4g}"
+        short = plain(value / size, 4, "")
         return (repr(value / size) if exact and float(short) * size != value else short) + unit
 
 

@@ -17,7 +17,7 @@ def plan_from(values: Mapping[str, Any]) -> Plan:
     """
     known = {f.name for f in dataclasses.fields(Plan)}
     if unknown := sorted(set(values) - known):
-        raise UsageError(f"unknown plan key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        raise UsageError(f"unknown plan key {unknown[0][:40]!r}; known are {', '.join(sorted(known))}")
     arguments = {key: _of_type(key, value) for key, value in values.items()}
     if arguments.get("requests") is not None and "duration_s" not in arguments:
         arguments["duration_s"] = None
@@ -38,16 +38,20 @@ def _of_type(key: str, value: Any) -> Any:
 
 def _checked(key: str, kind: "Kind", value: Any) -> Any:
     if not (value is None and kind.optional) and not kind.fits(value):
-        raise UsageError(f"plan key {key!r} must be {kind.name}, not {value!r}")
+        raise UsageError(f"plan key {key!r} must be {kind.name}, not {repr(value)[:40]}")
     return value
 
 
+LARGEST = 1e18
+"""More than anything that a plan can ask for; results keep no larger number."""
+
+
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +78,9 @@ NEVER_EMPTY = ("precision",)  # a list of null stands for the archive's own
 SINGLE = {
     **dict.fromkeys(("runs", "seed", "processes"), replace(WHOLE, name="a whole number")),
     **dict.fromkeys(("requests", "tokens"), replace(WHOLE, name="a whole number", optional=True)),
-    **dict.fromkeys(("duration_s", "warm_up_s", "budget_s"), SECONDS),
+    **dict.fromkeys(("duration_s", "budget_s"), SECONDS),
+    "warm_up_s": replace(SECONDS, optional=False),
     **dict.fromkeys(("interleave", "noise_floor", "until_sure", "with_mps"), FLAG),
-    **dict.fromkeys(("model", "goal", "arrivals"), TEXT),
+    **dict.fromkeys(("model", "goal", "arrivals", "input_as"), TEXT),
     **dict.fromkeys(("input", "slo"), replace(TEXT, optional=True)),
 }

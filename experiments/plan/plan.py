@@ -6,13 +6,15 @@ a pure and seeded function. Nothing here touches a server, a clock or a disk.
 
 import random
 from dataclasses import dataclass, replace
+from math import prod
 
 from experiments.base.errors import UsageError
 from experiments.plan.cell import DEFAULT_DELAY_MS, Cell, full_queue
-from experiments.plan.defaults import ARRIVALS, MOST_IN_FLIGHT
+from experiments.plan.defaults import ARRIVALS, INPUT_STYLES, MOST_IN_FLIGHT
 from experiments.plan.slo import parse_slo
 from experiments.plan.trial import Load, Trial
 
+MOST_TRIALS = 100_000  # some days of measuring, and what still fits memory as a list
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")  # what handlers/model knows
 
 
@@ -29,6 +31,7 @@ class Plan:
     `requests` takes the place of `duration_s` when it is given. `tokens` makes texts of that many tokens.
     `goal` says in the words of advice.py what is best; `until_sure` adds runs only to cells that may still be
     it (measure/race.py), and `budget_s` bounds the time that a start of the campaign takes.
+    `input_as` says how the files of `input` are sent: each as the `body`, in a `form`, or in `json`.
     `noise_floor` measures the first cell twice, as itself and as its twin: what differs is noise.
     """
 
@@ -57,6 +60,7 @@ class Plan:
     until_sure: bool = False
     budget_s: float | None = None
     input: str | None = None
+    input_as: str = INPUT_STYLES[0]
 
     def __post_init__(self) -> None:
         _check_at_least(1, "workers", *self.workers)
@@ -76,6 +80,8 @@ class Plan:
         for percentage in self.thread_percentage:
             if not 1 <= percentage <= 100:
                 raise UsageError(f"--thread-percentage must be from 1 to 100, not {percentage}")
+        if not self.precision:
+            raise UsageError("--precision needs at least one value")
         for precision in self.precision:
             if precision not in (None, *PRECISIONS):
                 raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
@@ -84,6 +90,10 @@ class Plan:
             raise UsageError("--client-batch joins our own texts, --input takes yours: give one of them")
         if self.tokens is not None and self.input is not None:
             raise UsageError("--tokens makes our own texts, --input takes yours: give one of them")
+        if self.input_as not in INPUT_STYLES:
+            raise UsageError(f"--input-as must be one of {', '.join(INPUT_STYLES)}, not {self.input_as!r}")
+        if self.input_as != INPUT_STYLES[0] and self.input is None:
+            raise UsageError("--input-as tells how your own files are sent: give --input too")
         if (self.requests is None) == (self.duration_s is None):
             raise UsageError("give either --requests or --duration, not both and not neither")
         if self.duration_s is not None and not 0 < self.duration_s < float("inf"):
@@ -92,6 +102,17 @@ class Plan:
             raise UsageError(f"--budget must be above 0 seconds, not {self.budget_s:g}")
         if not 0 <= self.warm_up_s < float("inf"):
             raise UsageError(f"--warm-up must be 0 or more seconds, not {self.warm_up_s:g}")
+        self._check_size()
+
+    def _check_size(self) -> None:
+        axes = (self.workers, self.batch_size, self.precision, self.batch_delay_ms, self.client_batch)
+        loads = len(self.rate_rps or (None,)) * len(self.concurrency or (None,))
+        cells = prod(map(len, axes)) * loads * len(self._arms()) + self.noise_floor
+        if cells * self.runs > MOST_TRIALS:
+            raise UsageError(
+                f"the plan has {cells * self.runs:,} trials, more than {MOST_TRIALS:,}: "
+                f"ask for fewer --runs or values"
+            )
 
     def _check_rates(self) -> None:
         for rate_rps in self.rate_rps:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from experiments.base.errors import UsageError
+from experiments.base.numbers import plain
 
 _SLO = re.compile(r"p(\d+(?:\.\d+)?)\s*(?:=|<=|<)\s*(\d+(?:\.\d+)?)\s*(ms|s)")
 
@@ -27,7 +28,7 @@ class Slo:
         return self.bound_ms / 1e3
 
     def __str__(self) -> str:
-        return f"p{self.percentile:g}={self.bound_ms:g}ms"
+        return f"p{plain(self.percentile, 6)}={plain(self.bound_ms, 6, '')}ms"
 
 
 def parse_slo(text: str) -> Slo:

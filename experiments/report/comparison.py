@@ -142,7 +142,7 @@ def _depended_on(named: Named) -> dict[str, list[Any]]:
         "versions": [verdict.environment.get("versions") for verdict in runs],
         "commits": [verdict.environment.get("git_commit") for verdict in runs],
         "precisions": [verdict.plan.precision for verdict in runs],
-        "inputs": [(verdict.plan.tokens, verdict.plan.input) for verdict in runs],
+        "inputs": [(verdict.plan.tokens, verdict.plan.input, verdict.plan.input_as) for verdict in runs],
         "requests in flight": [verdict.plan.concurrency for verdict in runs],
         "rates": [(verdict.plan.rate_rps, verdict.plan.slo) for verdict in runs],
         "inputs in a request": [verdict.plan.client_batch for verdict in runs],

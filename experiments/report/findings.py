@@ -14,6 +14,7 @@ from experiments.verdict.words import (
     number,
     percent,
     sentence,
+    span,
 )
 
 
@@ -77,9 +78,9 @@ def memory(verdict: Verdict) -> str:
         return text
     least, most = min(saved), max(saved)
     if most <= 0:
-        return f"{text} MPS takes {-most:.2f} to {-least:.2f} GiB more."
-    reach = f"{least:.2f} to " if least >= 0 else "up to "
-    return f"{text} MPS saves {'' if most - least < 0.005 else reach}{most:.2f} GiB."
+        return f"{text} MPS takes {span(f'{-most:.2f}', f'{-least:.2f}')} GiB more."
+    reach = span(f"{least:.2f}", f"{most:.2f}") if least >= 0 else f"up to {most:.2f}"
+    return f"{text} MPS saves {reach} GiB."
 
 
 def energy(verdict: Verdict) -> str:

@@ -14,7 +14,7 @@ from experiments.report.drawing.palette import DARK, LIGHT, css
 from experiments.report.sections import Section
 from experiments.verdict.sentence import banners, besides, verdict_sentence
 from experiments.verdict.verdict import Verdict
-from experiments.verdict.words import apart, change, counted, number, range_of
+from experiments.verdict.words import apart, change, counted, number, range_of, span
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 ROWS_OF_SUMMARY = 12
@@ -143,6 +143,6 @@ def _of_best(verdict: Verdict) -> list[KeyFigure]:
     if p50_ms is not None and p99_ms is not None:
         figures.append(KeyFigure("Its p99", number(p99_ms), "ms", f"p50 {number(p50_ms)} ms"))
     if pair := verdict.pair_at(best.cell):
-        reach = f"{change(pair.comparison.low)} to {change(pair.comparison.high)}"
+        reach = span(change(pair.comparison.low), change(pair.comparison.high))
         figures.append(KeyFigure("MPS there", change(pair.comparison.ratio), note=reach))
     return figures

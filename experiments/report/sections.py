@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.base.numbers import plain
 from experiments.base.shown import command
 from experiments.plan import Plan
 from experiments.report import ADVICE, findings, table
@@ -236,7 +237,8 @@ def _machine(verdict: Verdict) -> Iterator[tuple[str, str]]:
         yield "GPU", "none"
     cpu = told.get("cpu")
     if isinstance(cpu, dict):
-        yield "CPU", _listed(cpu.get("model"), f"{cpu.get('cores')} cores usable")
+        cores = f"{cpu['cores']} cores usable" if cpu.get("cores") else None
+        yield "CPU", _listed(cpu.get("model"), cores)
     if told.get("memory_bytes"):
         yield "Memory", f"{told['memory_bytes'] / GIB:.0f} GiB"
     yield "System", _listed(told.get("os"))
@@ -250,8 +252,14 @@ def _software(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Java", _listed(told.get("java"))
     variables = told.get("variables") or told.get("torchserve_env") or {}  # as it was called until 2026-11-26
     yield "Variables", _listed(*(f"{key}={value}" for key, value in variables.items()))
-    dirty = ", with changes that were not committed" if told.get("git_dirty") else ""
-    yield "Commit", f"{told['git_commit']}{dirty}" if told.get("git_commit") else ""
+    yield "Commit", _commit(told)
+
+
+def _commit(told: Mapping[str, Any]) -> str:
+    if not told.get("git_commit"):
+        return "not known" if told else ""
+    changed = {True: ", with changes that were not committed", None: ", changed or not is not known"}
+    return f"{told['git_commit']}{changed.get(told.get('git_dirty'), '')}"
 
 
 def _model(archive: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -261,9 +269,12 @@ def _model(archive: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _plan(verdict: Verdict) -> Iterator[tuple[str, str]]:
     plan = verdict.plan
-    length = f"{plan.requests:,} requests" if plan.requests else f"{plan.duration_s:g} s"
-    yield "Each run", f"{length} after {plan.warm_up_s:g} s of warm-up or more, {_load(plan)}"
+    length = f"{plan.requests:,} requests" if plan.requests else f"{plain(plan.duration_s or 0, 6)} s"
+    yield "Each run", f"{length} after {plain(plan.warm_up_s, 6)} s of warm-up or more, {_load(plan)}"
     inputs = f"texts of {plan.tokens} tokens" if plan.tokens else plan.input or "our own pool"
+    inputs += (
+        "" if plan.input_as == "body" else f", sent in {'a form' if plan.input_as == 'form' else 'JSON'}"
+    )
     yield (
         "Plan",
         _listed(
@@ -291,7 +302,7 @@ def _load(plan: Plan) -> str:
 
 
 def _several(values: Sequence[object]) -> str:
-    return ", ".join(f"{value:g}" if isinstance(value, float) else f"{value}" for value in values)
+    return ", ".join(plain(value, 6) if isinstance(value, float) else f"{value}" for value in values)
 
 
 def _resumed(verdict: Verdict) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from experiments.base.numbers import plain
 from experiments.plan import Cell, Plan
 from experiments.verdict.stats import OUTCOMES, Comparison
 from experiments.verdict.verdict import Measured, Pair, Verdict
@@ -208,8 +209,8 @@ def _of_pair(pair: Pair) -> list[Field]:
         Field(f"{share} %", share) if share else NOTHING,
         ratio_field(compared),
         Field(interval(compared)),
-        Field(f"{compared.p:.2g}", compared.p) if pair.known else NOTHING,
-        Field(f"{compared.p_corrected:.2g}", compared.p_corrected) if pair.known else NOTHING,
+        Field(plain(compared.p, 2), compared.p) if pair.known else NOTHING,
+        Field(plain(compared.p_corrected, 2), compared.p_corrected) if pair.known else NOTHING,
         outcome_field(compared),
     ]
 

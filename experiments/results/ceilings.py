@@ -3,9 +3,7 @@
 What a served figure is compared with. Pure but for ceilings.json; measured in ceilings/.
 """
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from experiments.base.errors import ExperimentError
 from experiments.base.files import write_json
 from experiments.plan import Cell
 from experiments.results.roofline import Peaks, Work, roofline
+from experiments.results.typed import record_from, strictly_parsed
 
 SCHEMA_VERSION = 1
 FILE = "ceilings.json"
@@ -102,20 +101,30 @@ def read_ceilings(folder: Path) -> Ceilings | None:
     """The ceilings of a results folder; None where none were measured. Raises ExperimentError."""
     path = folder / FILE
     try:
-        content = json.loads(path.read_text("utf-8"))
-        if content["schema_version"] != SCHEMA_VERSION:
+        content = strictly_parsed(path.read_bytes())
+        if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
             raise ExperimentError(f"{path} has another schema version: measure with --ceilings again")
-        return Ceilings(
-            work=content["work"] and Work(**content["work"]),
-            datasheet=content["datasheet"] and Peaks(**content["datasheet"]),
-            rows=tuple(_ceiling_from(row) for row in content["rows"]),
-            problems=tuple(content["problems"]),
-        )
+        found = record_from(Ceilings, content)
+        _check_sense(found)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ExperimentError(f"{path} is damaged ({error!r}): measure with --ceilings again") from error
+    except (OSError, ValueError) as error:
+        raise ExperimentError(f"{path} is damaged ({error}): measure with --ceilings again") from error
+    return found
 
 
-def _ceiling_from(row: Mapping[str, Any]) -> Ceiling:
-    return Ceiling(**{f.name: row[f.name] for f in fields(Ceiling)})
+def _check_sense(ceilings: Ceilings) -> None:
+    """Raises ValueError for what no device can do: peaks of nothing, a configuration with two of them."""
+    peaks = [(row.flops, row.bytes_per_s) for row in ceilings.rows]
+    if ceilings.datasheet:
+        peaks.append((ceilings.datasheet.flops, ceilings.datasheet.bytes_per_s))
+    if any(value is not None and value <= 0 for pair in peaks for value in pair):
+        raise ValueError("flops and bytes_per_s must be above 0")
+    work = ceilings.work
+    if work and not (work.flop > 0 and work.activation_bytes >= 0 and work.weight_bytes >= 0):
+        raise ValueError("flop must be above 0, bytes 0 or more")
+    rates = [value for row in ceilings.rows for value in (row.bare_rps, row.empty_rps, row.bare_batch_ms)]
+    if any(value is not None and value < 0 for value in rates):
+        raise ValueError("a rate or a time is below 0")
+    if any(row.batch_size < 1 for row in ceilings.rows):
+        raise ValueError("batch_size must be 1 or more")

@@ -15,7 +15,7 @@ import fcntl
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,11 +26,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.base.files import read_json, write_json, write_whole
+from experiments.base.files import write_json, write_whole
 from experiments.base.shown import command
-from experiments.plan import Plan, plan_from
+from experiments.plan import Cell, Plan, plan_from
 from experiments.results.ceilings import Ceilings, read_ceilings
+from experiments.results.environment import environment_from
 from experiments.results.trial_result import TrialResult, trial_result_from
+from experiments.results.typed import strictly_parsed
 
 Requests = Mapping[str, npt.NDArray[Any]]
 """Columns of the requests of a trial, by their names in requests/NNNN.npz."""
@@ -53,11 +55,11 @@ class Results:
 
 
 def read(folder: Path) -> Results:
-    """Reads a results folder. Raises UsageError where it is none, ExperimentError for damaged trials."""
+    """Reads a results folder. Raises UsageError where it is none, ExperimentError for damaged files."""
     plan = read_plan(folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        trials = read_trials(folder)
+        trials = read_trials(folder, plan)
     found = Results(folder, plan, tuple(trials), {}, notes=tuple(str(each.message) for each in caught))
     try:
         found = replace(found, ceilings=read_ceilings(folder))
@@ -84,13 +86,16 @@ def create(folder: Path, plan: Plan, environment: Mapping[str, Any]) -> None:
 
 
 def read_plan(folder: Path) -> Plan:
-    """The plan of a results folder. Raises UsageError when it is not one."""
+    """The plan of a results folder. Raises UsageError when it is not one, ExperimentError if damaged."""
     try:
-        return plan_from(json.loads((folder / "plan.json").read_text("utf-8")))
-    except FileNotFoundError as error:
+        values = strictly_parsed((folder / "plan.json").read_bytes())
+        if not isinstance(values, dict):
+            raise ValueError("it holds no object")
+        return plan_from(values)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{folder} is not a results folder: it has no plan.json") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{folder}/plan.json can't be read: {error}") from error
+    except (OSError, ValueError, UsageError) as error:
+        raise ExperimentError(f"{folder}/plan.json can't be read: {_short(error)}") from error
 
 
 @contextmanager
@@ -122,36 +127,68 @@ def append(folder: Path, file: IO[bytes], result: TrialResult, requests: Request
         raise ExperimentError(_cannot_write(folder, error)) from error
 
 
-def read_trials(folder: Path) -> list[TrialResult]:
+def read_trials(folder: Path, plan: Plan | None = None) -> list[TrialResult]:
     """All finished trials in the order of measuring. A torn last line, left by a kill, is dropped with a
-    warning; a line damaged anywhere else raises ExperimentError."""
+    warning; a line damaged anywhere else, or that is not of `plan`, raises ExperimentError."""
     path = folder / "trials.jsonl"
-    if not path.exists():
+    try:
+        *lines, rest = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
         return []
-    *lines, rest = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ExperimentError(f"{path} can't be read: {error.strerror}") from error
     if rest:
         warnings.warn(f"{path}: the last line is torn and was dropped", stacklevel=2)
-    results = []
+    cells = None if plan is None else set(plan.cells())
+    found: dict[tuple[Cell, int], TrialResult] = {}
     for number, line in enumerate(lines, start=1):
         try:
-            results.append(trial_result_from(json.loads(line)))
-        except (ValueError, KeyError, TypeError) as error:
+            result = _trial_in(line)
+            key = result.trial.cell, result.trial.run
+            if key in found:
+                raise ValueError(f"run {key[1]} of {key[0]} is there already")
+            if plan and cells is not None:
+                _check_planned(result, plan, cells)
+        except ValueError as error:
             raise ExperimentError(
-                f"{path}, line {number} is damaged ({error!r}): remove it, and --resume measures it again"
+                f"{path}, line {number} is damaged ({_short(error)}): "
+                "remove it, and --resume measures it again"
             ) from error
-    return results
+        found[key] = result
+    return list(found.values())
+
+
+def _short(error: Exception) -> str:
+    """In one line that can be read, whatever the file holds."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _trial_in(line: bytes) -> TrialResult:
+    value = strictly_parsed(line)
+    if not isinstance(value, dict):
+        raise ValueError("it holds no object")
+    return trial_result_from(value)
+
+
+def _check_planned(result: TrialResult, plan: Plan, cells: Container[Cell]) -> None:
+    """Raises ValueError for a trial that this plan can't have brought."""
+    trial = result.trial
+    if trial.cell not in cells:
+        raise ValueError(f"{trial.cell} is not in plan.json")
+    if trial.run < 1 or (trial.run > plan.runs and not plan.until_sure):
+        raise ValueError(f"run {trial.run} is none of the {plan.runs} in plan.json")
+    if trial.position < 0:
+        raise ValueError(f"position {trial.position} is below 0")
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
     """Where the results of a folder were measured. Raises ExperimentError when it can't be read."""
     path = folder / "environment.json"
     try:
-        told: object = read_json(path)
+        return environment_from(strictly_parsed(path.read_bytes()))
     except (OSError, ValueError) as error:
         raise ExperimentError(f"{path} can't be read: {error}") from error
-    if not isinstance(told, dict):
-        raise ExperimentError(f"{path} can't be read: it holds no object")
-    return told
 
 
 def write_environment(folder: Path, environment: Mapping[str, Any]) -> None:

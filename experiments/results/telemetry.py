@@ -1,8 +1,10 @@
 """What the machine did during a trial, summed up: the record. How it is sampled: watch/telemetry.py."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from experiments.results.typed import record_from
 
 FRONTEND, WORKERS, LOAD_GENERATOR = PROCESS_GROUPS = ("frontend", "workers", "load_generator")
 
@@ -48,9 +50,16 @@ class Telemetry:
 
 
 def telemetry_from(line: Mapping[str, Any]) -> Telemetry:
-    """The inverse of dataclasses.asdict, through JSON too. What was not measured in its time is not known."""
-    values = {f.name: line[f.name] for f in fields(Telemetry) if f.name in line}
-    for name in ("throttle_reasons", "problems"):
-        if values.get(name) is not None:
-            values[name] = tuple(values[name])
-    return Telemetry(**values)
+    """The inverse of dataclasses.asdict, through JSON too. What was not measured in its time is not known.
+
+    Raises ValueError where a field is not of its type.
+    """
+    return with_tuples(record_from(Telemetry, line))
+
+
+def with_tuples(read: Telemetry) -> Telemetry:
+    """As it was before it went through JSON, which knows lists only."""
+    reasons = read.throttle_reasons
+    return replace(
+        read, throttle_reasons=None if reasons is None else tuple(reasons), problems=tuple(read.problems)
+    )

@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.base.errors import ExperimentError
-from experiments.plan import Cell, Load, Trial
+from experiments.plan import Trial
 from experiments.results.counted import Counted
-from experiments.results.telemetry import Telemetry, telemetry_from
+from experiments.results.telemetry import Telemetry, with_tuples
+from experiments.results.typed import record_from
 
 SCHEMA_VERSION = 3  # 3: loads as axes, open loops, goodput, flags, what the warm-up took
 READABLE = (2, 3)  # what was not there yet has its default
@@ -76,24 +77,27 @@ class TrialResult:
 
 
 def trial_result_from(line: Mapping[str, Any]) -> TrialResult:
-    """The inverse of TrialResult.to_json. Raises ExperimentError for another schema version."""
+    """The inverse of TrialResult.to_json. Raises ExperimentError for another schema version, ValueError where
+    a field is missing or not of its type."""
     if line.get("schema_version") not in READABLE:
         raise ExperimentError(
-            f"trials.jsonl has schema version {line.get('schema_version')}, this program reads "
+            f"trials.jsonl has schema version {repr(line.get('schema_version'))[:20]}, this program reads "
             f"{' and '.join(map(str, READABLE))}: use the version of torchserve-mps that wrote it"
         )
-    trial = Trial(
-        Cell(**_fields_in(line, Cell)),
-        Load(**_fields_in(line, Load)),
-        run=line["run"],
-        position=line["position"],
-        seed=line["seed"],
-    )
-    own = _fields_in(line, TrialResult)
-    own["counted"] = own["counted"] and Counted(**own["counted"])
-    own["telemetry"] = own["telemetry"] and telemetry_from(own["telemetry"])
-    return TrialResult(trial=trial, **own)
+    result = record_from(TrialResult, {**line, "trial": {**line, "cell": line, "load": line}})
+    _check_sense(result)
+    return replace(result, telemetry=result.telemetry and with_tuples(result.telemetry))
 
 
-def _fields_in(line: Mapping[str, Any], kind: type) -> dict[str, Any]:
-    return {f.name: line[f.name] for f in dataclasses.fields(kind) if f.name in line}
+def _check_sense(result: TrialResult) -> None:
+    """Raises ValueError where the values, each of its type, don't go together."""
+    if result.throughput_rps < 0 or any(value < 0 for value in result.latency_ms.values()):
+        raise ValueError("a throughput or a latency is below 0")
+    if result.latency_ms and not {f"p{percentile}" for percentile in PERCENTILES} <= set(result.latency_ms):
+        raise ValueError("latency_ms lacks a percentile")
+    if result.valid and not result.throughput_rps:
+        raise ValueError("it counts as valid, with a throughput of 0")
+    counted = result.counted
+    tally = counted and (counted.batch_rows, counted.handle_ms, counted.forward_ms, counted.handling)
+    if tally and None in tally and tally[0] is not None:
+        raise ValueError("counted has batch_rows but lacks what goes with them")

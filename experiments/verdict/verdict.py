@@ -154,11 +154,11 @@ class Verdict:
     def hardware(self) -> str:
         """The GPU's name, or the CPU's on a machine without one; said where the GPU was a stand-in."""
         if self.gpus:
-            return f"{self.gpus[0].get('name', 'GPU')}{' (a stand-in)' if self.stood_in_for else ''}"
+            return f"{self.gpus[0].get('name') or 'GPU'}{' (a stand-in)' if self.stood_in_for else ''}"
         cpu = self.environment.get("cpu")
         if not isinstance(cpu, dict):
             return "unknown machine"
-        return f"{cpu.get('model', 'CPU')}, {cpu.get('cores', '?')} cores"
+        return f"{cpu.get('model') or 'an unknown CPU'}, {cpu.get('cores') or '?'} cores"
 
     @property
     def stood_in_for(self) -> bool:

@@ -1,13 +1,15 @@
 """Numbers and cells in words, the same all over the report."""
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from math import isfinite
 
+from experiments.base.numbers import UNKNOWN, plain
 from experiments.plan import Cell
 from experiments.verdict.stats import Comparison
 
 GIB = 2.0**30
-DASH = "\u2013"
+DASH = UNKNOWN
 MINUS = "\u2212"
 TIMES = "\u00d7"
 OF_HUNDRED = "\u00a0%"  # its space does not break
@@ -21,7 +23,11 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 def number(value: float) -> str:
     """Three digits or all before the point, its zeros too, so that the figures of a column line up: 0.0523,
     18.0, 1,234."""
-    return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}".removesuffix(".")
+    if not isfinite(value):
+        return DASH
+    if abs(value) >= 99.95:
+        return f"{value:,.0f}"
+    return f"{Decimal(f'{value:#.3g}'.removesuffix('.')):f}"
 
 
 def configuration(cell: Cell) -> str:
@@ -40,7 +46,7 @@ def special(cell: Cell) -> str:
 
 def crossed(cell: Cell) -> str:
     """Workers times batch size, where there is little room, and the load where that was chosen."""
-    load = [f"{cell.rate_rps:g}/s"] if cell.rate_rps else []
+    load = [f"{plain(cell.rate_rps, 6)}/s"] if cell.rate_rps else []
     load += [f"{cell.concurrency} in flight"] if cell.concurrency and not cell.rate_rps else []
     return ", ".join([f"{cell.workers} {TIMES} {cell.batch_size}", *load])
 
@@ -70,7 +76,7 @@ def change(ratio: float) -> str:
     if not isfinite(ratio):
         return DASH
     if ratio >= 2 or ratio <= 0.5:
-        return f"{TIMES}{ratio:.3g}"
+        return f"{TIMES}{plain(ratio, 3)}"
     points = (ratio - 1) * 100
     digits = 0 if abs(points) >= 9.95 else 1
     return f"{points:+.{digits}f}{OF_HUNDRED}".replace("-", MINUS)
@@ -78,31 +84,36 @@ def change(ratio: float) -> str:
 
 def apart(ratio: float) -> str:
     """How far a ratio of 1 or more is from 1: '1.3 %', '0.03 %'."""
-    return f"{(ratio - 1) * 100:.2g}{OF_HUNDRED}"
+    return f"{plain((ratio - 1) * 100, 2)}{OF_HUNDRED}"
 
 
 def percent(share: float, digits: int = 4) -> str:
     """'93.75 %', '73 %'."""
-    return f"{share * 100:.{digits}g}{OF_HUNDRED}"
+    return f"{plain(share * 100, digits)}{OF_HUNDRED}"
 
 
 def interval(comparison: Comparison) -> str:
     """'1.12 to 1.25', and a dash where it is not known."""
     if not isfinite(comparison.ratio):
         return DASH
-    return f"{comparison.low:.2f} to {comparison.high:.2f}"
+    return span(f"{comparison.low:.2f}", f"{comparison.high:.2f}")
 
 
 def range_of(low: float, high: float) -> str:
     """The least and the most, a dash between them."""
-    return f"{number(low)} {DASH} {number(high)}"
+    return span(number(low), number(high), DASH)
+
+
+def span(low: str, high: str, to: str = "to") -> str:
+    """'1.12 to 1.25', and one of them where both read alike."""
+    return low if low == high else f"{low} {to} {high}"
 
 
 def told(value: float, low: float | None = None, high: float | None = None) -> str:
     """A figure in a text alternative, with its range."""
     if low is None or high is None:
         return number(value)
-    return f"{number(value)} ({number(low)} to {number(high)})"
+    return f"{number(value)} ({span(number(low), number(high))})"
 
 
 def sentence(text: str) -> str:

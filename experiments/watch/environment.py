@@ -39,20 +39,25 @@ def describe(command: list[str], seed: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "java": _java_version(),
         "versions": {name: _version(name) for name in PACKAGES},
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
+        **_commit(),
         "variables": {key: value for key, value in os.environ.items() if key.startswith(HEEDED)},
-        "load_average_1min": os.getloadavg()[0],
+        "load_average_1min": _load_average(),
     }
 
 
-def cpu_model() -> str:
-    """The processor's name as the kernel tells it."""
+def cpu_model() -> str | None:
+    """The processor's name as the kernel tells it; None where it doesn't."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
             if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or "unknown"
+                return line.split(":", 1)[1].strip() or None
+    return None  # platform.processor() is the architecture, or empty
+
+
+def _load_average() -> float | None:
+    with suppress(OSError):
+        return os.getloadavg()[0]
+    return None
 
 
 def _whole(cores: float) -> float:
@@ -78,6 +83,18 @@ def _version(package: str) -> str | None:
     with suppress(PackageNotFoundError):
         return version(package)
     return None
+
+
+def _commit() -> dict[str, Any]:
+    """The commit of the code that measures, and whether it was changed; None where git can't tell both.
+
+    So it is without git, in a clone of another user, which git won't look into, and in a copy without its
+    repository: inside another one, git would tell that one's commit.
+    """
+    top = _git("rev-parse", "--show-toplevel")
+    commit = _git("rev-parse", "HEAD") if top is not None and Path(top).resolve() == ROOT.resolve() else None
+    changes = None if commit is None else _git("status", "--porcelain")
+    return {"git_commit": commit, "git_dirty": None if changes is None else changes != ""}
 
 
 def _git(*arguments: str) -> str | None:

@@ -50,6 +50,17 @@ def handle(rows, context):
     return rows and ["ok"] * len(rows)
 """
 
+# What many a handler of one's own does: it looks into a form's field, or JSON's, and nowhere else.
+READS_A_FIELD = """
+def handle(rows, context):
+    for index, row in enumerate(rows or []):
+        body = row.get("body")
+        data = row.get("data") or (body.get("data") if isinstance(body, dict) else None)
+        if not data:
+            context.set_response_status(400, "Bad Request", index)
+    return rows and ["ok"] * len(rows)
+"""
+
 
 def archive(folder: Path, name: str, handler: str, config: str | None = None) -> Path:
     """`<folder>/<name>.mar` with the source `handler`, and `config` as its model-config.yaml."""

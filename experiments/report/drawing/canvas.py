@@ -23,6 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 from PIL import Image
 
+from experiments.base.numbers import plain
 from experiments.report.drawing import svg
 from experiments.report.drawing.palette import LIGHT
 
@@ -183,7 +184,7 @@ def plain_axes(axes: Axes, x_label: str, unit: str) -> None:
 def counts_on_x(axes: Axes, counts: Sequence[float]) -> None:
     """A tick at each of these counts, as many as there is room for; places are `place(count)`."""
     shown = _thinned(sorted(set(counts)))
-    axes.set_xticks([place(count) for count in shown], labels=[f"{count:g}" for count in shown])
+    axes.set_xticks([place(count) for count in shown], labels=[plain(count, 6) for count in shown])
     places = [place(count) for count in counts]
     spare = max(0.35, 0.06 * (max(places) - min(places)))
     axes.set_xlim(min(places) - spare, max(places) + spare)
@@ -233,8 +234,10 @@ def dodge(index: int, of: int) -> float:
 def short(value: float) -> str:
     """A number on an axis: 0, 0.25, 20, 1,500, 20k."""
     if value >= 1e6:
-        return f"{value / 1e6:g}M"
-    return f"{value / 1e3:g}k" if value >= 10_000 else f"{value:,g}"
+        return f"{plain(value / 1e6, 6)}M"
+    return (
+        f"{plain(value / 1e3, 6)}k" if value >= 10_000 else f"{value:,g}" if value >= 1 else plain(value, 6)
+    )
 
 
 def _alone(panel: Panel) -> Canvas:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from experiments.base.numbers import plain
 from experiments.plan import Cell
 from experiments.report.drawing.canvas import Series
 from experiments.report.drawing.palette import MARKERS, SERIES
@@ -20,7 +21,11 @@ class Axis:
 
 
 # The first of them that a plan varies stands along x; a precision can't.
-RATE = Axis("requests/s sent", lambda cell: cell.rate_rps, lambda cell: f"{cell.rate_rps:g} requests/s sent")
+RATE = Axis(
+    "requests/s sent",
+    lambda cell: cell.rate_rps,
+    lambda cell: f"{plain(cell.rate_rps or 0, 6)} requests/s sent",
+)
 IN_FLIGHT = Axis(
     "requests in flight", lambda cell: cell.concurrency, lambda cell: f"{cell.concurrency} in flight"
 )

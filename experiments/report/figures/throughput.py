@@ -5,6 +5,7 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
+from experiments.base.numbers import plain
 from experiments.report.drawing.canvas import (
     Figure,
     Panel,
@@ -57,7 +58,7 @@ def described(cells: Sequence[Measured], layout: Layout) -> str:
     parts = []
     for series, own in layout.shown(cells):
         figures = [
-            f"{layout.x_of(each.cell):g}: {told(each.median_rps, min(each.rps), max(each.rps))}"
+            f"{plain(layout.x_of(each.cell), 6)}: {told(each.median_rps, min(each.rps), max(each.rps))}"
             for each in own
         ]
         parts.append((f"{series.label}, " if series.label else "") + f"by {layout.x}, {'; '.join(figures)}")

@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 
 from experiments.load import Body, ClosedLoop, LoadError, LoadResult, run, snap_window
 from experiments.load.__main__ import app
-from experiments.load.wire import parse_target, render_request
+from experiments.load.before.request import render_request
+from experiments.load.before.target import parse_target
 from tests.support.small_server import Request, SmallServer, always, hang_up, http, in_batches, never, serving
 
 A_TEXT = Body(b"a text", "text/plain")
@@ -150,7 +151,7 @@ def test_a_load_that_measures_nothing_is_refused(arguments: dict[str, float], wo
 
 
 @pytest.mark.parametrize(
-    "url", ["", "localhost:8080", "https://h/", "http://", "http://h:99999/", "http://h:0/", "http://u:p@h/"]
+    "url", ["", "localhost:8080", "ftp://h/", "http://", "http://h:99999/", "http://h:0/", "http://u:p@h/"]
 )
 def test_a_url_that_cannot_be_loaded_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"URL|user name|port"):

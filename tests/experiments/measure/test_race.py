@@ -241,3 +241,12 @@ def test_nor_among_24_that_are_alike() -> None:
 def test_the_twin_of_a_cell_does_not_race() -> None:
     plan = Plan(workers=(1, 2), batch_size=(1,), runs=5)
     assert all(not trial.cell.twin for trial in next_runs(plan, []))
+
+
+def test_a_run_that_was_taken_out_of_the_file_is_asked_for_again_not_twice_the_same() -> None:
+    speeds = speeds_of(SMALL, [100, 100, 100, 100, 100, 100])
+    results = race(SMALL, speeds, Rules())
+    without = [result for result in results if (result.trial.cell, result.trial.run) != (SMALL.cells()[0], 1)]
+    asked = [(trial.cell, trial.run) for trial in next_runs(SMALL, without)]
+    assert (SMALL.cells()[0], 1) in asked
+    assert not {(result.trial.cell, result.trial.run) for result in without} & set(asked)

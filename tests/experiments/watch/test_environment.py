@@ -1,10 +1,69 @@
 """Where a result was measured: what is recorded is what is there, whatever else a program prints."""
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from experiments.watch import environment
 from experiments.watch.environment import describe
 
 
 def test_java_is_told_by_its_version_and_not_by_what_it_picked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dwhat=ever")
     assert ' version "' in describe(["a", "test"], seed=0)["java"].splitlines()[0]
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one commit, taken for this project's."""
+    folder = tmp_path / "clone"
+    folder.mkdir()
+    (folder / "file").write_text("as committed")
+    for command in (["init", "-q"], ["add", "file"], ["commit", "-qm", "a commit"]):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.example"]
+        subprocess.run(["git", "-C", str(folder), *who, *command], check=True)
+    monkeypatch.setattr(environment, "ROOT", folder)
+    return folder
+
+
+def commit_told() -> tuple[str | None, bool | None]:
+    told = describe([], seed=0)
+    return told["git_commit"], told["git_dirty"]
+
+
+def test_a_clone_tells_its_commit_and_whether_it_was_changed(clone: Path) -> None:
+    commit, dirty = commit_told()
+    assert (len(commit or ""), dirty) == (40, False)
+    (clone / "file").write_text("changed")
+    assert commit_told() == (commit, True)
+
+
+def test_nothing_is_said_of_a_clone_that_git_will_not_look_into(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own switch for "dubious ownership"
+    assert commit_told() == (None, None)
+
+
+def test_nothing_is_said_without_git(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert commit_told() == (None, None)
+
+
+def test_nothing_is_said_outside_of_a_repository(clone: Path) -> None:
+    shutil.rmtree(clone / ".git")
+    assert commit_told() == (None, None)
+
+
+def test_nothing_is_said_of_a_repository_around_a_copy(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (clone / "copy").mkdir()
+    monkeypatch.setattr(environment, "ROOT", clone / "copy")
+    assert commit_told() == (None, None)
+
+
+def test_nothing_is_said_of_a_repository_without_a_commit(clone: Path) -> None:
+    shutil.rmtree(clone / ".git")
+    subprocess.run(["git", "-C", str(clone), "init", "-q"], check=True)
+    assert commit_told() == (None, None)

@@ -177,6 +177,25 @@ def test_a_handler_that_never_works_ends_the_sweep_with_its_reason(
     assert_nothing_left(own_tmp)
 
 
+def test_files_that_the_model_refuses_are_named_before_anything_is_measured(
+    tmp_path: Path, own_tmp: Path
+) -> None:
+    command = sweep(tmp_path, small_archives.READS_A_FIELD, *ONE_SERVER)
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    for name, content in ((".DS_Store", "x"), ("good.txt", "hello"), ("empty.txt", "")):
+        (inputs / name).write_text(content)
+    command[command.index("--input") + 1] = str(inputs)
+    run = in_process([*command, "--input-as", "json"])
+    assert (run.returncode, run.stderr.count("\n")) == (1, 1)
+    assert "error: 1 of the 2 files sent get no good answer: empty.txt (400 Bad Request" in run.stderr
+    assert not (tmp_path / "out" / "trials.jsonl").read_bytes()
+    (inputs / "empty.txt").unlink()
+    again = resumed(tmp_path / "out")  # with --input-as json, as the plan has it
+    assert (again.returncode, len(trials(tmp_path / "out"))) == (0, ONE_SERVER_TRIALS)
+    assert_nothing_left(own_tmp)
+
+
 def test_a_worker_that_dies_once_costs_one_trial_and_no_more(tmp_path: Path, own_tmp: Path) -> None:
     options = (
         "--duration",
