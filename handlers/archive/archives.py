@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from handlers.archive.sentence_models import recipe_of
-from handlers.archive.sources import check, locate
+from handlers.archive.sources import check, how_served, locate
 
 Kind = Literal["text", "image", "embedding"]
 
@@ -116,7 +116,7 @@ def _provenance(kind: Kind, source: str | Path | None, folder: Path | None) -> P
     fingerprint = _fingerprint(kind, source, folder)
     if folder is None:
         return Provenance(kind, RANDOM_ARCHITECTURES[kind], "random", True, SEED, fingerprint, RANDOM_NOTE)
-    return Provenance(kind, check(folder, kind), str(source), False, None, fingerprint)
+    return Provenance(kind, check(folder, kind), str(source), False, None, fingerprint, how_served(folder))
 
 
 def _pack(kind: Kind, folder: Path | None, provenance: Provenance, name: str, work: Path) -> Path:

@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from handlers.archive.sentence_models import recipe_of
 from handlers.archive.sources import CheckpointError
 from handlers.text.pooling import write_pooling
+from handlers.text.scores import PROBLEMS
 
 # The recipe of the published ResNet50 checkpoints: shorter side to 256, 224 x 224 from the middle.
 IMAGENET_RECIPE = {
@@ -41,7 +42,8 @@ LOCAL = {"local_files_only": True, "trust_remote_code": False}
 def resave_text(source: Path, folder: Path) -> None:
     """Load a text classifier and its tokenizer, save what a worker needs. Raises CheckpointError."""
     model = _load(transformers.AutoModelForSequenceClassification, source)
-    _check_labels(source, model.config)
+    _check_problem(source, model.config)
+    _check_reads_both_ways(source, model.config)
     model.save_pretrained(folder)
     _tokenizer_for(model, source).save_pretrained(folder)
 
@@ -54,6 +56,7 @@ def resave_embedding(source: Path, folder: Path) -> None:
     """
     recipe = recipe_of(source)
     model = _load(transformers.AutoModel, source)
+    _check_reads_both_ways(source, model.config)
     tokenizer = _tokenizer_for(model, source)
     if recipe.max_tokens:
         tokenizer.model_max_length = recipe.max_tokens
@@ -79,8 +82,11 @@ def resave_image(source: Path, folder: Path) -> None:
 def _tokenizer_for(model: Any, source: Path) -> Any:
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, **LOCAL)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise CheckpointError(f"{source} has no usable tokenizer: {_first_line(error)}") from error
+    if getattr(tokenizer, "backend_tokenizer", None) is None or tokenizer.pad_token_id is None:
+        lacks = "padding token" if tokenizer.is_fast else "tokenizer.json"
+        raise CheckpointError(f"{source}: its tokenizer has no {lacks}: save it anew with transformers 5")
     if len(tokenizer) > model.config.vocab_size:
         raise CheckpointError(
             f"{source}: its tokenizer knows {len(tokenizer)} tokens, its model {model.config.vocab_size}: "
@@ -157,6 +163,23 @@ def _check_labels(source: Path, config: Any) -> None:
         raise CheckpointError(
             f"{source} has {config.num_labels} label(s) and the problem type {problem}: "
             "choose a classifier of two or more exclusive labels"
+        )
+
+
+def _check_problem(source: Path, config: Any) -> None:
+    problem = config.problem_type
+    if config.num_labels < 1 or problem not in PROBLEMS:
+        raise CheckpointError(
+            f"{source} has {config.num_labels} label(s) and the problem type {problem}: "
+            f"choose a classifier with labels, its problem_type one of {', '.join(filter(None, PROBLEMS))}"
+        )
+
+
+def _check_reads_both_ways(source: Path, config: Any) -> None:
+    """As a decoder, it would let each token see only those before it, which our masks don't say."""
+    if getattr(config, "is_decoder", False):
+        raise CheckpointError(
+            f"{source} is a decoder (is_decoder is true in its config.json): the handlers serve encoders"
         )
 
 
