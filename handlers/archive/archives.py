@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from handlers.archive.sentence_models import recipe_of
+from handlers.archive.sentence_models import dense_weights, recipe_of
 from handlers.archive.sources import check, how_served, locate
 
 Kind = Literal["text", "image", "embedding"]
@@ -40,6 +40,9 @@ NAMES: dict[Kind, str] = {"text": "bert", "image": "resnet50", "embedding": "emb
 
 # What the handlers share; in the archive it is the package `handlers`, as in the repository.
 SHARED = ("request", "model", "text", "image")
+
+# Our modules that shape what lies in an archive.
+PACKERS = ("archives", "checkpoints", "saved_tokenizers", "sentence_models")
 
 # Packages whose version leaves traces in an archive.
 TOOLS = ("torch-model-archiver", "transformers", "tokenizers", "torch", "safetensors")
@@ -189,13 +192,18 @@ def _fingerprint(kind: Kind, source: str | Path | None, folder: Path | None) -> 
             status = file.stat()
             digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
         if kind == "embedding":
-            digest.update(repr(recipe_of(folder)).encode())  # some of it lies in a folder below
+            recipe = recipe_of(folder)  # some of it lies in folders below
+            digest.update(repr(recipe).encode())
+            for step in recipe.chain.steps:
+                if step.kind == "dense":
+                    status = dense_weights(folder, step).stat()
+                    digest.update(f"{status.st_size}\0{status.st_mtime_ns}\0".encode())
     return digest.hexdigest()
 
 
 def _ingredients(kind: Kind) -> Iterator[Path]:
-    ours = ("archive/archives.py", "archive/checkpoints.py", f"{NAMES[kind]}.py")
-    yield from (HERE / file for file in (*shared_files(), *map(Path, ours)))
+    yield from (HERE / "archive" / f"{module}.py" for module in PACKERS)
+    yield from (HERE / file for file in (*shared_files(), Path(f"{NAMES[kind]}.py")))
     yield HERE / "model-config" / f"{NAMES[kind]}.yaml"
 
 

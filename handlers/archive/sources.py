@@ -79,6 +79,11 @@ def how_served(folder: Path) -> str:
     return f"{family} is served plain, as transformers has it, without short cuts" if family in PLAIN else ""
 
 
+def first_line(error: Exception) -> str:
+    """Of what an error says: it goes into one of ours, which is one line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:

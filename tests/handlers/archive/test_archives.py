@@ -170,8 +170,8 @@ class TestBuildingAgain:
     def test_is_due_when_the_handler_has_changed(
         self, store: Path, bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        ours = ("bert.py", "model-config/bert.yaml", "archive/archives.py", "archive/checkpoints.py")
-        for file in (*ours, *archives.shared_files()):
+        packers = [f"archive/{module}.py" for module in archives.PACKERS]
+        for file in ("bert.py", "model-config/bert.yaml", *packers, *archives.shared_files()):
             (tmp_path / file).parent.mkdir(exist_ok=True)
             (tmp_path / file).write_bytes((archives.HERE / file).read_bytes())
         monkeypatch.setattr(archives, "HERE", tmp_path)
