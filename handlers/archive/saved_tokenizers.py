@@ -47,7 +47,7 @@ def save_tokenizer(tokenizer: Any, source: Path, folder: Path) -> None:
         _of_no_family(tokenizer).save_pretrained(folder)
         if not _is_saved(tokenizer, folder):
             raise CheckpointError(
-                f"{source}: its tokenizer, a {type(tokenizer).__name__}, is another one when saved and loaded: "
+                f"{source}: its tokenizer, a {type(tokenizer).__name__}, is another one once saved: "
                 "save it beside the model as a PreTrainedTokenizerFast"
             )
 
