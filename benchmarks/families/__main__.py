@@ -89,7 +89,7 @@ def _sentence_model(family: str, name: str, behind: list[Any]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         bare, source = encoder(family, Path(folder, "bare")), Path(folder, "model")
         chain = [modules.Transformer(str(bare)), *behind]
-        SentenceTransformer(modules=chain, device="cpu").save(str(source))
+        SentenceTransformer(modules=chain, device="cpu").save(str(source), create_model_card=False)
         handler = embeddings_served(source)
         off = off_sentence_transformers(handler, source, TEXTS)
     return f"| {name} | {_path(handler)} | {off:.0e} |"

@@ -144,8 +144,20 @@ class TestPairs:
         assert_alike(handler, source, PAIRS)
 
 
+class TestSpecialTokensInTexts:
+    @pytest.mark.parametrize("split", [True, False])
+    @pytest.mark.parametrize("family", ["bert", "roberta"])
+    def test_are_read_as_the_tokenizer_says(self, tmp_path: Path, family: str, split: bool) -> None:
+        source = classifier(family, tmp_path / "source")
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, split_special_tokens=split)
+        tokenizer.save_pretrained(source)
+        handler, _ = served(source, tmp_path / "archive")
+        texts = [f"Great {tokenizer.sep_token} value", f"{tokenizer.mask_token} I left"]
+        assert_alike(handler, source, [*texts, (texts[0], texts[1])])
+
+
 class TestHeads:
-    @pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2"])
+    @pytest.mark.parametrize("family", ["bert", "deberta-v2"])
     def test_of_labels_each_by_itself_give_each_a_probability(self, tmp_path: Path, family: str) -> None:
         source = classifier(family, tmp_path / "source", problem_type="multi_label_classification")
         handler, _ = served(source, tmp_path / "archive")

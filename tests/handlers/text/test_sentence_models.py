@@ -34,7 +34,7 @@ def a_model(folder: Path, family: str = "bert", *, after: Sequence[Any] = (), **
     bare = encoder(family, folder / "bare")
     chain = [modules.Transformer(str(bare)), modules.Pooling(SIZE, **pooling), *after]
     torch.manual_seed(0)
-    SentenceTransformer(modules=chain, device="cpu").save(str(folder / "source"))
+    SentenceTransformer(modules=chain, device="cpu").save(str(folder / "source"), create_model_card=False)
     return folder / "source"
 
 
@@ -83,7 +83,7 @@ class TestPooling:
         source = a_model(tmp_path, family, pooling_mode="mean", after=[modules.Normalize()])
         assert_alike(source, tmp_path / "archive", MIXED)
 
-    @pytest.mark.parametrize("mode", POOLINGS)
+    @pytest.mark.parametrize("mode", ["max", "lasttoken"])
     def test_of_the_yaml_where_the_checkpoint_says_nothing(self, tmp_path: Path, mode: str) -> None:
         bare = encoder("bert", tmp_path / "bare")
         source = a_model(tmp_path / "model", pooling_mode=mode, after=[modules.Normalize()])
@@ -193,9 +193,7 @@ class TestLimits:
 
 
 class TestLowerCase:
-    @pytest.mark.parametrize(
-        "family", ["bert", "roberta", "xlm-roberta", "deberta-v2", "albert", "modernbert"]
-    )
+    @pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "albert"])
     def test_comes_first_where_the_file_asks_for_it(self, tmp_path: Path, family: str) -> None:
         source = a_model(tmp_path, family)
         if family == "bert":  # ours puts in lower case by itself
