@@ -1,7 +1,5 @@
 """A text, or a pair of texts that a classifier reads as one input, such as a question and an answer."""
 
-from collections.abc import Mapping
-
 from handlers.request.payload import PAIR, Limits, PayloadError, text_of
 
 # Either is what the package tokenizers takes for one input.
@@ -13,12 +11,12 @@ def text_or_pair_of(value: object, limits: Limits) -> TextOrPair:
 
     Raises PayloadError.
     """
-    if not isinstance(value, Mapping) or value.keys() != PAIR:
+    if not isinstance(value, dict) or value.keys() != PAIR:
         return text_of(value, limits)
     return _part_of(value, "text", limits), _part_of(value, "text_pair", limits)
 
 
-def _part_of(pair: Mapping[str, object], key: str, limits: Limits) -> str:
+def _part_of(pair: dict[str, object], key: str, limits: Limits) -> str:
     part = pair[key]
     if isinstance(part, str) and not part.strip():
         raise PayloadError(400, f'the pair\'s "{key}" is empty: send one text alone as {{"text": …}}')
