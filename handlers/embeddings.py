@@ -15,7 +15,7 @@ from handlers.model.simplified import drop_pooler, read_first_token_only
 from handlers.request.batches import Context, Row, answer
 from handlers.request.payload import text_of
 from handlers.text.encoder import Encoder, encoder_of
-from handlers.text.pooling import Pooling, read_pooling
+from handlers.text.pooling import Pooling, pooling_of
 from handlers.text.tokens import TokenBatch
 from handlers.text.vectors import to_json
 
@@ -30,8 +30,8 @@ class EmbeddingsHandler:
     def initialize(self, context: Context) -> None:
         """Load tokenizer and model from the archive. Raises what `runtime.start` and `encoder_of` raise."""
         self.runtime = runtime = start(context, AutoModel, drop_pooler)
-        self.pooling = read_pooling(runtime.folder, runtime.settings.pooling)
-        if runtime.settings.tuned and self.pooling.how == "cls":
+        self.pooling = pooling_of(runtime.folder, runtime.settings.pooling, runtime.device)
+        if runtime.settings.tuned and self.pooling.modes == ("cls",):
             read_first_token_only(runtime.model)
         self.encoder = encoder_of(runtime, self._vectors)
 
@@ -48,7 +48,9 @@ class EmbeddingsHandler:
         return text_of(value, self.runtime.settings.limits)
 
     def preprocess(self, texts: list[str]) -> TokenBatch:
-        """n texts -> their token ids on the device, cut at the model's limit and padded."""
+        """n texts, a prompt before each -> their token ids on the device, cut at the limit and padded."""
+        if self.pooling.prompt:
+            texts = [self.pooling.prompt + text for text in texts]
         return self.encoder.preprocess(texts)
 
     def forward(self, batch: TokenBatch) -> torch.Tensor:

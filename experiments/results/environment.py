@@ -10,7 +10,7 @@ from experiments.results.typed import record_from
 @dataclass(frozen=True, slots=True)
 class _Cpu:
     model: str | None = None
-    cores: int | None = None
+    cores: float | None = None  # a quota may give half of one
     logical_cores: int | None = None
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Literal
 
 from handlers.archive.image_recipes import image_recipe_of
-from handlers.archive.sentence_models import recipe_of
-from handlers.archive.sources import CheckpointError, check, locate
+from handlers.archive.sentence_models import dense_weights, recipe_of
+from handlers.archive.sources import CheckpointError, check, first_line, how_served, locate
 from handlers.archive.trial import reason_against
 
 Kind = Literal["text", "image", "embedding"]
@@ -42,6 +42,9 @@ NAMES: dict[Kind, str] = {"text": "bert", "image": "resnet50", "embedding": "emb
 
 # What the handlers share; in the archive it is the package `handlers`, as in the repository.
 SHARED = ("request", "model", "text", "image")
+
+# Our modules that shape what lies in an archive.
+PACKERS = ("archives", "checkpoints", "image_recipes", "saved_tokenizers", "sentence_models", "trial")
 
 # Packages whose version leaves traces in an archive.
 TOOLS = ("torch-model-archiver", "transformers", "tokenizers", "torch", "safetensors")
@@ -127,7 +130,7 @@ def _provenance(kind: Kind, source: str | Path | None, folder: Path | None) -> P
     fingerprint = _fingerprint(kind, source, folder)
     if folder is None:
         return Provenance(kind, RANDOM_ARCHITECTURES[kind], "random", True, SEED, fingerprint, RANDOM_NOTE)
-    return Provenance(kind, check(folder, kind), str(source), False, None, fingerprint)
+    return Provenance(kind, check(folder, kind), str(source), False, None, fingerprint, how_served(folder))
 
 
 def _pack(kind: Kind, folder: Path | None, provenance: Provenance, name: str, work: Path) -> Path:
@@ -158,8 +161,8 @@ def _write_checkpoint(kind: Kind, folder: Path | None, content: Path) -> None:
         except CheckpointError:
             raise
         except Exception as error:  # of many types, and a checkpoint can be wrong in many ways
-            first = next(iter(str(error).strip().splitlines()), "")
-            raise CheckpointError(f"{folder} can't be read: {type(error).__name__}: {first}") from error
+            told = f"{type(error).__name__}: {first_line(error)}"
+            raise CheckpointError(f"{folder} can't be read: {told}") from error
     elif kind == "text":
         checkpoints.random_text(
             content, checkpoints.bert_base(), CORPUS.read_text("utf-8").splitlines(), SEED
@@ -210,15 +213,18 @@ def _fingerprint(kind: Kind, source: str | Path | None, folder: Path | None) -> 
             status = file.stat()
             digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
         if kind == "embedding":
-            digest.update(repr(recipe_of(folder)).encode())  # some of it lies in a folder below
+            recipe = recipe_of(folder)  # some of it lies in folders below
+            digest.update(repr(recipe).encode())
+            for step in recipe.chain.steps:
+                if step.kind == "dense":
+                    status = dense_weights(folder, step).stat()
+                    digest.update(f"{status.st_size}\0{status.st_mtime_ns}\0".encode())
     return digest.hexdigest()
 
 
 def _ingredients(kind: Kind) -> Iterator[Path]:
-    ours = ("archives.py", "checkpoints.py", "image_recipes.py", "trial.py")
-    yield from (HERE / "archive" / file for file in ours)
-    yield HERE / f"{NAMES[kind]}.py"
-    yield from (HERE / file for file in shared_files())
+    yield from (HERE / "archive" / f"{module}.py" for module in PACKERS)
+    yield from (HERE / file for file in (*shared_files(), Path(f"{NAMES[kind]}.py")))
     yield HERE / "model-config" / f"{NAMES[kind]}.yaml"
 
 

@@ -1,6 +1,7 @@
 """Host side: the weights. A checked folder, or a seed -> a folder with model.safetensors and its companions.
 
-Which folders qualify is said in sources.py, how they are packed in archives.py. Never loads or writes pickle.
+Which folders qualify is said in sources.py, how tokenizers are saved in saved_tokenizers.py, how all of it is
+packed in archives.py. Never loads or writes pickle.
 """
 
 import json
@@ -12,12 +13,15 @@ import tokenizers
 import torch
 import transformers
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from transformers.utils import logging as transformers_logging
 
 from handlers.archive.image_recipes import image_recipe_of
-from handlers.archive.sentence_models import recipe_of
-from handlers.archive.sources import CheckpointError
-from handlers.text.pooling import write_pooling
+from handlers.archive.saved_tokenizers import LOCAL, lower_case_first, save_tokenizer, tokenizer_for
+from handlers.archive.sentence_models import dense_weights, recipe_of
+from handlers.archive.sources import CheckpointError, first_line
+from handlers.text.chain import Chain, write_chain
+from handlers.text.scores import PROBLEMS
 
 # The recipe of the published ResNet50 checkpoints: shorter side to 256, 224 x 224 from the middle.
 IMAGENET_RECIPE = {
@@ -35,16 +39,14 @@ IMAGENET_RECIPE = {
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
-# Local files, no code from the checkpoint.
-LOCAL = {"local_files_only": True, "trust_remote_code": False}
-
 
 def resave_text(source: Path, folder: Path) -> None:
     """Load a text classifier and its tokenizer, save what a worker needs. Raises CheckpointError."""
     model = _load(transformers.AutoModelForSequenceClassification, source)
-    _check_labels(source, model.config)
+    _check_problem(source, model.config)
+    _check_reads_both_ways(source, model.config)
     model.save_pretrained(folder)
-    _tokenizer_for(model, source).save_pretrained(folder)
+    save_tokenizer(tokenizer_for(model, source), source, folder)
 
 
 def resave_embedding(source: Path, folder: Path) -> None:
@@ -55,14 +57,16 @@ def resave_embedding(source: Path, folder: Path) -> None:
     """
     recipe = recipe_of(source)
     model = _load(transformers.AutoModel, source)
-    tokenizer = _tokenizer_for(model, source)
+    _check_reads_both_ways(source, model.config)
+    tokenizer = tokenizer_for(model, source)
     if recipe.max_tokens:
         tokenizer.model_max_length = recipe.max_tokens
     if recipe.lower_case:
-        _lower_case_first(tokenizer.backend_tokenizer)
+        lower_case_first(tokenizer.backend_tokenizer)
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    write_pooling(folder, recipe.pooling, recipe.normalize)
+    save_tokenizer(tokenizer, source, folder)
+    write_chain(folder, recipe.chain)
+    _resave_dense(source, folder, recipe.chain, model.config)
 
 
 def resave_image(source: Path, folder: Path) -> None:
@@ -77,23 +81,32 @@ def resave_image(source: Path, folder: Path) -> None:
     _write_recipe(folder, recipe)
 
 
-def _tokenizer_for(model: Any, source: Path) -> Any:
+def _resave_dense(source: Path, folder: Path, chain: Chain, config: Any) -> None:
+    """Save the weights of each dense step under the name that the chain gives them. Raises CheckpointError
+    where their sizes don't follow each other."""
+    size = config.hidden_size * len(chain.pooling or ("",))
+    for step in chain.steps:
+        if step.kind == "dense":
+            path = dense_weights(source, step)
+            weights = _linear(path)
+            if weights["weight"].shape[1] != size:
+                inputs = weights["weight"].shape[1]
+                raise CheckpointError(
+                    f"{path} wants vectors of {inputs} numbers, what comes before gives {size}"
+                )
+            save_file(weights, folder / step.weights, {"format": "pt"})
+            size = weights["weight"].shape[0]
+
+
+def _linear(path: Path) -> dict[str, torch.Tensor]:
+    """The weight of a linear layer, and its bias if it has one, in fp32."""
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, **LOCAL)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{source} has no usable tokenizer: {_first_line(error)}") from error
-    if len(tokenizer) > model.config.vocab_size:
-        raise CheckpointError(
-            f"{source}: its tokenizer knows {len(tokenizer)} tokens, its model {model.config.vocab_size}: "
-            "they don't belong together"
-        )
-    return tokenizer
-
-
-def _lower_case_first(tokenizer: Any) -> None:
-    """Before whatever else the tokenizer makes of a text."""
-    steps = [tokenizers.normalizers.Lowercase(), tokenizer.normalizer]
-    tokenizer.normalizer = tokenizers.normalizers.Sequence([step for step in steps if step is not None])
+        found = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} can't be loaded: {first_line(error)}") from error
+    if "linear.weight" not in found or not set(found) <= {"linear.weight", "linear.bias"}:
+        raise CheckpointError(f"{path} holds {', '.join(sorted(found)) or 'nothing'}, not one linear layer")
+    return {name.removeprefix("linear."): tensor.float() for name, tensor in found.items()}
 
 
 def random_text(folder: Path, config: Any, corpus: Iterable[str], seed: int) -> None:
@@ -110,7 +123,7 @@ def random_embedding(folder: Path, config: Any, corpus: Iterable[str], seed: int
     """Save a BERT encoder with random weights, which says nothing of pooling, otherwise as `random_text`."""
     _train_tokenizer(corpus, config).save_pretrained(folder)
     _save_seeded(transformers.BertModel, config, folder, seed)
-    write_pooling(folder, None, normalize=True)
+    write_chain(folder, Chain())
 
 
 def random_image(folder: Path, config: Any, seed: int, recipe: dict[str, Any] | None = None) -> None:
@@ -144,7 +157,7 @@ def _load(model_class: Any, source: Path) -> Any:
             source, use_safetensors=True, output_loading_info=True, **LOCAL
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"{source} can't be loaded: {_first_line(error)}") from error
+        raise CheckpointError(f"{source} can't be loaded: {first_line(error)}") from error
     # transformers fills missing weights with noise and goes on; predictions would be noise too. A bare
     # encoder's pooler is read by nobody here.
     if missing := [key for key in loading["missing_keys"] if not key.startswith("pooler.")]:
@@ -158,6 +171,23 @@ def _check_labels(source: Path, config: Any) -> None:
         raise CheckpointError(
             f"{source} has {config.num_labels} label(s) and the problem type {problem}: "
             "choose a classifier of two or more exclusive labels"
+        )
+
+
+def _check_problem(source: Path, config: Any) -> None:
+    problem = config.problem_type
+    if config.num_labels < 1 or problem not in PROBLEMS:
+        raise CheckpointError(
+            f"{source} has {config.num_labels} label(s) and the problem type {problem}: "
+            f"choose a classifier with labels, its problem_type one of {', '.join(filter(None, PROBLEMS))}"
+        )
+
+
+def _check_reads_both_ways(source: Path, config: Any) -> None:
+    """As a decoder, it would let each token see only those before it, which our masks don't say."""
+    if getattr(config, "is_decoder", False):
+        raise CheckpointError(
+            f"{source} is a decoder (is_decoder is true in its config.json): the handlers serve encoders"
         )
 
 
@@ -184,7 +214,3 @@ def _train_tokenizer(corpus: Iterable[str], config: Any) -> Any:
 
 def _write_recipe(folder: Path, recipe: dict[str, Any]) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(recipe, indent=2) + "\n", "utf-8")
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

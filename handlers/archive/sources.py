@@ -8,8 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-# Encoders that BertHandler (with the logits of mutually exclusive labels) and EmbeddingsHandler can serve.
-TEXT_TYPES = ("bert", "distilbert", "electra", "albert", "roberta", "xlm-roberta")
+from handlers.model.families import PLAIN, TUNED
+
+# Encoders that BertHandler and EmbeddingsHandler can serve.
+TEXT_TYPES = (*TUNED, *PLAIN)
 IMAGE_TYPES = ("resnet",)
 
 # How the architectures that a kind of handler serves may end.
@@ -75,6 +77,17 @@ def check(folder: Path, kind: str) -> str:
             f"{folder} holds no tokenizer ({', '.join(VOCABULARIES)}): save the tokenizer beside the model"
         )
     return architecture
+
+
+def how_served(folder: Path) -> str:
+    """What to tell of a checkpoint that `check` let pass: "" where it is served with all short cuts."""
+    family = str(_config(folder).get("model_type"))
+    return f"{family} is served plain, as transformers has it, without short cuts" if family in PLAIN else ""
+
+
+def first_line(error: Exception) -> str:
+    """Of what an error says: it goes into one of ours, which is one line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ base handler is not imported: it touches CUDA before the share of the GPU can be
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from handlers.model.devices import device_of, use_attention, use_precision, use_share, use_threads
+from handlers.model.families import PLAIN
 from handlers.model.memory import keep_freed_memory
 from handlers.model.packed import can_pack
 from handlers.model.settings import Settings, settings_of
@@ -53,7 +54,8 @@ class Runtime:
 def start(context: Context, auto_class: Any, simplify: Callable[[Any], None]) -> Runtime:
     """Load the archive's checkpoint with one of transformers' Auto classes, onto this worker's device.
 
-    `simplify` rewrites the model in place while it is still in fp32, unless handler.tuned is false.
+    `simplify` rewrites the model in place while it is still in fp32, unless handler.tuned is false; for a
+    family that is served plain it is false whatever the YAML says.
 
     Raises SettingsError for a bad model-config.yaml, DeviceError where the device can't do what it asks for,
     and OSError where there is no safetensors checkpoint.
@@ -76,6 +78,8 @@ def start(context: Context, auto_class: Any, simplify: Callable[[Any], None]) ->
     model = auto_class.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
     ).requires_grad_(False)
+    if model.config.model_type in PLAIN:
+        settings = replace(settings, tuned=False)
     if settings.tuned:
         simplify(model)
     batch_size = int(context.system_properties.get("batch_size") or 1)

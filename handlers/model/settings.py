@@ -12,7 +12,7 @@ from handlers.request.payload import Limits
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 COMPILERS = ("none", "torch_compile", "cuda_graphs")
-POOLINGS = ("mean", "cls")
+POOLINGS = ("mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 
 # Settings that the server's environment decides where it names them, so that a sweep can vary them without
 # building archives anew. `threads` and `thread_percentage` yield in the same way to the variables that torch

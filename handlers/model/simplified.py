@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 # Encoders whose layers are built like BERT's. ALBERT repeats one layer, so its last one can't differ.
-BUILT_LIKE_BERT = ("bert", "electra", "roberta", "xlm-roberta")
+BUILT_LIKE_BERT = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
 
 
 def read_first_token_only(model: Any) -> None:

@@ -33,6 +33,9 @@ DEEP_MODES = ("I", "F")
 # A strip of 1 x 1,000,000 pixels is small until its shorter side is scaled up to the model's 256.
 MAX_ASPECT_RATIO = 100
 
+# An object of exactly these keys is one input of two texts, as in transformers' text-classification pipeline.
+PAIR = frozenset({"text", "text_pair"})
+
 NOTHING_ARRIVED = (
     "the request is empty: send the file as the body (curl -T FILE), a form field (curl -F data=@FILE, "
     "curl --data-urlencode data=TEXT), text with 'Content-Type: text/plain', or JSON. "
@@ -215,8 +218,8 @@ def _inputs(document: object) -> tuple[list[object], Literal["single", "list", "
 
 
 def _unwrap(value: object) -> object:
-    """`{"data": x}` -> x; anything but an object -> itself."""
-    if not isinstance(value, dict):
+    """`{"data": x}` -> x; a pair of texts, and anything but an object -> itself."""
+    if not isinstance(value, dict) or value.keys() == PAIR:
         return value
     names = [name for name in FIELDS if name in value]
     if len(names) != 1:

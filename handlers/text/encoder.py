@@ -5,7 +5,7 @@ handler's business: it gives the head that makes rows of what transformers' mode
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -14,11 +14,13 @@ import torch
 from transformers import AutoTokenizer
 
 from handlers.model.devices import send
+from handlers.model.families import COUNT_AFTER_PADDING, PLAIN
 from handlers.model.packed import pack_linears
 from handlers.model.products import refuse_wrong_products
 from handlers.model.runtime import Runtime
 from handlers.model.shapes import Network, doubling, make_ready
-from handlers.text.tokens import TokenBatch, TokenShapes, pack
+from handlers.text.pairs import TextOrPair
+from handlers.text.tokens import TokenBatch, TokenShapes, pack, pack_pairs
 from handlers.text.words import Tokenize, tokenize_with
 
 # Where batches are padded to ready shapes, no text is padded to less than this.
@@ -32,31 +34,60 @@ PROBE_RUNS = 4  # the first one warms up
 # The model's output, and which tokens are real (rows x length; None: all of them) -> rows x features, fp32.
 Head = Callable[[Any, torch.Tensor | None], torch.Tensor]
 
+# Rows x (1 + length) of a TokenBatch, and the types of its tokens or None -> the head's rows.
+TypedNetwork = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
+
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A tokenizer, a model and its head, ready for any number of texts."""
+    """A tokenizer, a model and its head, ready for any number of texts.
+
+    `has_types`: must the model be told to which text of a pair a token belongs?
+    """
 
     runtime: Runtime
     tokenize: Tokenize
+    backend: Any
+    has_types: bool
     shapes: TokenShapes
     network: Network
     network_without_mask: Network
+    network_with_types: TypedNetwork
 
-    def preprocess(self, texts: list[str]) -> TokenBatch:
-        """n texts -> their token ids on the device, cut at the model's limit and padded."""
-        batch = pack(self.tokenize(texts), self.shapes)
-        return replace(batch, packed=send(batch.packed, self.runtime.device))
+    def preprocess(self, texts: Sequence[TextOrPair]) -> TokenBatch:
+        """n texts or pairs -> their token ids on the device, cut at the model's limit and padded."""
+        alone = [text for text in texts if isinstance(text, str)]
+        if len(alone) == len(texts):
+            batch = pack(self.tokenize(alone), self.shapes)
+            return replace(batch, packed=send(batch.packed, self.runtime.device))
+        return self._preprocess_pairs(texts)
 
     @torch.inference_mode()
     def forward(self, batch: TokenBatch) -> torch.Tensor:
         """Token ids -> the head's rows, n x features, fp32 on the CPU. Waits for the device once."""
-        rows = [
-            (self.network if part.padded else self.network_without_mask)(matrix)[: part.texts]
-            for part, matrix in batch.matrices()
-        ]
+        if batch.types is None:
+            rows = [
+                (self.network if part.padded else self.network_without_mask)(matrix)[: part.texts]
+                for part, matrix in batch.matrices()
+            ]
+        else:
+            rows = [
+                self.network_with_types(matrix, types)[: part.texts]
+                for (part, matrix), types in zip(batch.matrices(), batch.types_of_matrices(), strict=True)
+            ]
         features = torch.cat(rows).cpu()
         return features if batch.places is None else features[list(batch.places)]
+
+    def _preprocess_pairs(self, texts: Sequence[TextOrPair]) -> TokenBatch:
+        """Of a pair, tokens are cut from the text that is longer by then."""
+        encodings = self.backend.encode_batch(list(texts))
+        ids, device = [encoding.ids for encoding in encodings], self.runtime.device
+        if not self.has_types:
+            batch = pack(ids, self.shapes)
+            return replace(batch, packed=send(batch.packed, device))
+        batch = pack_pairs(ids, [encoding.type_ids for encoding in encodings], self.shapes)
+        assert batch.types is not None
+        return replace(batch, packed=send(batch.packed, device), types=send(batch.types, device))
 
 
 def encoder_of(runtime: Runtime, head: Head) -> Encoder:
@@ -76,12 +107,14 @@ def encoder_of(runtime: Runtime, head: Head) -> Encoder:
     backend.no_padding()
     shapes = _token_shapes(runtime, tokenizer.pad_token_id, max_tokens)
     examples = [example.to(runtime.device) for example in shapes.examples()]
-    network, without_mask = _networks(runtime.model, head)
+    network, without_mask, with_types = _networks(runtime.model, head)
     refuse_wrong_products(network, _common_shapes(runtime, shapes), runtime.device, runtime.model.dtype)
     ready = make_ready(network, examples, runtime.settings.compile)
     if runtime.settings.tuned:
         shapes = replace(shapes, overhead_tokens=_overhead_tokens(ready, shapes, runtime.device))
-    return Encoder(runtime, tokenize_with(backend, max_tokens), shapes, ready, without_mask)
+    has_types = _has_types(tokenizer, runtime.model.config)
+    tokenize = tokenize_with(backend, max_tokens)
+    return Encoder(runtime, tokenize, backend, has_types, shapes, ready, without_mask, with_types)
 
 
 def _common_shapes(runtime: Runtime, shapes: TokenShapes) -> Iterator[torch.Tensor]:
@@ -91,21 +124,29 @@ def _common_shapes(runtime: Runtime, shapes: TokenShapes) -> Iterator[torch.Tens
         yield example.to(runtime.device)
 
 
-def _networks(model: Any, head: Head) -> tuple[Network, Network]:
-    """Rows x (1 + length) of a TokenBatch -> the head's rows; and the same where no row is padded: without a
-    mask, attention may choose its fastest kernels."""
+def _has_types(tokenizer: Any, config: Any) -> bool:
+    """Does transformers pass the types of tokens to this model? One with a single type has no choice."""
+    return "token_type_ids" in tokenizer.model_input_names and getattr(config, "type_vocab_size", 0) > 1
 
-    def network(matrix: torch.Tensor) -> torch.Tensor:
+
+def _networks(model: Any, head: Head) -> tuple[Network, Network, TypedNetwork]:
+    """Rows x (1 + length) of a TokenBatch -> the head's rows; the same where no row is padded: without a
+    mask, attention may choose its fastest kernels; and the same with the types of the tokens."""
+    plain = model.config.model_type in PLAIN
+
+    def network(matrix: torch.Tensor, types: torch.Tensor | None = None) -> torch.Tensor:
         lengths, ids = matrix[:, :1], matrix[:, 1:]
         real = torch.arange(ids.shape[1], device=ids.device) < lengths
         # The four dimensions that attention wants: given two, transformers would look at the mask on the
         # host, and wait for the device.
-        return head(model(input_ids=ids, attention_mask=real[:, None, None, :]), real)
+        mask = real.long() if plain else real[:, None, None, :]
+        typed = {} if types is None else {"token_type_ids": types}
+        return head(model(input_ids=ids, attention_mask=mask, **typed), real)
 
     def without_mask(matrix: torch.Tensor) -> torch.Tensor:
         return head(model(input_ids=matrix[:, 1:]), None)
 
-    return network, without_mask
+    return network, network if plain else without_mask, network
 
 
 def _overhead_tokens(network: Network, shapes: TokenShapes, device: torch.device) -> float:
@@ -148,6 +189,6 @@ def _token_shapes(runtime: Runtime, pad_id: int, max_tokens: int) -> TokenShapes
 def _max_tokens(tokenizer: Any, config: Any) -> int:
     """The model's limit. A tokenizer without one claims 10^30; RoBERTa counts positions after its padding."""
     positions = config.max_position_embeddings
-    if "roberta" in config.model_type:
+    if config.model_type in COUNT_AFTER_PADDING:
         positions -= config.pad_token_id + 1
     return int(min(tokenizer.model_max_length, positions))

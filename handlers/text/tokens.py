@@ -4,7 +4,7 @@ Pure arithmetic on lengths, and one tensor. What a forward pass makes of the par
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,19 +28,29 @@ class TokenBatch:
 
     `packed` holds the parts one after the other, int64, each of rows x (1 + length): how many tokens of the
     row are real, then its ids. One tensor, so that one copy takes all of it to the device. Text i of the
-    batch is row `places[i]` of the parts' texts laid end to end; None where that is i.
+    batch is row `places[i]` of the parts' texts laid end to end; None where that is i. `types`, of the same
+    layout, says to which text of a pair each token belongs (0 or 1); None where there is no pair.
     """
 
     packed: torch.Tensor
     parts: tuple[Part, ...]
     places: tuple[int, ...] | None
+    types: torch.Tensor | None = None
 
     def matrices(self) -> Iterator[tuple[Part, torch.Tensor]]:
         """Each part with its rows x (1 + length) of `packed`."""
+        return zip(self.parts, self._cut(self.packed), strict=True)
+
+    def types_of_matrices(self) -> Iterator[torch.Tensor]:
+        """The rows x length of `types` for each part."""
+        assert self.types is not None
+        return (matrix[:, 1:] for matrix in self._cut(self.types))
+
+    def _cut(self, packed: torch.Tensor) -> Iterator[torch.Tensor]:
         start = 0
         for part in self.parts:
             end = start + part.rows * (1 + part.length)
-            yield part, self.packed[start:end].view(part.rows, 1 + part.length)
+            yield packed[start:end].view(part.rows, 1 + part.length)
             start = end
 
 
@@ -88,6 +98,14 @@ def pack(texts: Sequence[Sequence[int]], shapes: TokenShapes) -> TokenBatch:
         start += size
     places = None if len(groups) == 1 else tuple(np.argsort(order).tolist())
     return TokenBatch(torch.tensor(numbers), tuple(parts), places)
+
+
+def pack_pairs(
+    texts: Sequence[Sequence[int]], types: Sequence[Sequence[int]], shapes: TokenShapes
+) -> TokenBatch:
+    """The same with the type of each token."""
+    packed_types = pack(types, replace(shapes, pad_id=0)).packed
+    return replace(pack(texts, shapes), types=packed_types)
 
 
 def split(lengths: Sequence[int], shapes: TokenShapes) -> list[int]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks import settings
+from benchmarks.families import checkpoints, compared
 from benchmarks.load_generator import Figures, median
 from benchmarks.parts import stock_image
 from benchmarks.parts.interleaved import Comparison, compare, take_turns
@@ -142,6 +143,17 @@ class TestInputs:
             "not UTF-8: 1 answers with 503, not (400, 415)",
             "10 MB of text: 1 answers with 200, not (413,)",
         ]
+
+
+class TestFamilies:
+    def test_a_difference_of_our_answers_is_seen(self, tmp_path: Path) -> None:
+        source = checkpoints.classifier("mpnet", tmp_path)
+        handler = compared.classifier_served(source)
+        inputs = [*compared.TEXTS, *compared.PAIRS[:3]]
+        assert compared.off_the_pipeline(handler, source, inputs) < 1e-5
+        last = handler.runtime.model.classifier.out_proj
+        last.bias.data[0] += 1
+        assert compared.off_the_pipeline(handler, source, inputs) > 0.01
 
 
 class TestStockImage:

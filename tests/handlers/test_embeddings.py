@@ -19,6 +19,7 @@ from handlers.archive.archives import CORPUS, build, is_current
 from handlers.archive.sentence_models import Recipe, recipe_of
 from handlers.archive.sources import CheckpointError
 from handlers.embeddings import EmbeddingsHandler
+from handlers.text.chain import Chain, Step
 from handlers.text.vectors import to_json
 from tests.support.bodies import TEXTS
 from tests.support.checkpoints import tiny_bert, tiny_encoder
@@ -188,15 +189,15 @@ CLS = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
 
 class TestRecipe:
     def test_of_the_real_model(self) -> None:
-        assert recipe_of(get_model_path()) == Recipe("mean", normalize=True, max_tokens=256)
+        assert recipe_of(get_model_path()) == Recipe(Chain(("mean",), (Step(),)), max_tokens=256)
 
     def test_of_a_plain_encoder_says_nothing_of_pooling(self, folder: Path) -> None:
-        assert recipe_of(folder) == Recipe(pooling=None, normalize=True)
+        assert recipe_of(folder) == Recipe(Chain(pooling=None, steps=(Step("normalize"),)))
 
     @pytest.mark.parametrize("pooling", [CLS, {"pooling_mode": "cls"}, {"pooling_mode": ["cls"]}])
     def test_is_what_the_files_say_old_or_new(self, tmp_path: Path, pooling: dict[str, Any]) -> None:
         folder = a_sentence_model(tmp_path, pooling, "Transformer", "Pooling")
-        assert recipe_of(folder) == Recipe("cls", normalize=False)
+        assert recipe_of(folder) == Recipe(Chain(("cls",), steps=()))
 
     def test_wins_over_the_yaml(self, tmp_path: Path) -> None:
         source = a_sentence_model(tmp_path / "source", CLS, "Transformer", "Pooling")
@@ -207,8 +208,8 @@ class TestRecipe:
         assert vector.norm() != pytest.approx(1, abs=0.1)
         assert vector / vector.norm() == pytest.approx(directly(source, TEXTS[0], pooling="cls"), abs=1e-5)
 
-    def test_of_length_and_case_becomes_the_tokenizers(self, tmp_path: Path) -> None:
-        limits = {"max_seq_length": 16, "do_lower_case": True}
+    def test_of_length_becomes_the_tokenizers(self, tmp_path: Path) -> None:
+        limits = {"max_seq_length": 16, "do_lower_case": False}
         source = a_sentence_model(
             tmp_path / "source", CLS, "Transformer", "Pooling", sentence_bert_config=limits
         )
@@ -217,16 +218,16 @@ class TestRecipe:
         handler, _ = a_handler(tmp_path / "archive")
         [part] = handler.preprocess(TEXTS[3:]).parts
         assert part.length == 16
-        upper, lower = handler.predict(["GOOD", "good"])
-        assert torch.equal(upper, lower)
 
     @pytest.mark.parametrize(
         ("pooling", "kinds", "told"),
         [
-            ({"pooling_mode_max_tokens": True}, ["Transformer", "Pooling"], "pooling_mode_max_tokens; the"),
-            ({"pooling_mode": ["mean", "cls"]}, ["Transformer", "Pooling"], "mean, cls; the embedding"),
+            ({"pooling_mode_best_token": True}, ["Transformer", "Pooling"], "pooling_mode_best_token; the"),
+            ({"pooling_mode": ["mean", "best"]}, ["Transformer", "Pooling"], "mean, best; the embedding"),
             ({}, ["Transformer", "Pooling"], "asks for no pooling"),
-            (CLS, ["Transformer", "Pooling", "Dense"], "chains Transformer, Pooling, Dense; the embedding"),
+            (CLS, ["Transformer", "Pooling", "LSTM"], "chains Transformer, Pooling, LSTM; the embedding"),
+            (CLS, ["Transformer", "Normalize", "Pooling"], "chains Transformer, Normalize, Pooling; the"),
+            (CLS, ["WordEmbeddings", "Pooling"], "chains WordEmbeddings, Pooling; the embedding"),
         ],
     )
     def test_that_cannot_be_followed_is_refused(
@@ -236,10 +237,45 @@ class TestRecipe:
         with pytest.raises(CheckpointError, match=told):
             recipe_of(folder)
 
-    def test_with_a_default_prompt_is_refused(self, tmp_path: Path) -> None:
-        prompts = {"default_prompt_name": "query"}
-        folder = a_sentence_model(tmp_path, CLS, "Transformer", config_sentence_transformers=prompts)
-        with pytest.raises(CheckpointError, match="default prompt"):
+    @pytest.mark.parametrize(
+        ("files", "told"),
+        [
+            ({"config_sentence_transformers": {"default_prompt_name": "query"}}, "no prompt query"),
+            ({"config_sentence_transformers": {"model_type": "SparseEncoder"}}, "is a SparseEncoder"),
+            ({"sentence_bert_config": {"max_seq_length": "16"}}, "max_seq_length is 16: give a whole number"),
+            ({"sentence_roberta_config": {"pad_twice": True}}, "asks for pad_twice: True"),
+            ({"sentence_bert_config": {"transformer_task": "fill-mask"}}, "transformer_task: fill-mask"),
+            ({"sentence_bert_config": {"tokenizer_args": {"use_fast": False}}}, "asks for tokenizer_args"),
+        ],
+    )
+    def test_with_settings_that_would_do_nothing_here_is_refused(
+        self, tmp_path: Path, files: dict[str, Any], told: str
+    ) -> None:
+        folder = a_sentence_model(tmp_path, CLS, "Transformer", "Pooling", **files)
+        with pytest.raises(CheckpointError, match=told):
+            recipe_of(folder)
+
+    def test_that_keeps_a_prompt_out_of_the_pooling_is_refused(self, tmp_path: Path) -> None:
+        prompts = {"default_prompt_name": "query", "prompts": {"query": "query: "}}
+        files = {"config_sentence_transformers": prompts}
+        folder = a_sentence_model(
+            tmp_path, CLS | {"include_prompt": False}, "Transformer", "Pooling", **files
+        )
+        with pytest.raises(CheckpointError, match="leaves its default prompt out of the pooling"):
+            recipe_of(folder)
+
+    def test_with_code_of_its_own_is_refused(self, tmp_path: Path) -> None:
+        folder = a_sentence_model(tmp_path, CLS, "Transformer", "Pooling")
+        told = (folder / "modules.json").read_text()
+        (folder / "modules.json").write_text(told.replace("sentence_transformers.models.T", "custom_st.T"))
+        with pytest.raises(CheckpointError, match=r"chains custom_st.Transformer, Pooling"):
+            recipe_of(folder)
+
+    def test_that_keeps_the_transformer_elsewhere_is_refused(self, tmp_path: Path) -> None:
+        folder = a_sentence_model(tmp_path, CLS, "Transformer", "Pooling")
+        told = (folder / "modules.json").read_text()
+        (folder / "modules.json").write_text(told.replace('"path": ""', '"path": "0_Transformer"'))
+        with pytest.raises(CheckpointError, match="keeps the Transformer in 0_Transformer/"):
             recipe_of(folder)
 
 

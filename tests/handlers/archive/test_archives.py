@@ -15,10 +15,12 @@ import torch
 import transformers
 import yaml
 
+from benchmarks.families.checkpoints import classifier
 from handlers.archive import archives
 from handlers.archive.__main__ import main
 from handlers.archive.archives import ArchiveError, Provenance, build, is_current, read_provenance
 from handlers.archive.sources import CheckpointError
+from handlers.model.families import PLAIN
 from tests.support.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
 
 
@@ -115,6 +117,11 @@ class TestProvenance:
         assert (told.source, told.random_weights, told.seed) == ("random", True, archives.SEED)
         assert "predictions are not" in told.note
 
+    @pytest.mark.parametrize("family", PLAIN)
+    def test_tells_which_families_are_served_without_short_cuts(self, tmp_path: Path, family: str) -> None:
+        told = read_provenance(build("text", classifier(family, tmp_path / "checkpoint"), tmp_path))
+        assert told.note == f"{family} is served plain, as transformers has it, without short cuts"
+
     def test_of_a_foreign_archive_is_unknown(self, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "foreign.mar", "w") as mar:
             mar.writestr("MAR-INF/MANIFEST.json", "{}")
@@ -165,8 +172,8 @@ class TestBuildingAgain:
     def test_is_due_when_the_handler_has_changed(
         self, store: Path, bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        ours = [f"archive/{name}.py" for name in ("archives", "checkpoints", "image_recipes", "trial")]
-        for file in ("bert.py", "model-config/bert.yaml", *ours, *archives.shared_files()):
+        packers = [f"archive/{module}.py" for module in archives.PACKERS]
+        for file in ("bert.py", "model-config/bert.yaml", *packers, *archives.shared_files()):
             (tmp_path / file).parent.mkdir(exist_ok=True)
             (tmp_path / file).write_bytes((archives.HERE / file).read_bytes())
         monkeypatch.setattr(archives, "HERE", tmp_path)
@@ -236,9 +243,30 @@ class TestUnsuitableCheckpoints:
         with pytest.raises(CheckpointError, match=r"lacks weights, bert.encoder.layer.2"):
             build("text", folder, tmp_path)
 
-    def test_whose_labels_do_not_exclude_each_other(self, tmp_path: Path) -> None:
-        folder = edit_config(tiny_bert(tmp_path / "tags"), problem_type="multi_label_classification")
-        with pytest.raises(CheckpointError, match="exclusive labels"):
+    def test_of_a_problem_that_transformers_does_not_know(self, tmp_path: Path) -> None:
+        folder = edit_config(tiny_bert(tmp_path / "ranks"), problem_type="ranking")
+        with pytest.raises(CheckpointError, match="the problem type ranking: choose"):
+            build("text", folder, tmp_path)
+
+    @pytest.mark.parametrize("kind", ["text", "embedding"])
+    def test_that_read_in_one_direction_only(self, tmp_path: Path, kind: archives.Kind) -> None:
+        make = tiny_bert if kind == "text" else tiny_encoder
+        folder = edit_config(make(tmp_path / "decoder"), is_decoder=True)
+        with pytest.raises(CheckpointError, match="is a decoder"):
+            build(kind, folder, tmp_path)
+
+    def test_whose_tokenizer_cannot_pad(self, tmp_path: Path) -> None:
+        folder = classifier("modernbert", tmp_path / "ragged")
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        tokenizer.pad_token = None
+        tokenizer.save_pretrained(folder)
+        with pytest.raises(CheckpointError, match="its tokenizer has no padding token"):
+            build("text", folder, tmp_path)
+
+    @pytest.mark.parametrize("family", ["deberta", "xlnet", "gpt2", "mobilebert"])
+    def test_of_families_that_nobody_has_tried(self, tmp_path: Path, family: str) -> None:
+        folder = edit_config(tiny_bert(tmp_path / family), model_type=family)
+        with pytest.raises(CheckpointError, match=f"is of type {family} .* the text handler serves"):
             build("text", folder, tmp_path)
 
     @pytest.mark.parametrize("method", ["bitsandbytes", "gptq", "awq", "no such method"])

@@ -52,7 +52,7 @@ class TestValues:
             ({"shapes": [8]}, r"handler.shapes must hold keys with values, not \[8\]"),
             ({"precision": "fp99"}, "handler.precision: fp99: choose one of fp32, tf32, fp16, bf16"),
             ({"compile": None}, "handler.compile: None: choose one of none, torch_compile, cuda_graphs"),
-            ({"pooling": "max"}, "handler.pooling: max: choose one of mean, cls"),
+            ({"pooling": "best"}, "handler.pooling: best: choose one of mean, cls, max"),
             ({"thread_percentage": 101}, "thread_percentage: 101: give a whole number from 1 to 100"),
             ({"thread_percentage": 0}, "from 1 to 100"),
             ({"threads": 1.5}, "threads: 1.5: give a whole number of 1 or more"),

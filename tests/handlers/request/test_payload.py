@@ -97,6 +97,31 @@ class TestSeveralTexts:
         assert refused(texts, {"body": {"instances": []}}).status == 400
 
 
+A_PAIR = {"text": "Is it quiet?", "text_pair": "It does not make a sound."}
+
+
+class TestPairsOfTexts:
+    """The handler reads them, if it can: here they come through whole, never as their first text alone."""
+
+    @pytest.mark.parametrize(
+        ("body", "form"),
+        [
+            (A_PAIR, "single"),
+            (json.dumps(A_PAIR).encode(), "single"),
+            ({"data": A_PAIR}, "single"),
+            ([A_PAIR], "list"),
+            ({"inputs": [A_PAIR]}, "list"),
+            ({"instances": [A_PAIR]}, "predictions"),
+        ],
+    )
+    def test_are_one_input_wherever_they_stand(self, body: object, form: str) -> None:
+        assert read({"body": body}, lambda value: value, LIMITS) == Payload((A_PAIR,), form)
+
+    def test_are_no_text(self) -> None:
+        error = refused(texts, {"body": A_PAIR})
+        assert (error.status, error.reason) == (400, "expected a text, got an object")
+
+
 class TestBadText:
     @pytest.mark.parametrize(
         "row",

@@ -110,6 +110,20 @@ class TestBert:
             assert by_label(entry) == pytest.approx(by_label(expected), abs=1e-5)
         assert curl(server, *as_json, json.dumps({"instances": [text]})) == {"predictions": [expected]}
 
+    def test_a_pair_is_read_as_a_pair_among_single_texts(self, server: TorchServe, bert: Path) -> None:
+        pair = {"text": "Is it quiet?", "text_pair": "It boils without a sound."}
+        bodies = [
+            (json.dumps(pair).encode(), "application/json"),
+            (json.dumps({"instances": [pair]}).encode(), "application/json"),
+            (b"Is it quiet?", "text/plain"),
+        ]
+        single, listed, alone = (answer.json() for answer in post_all(server, bodies))
+        expected = direct_text(bert, pair["text"], pair["text_pair"])
+        assert by_label(single) == pytest.approx(expected, abs=1e-5)
+        assert by_label(listed["predictions"][0]) == pytest.approx(expected, abs=1e-5)
+        assert by_label(alone) == pytest.approx(direct_text(bert, pair["text"]), abs=1e-5)
+        assert by_label(alone) != pytest.approx(expected, abs=1e-3)
+
     def test_bad_requests_get_their_reason_and_the_others_their_predictions(
         self, server: TorchServe, bert: Path
     ) -> None:
@@ -206,10 +220,10 @@ def by_label(answer: list[dict[str, Any]]) -> dict[str, float]:
     return {entry["label"]: entry["probability"] for entry in answer}
 
 
-def direct_text(checkpoint: Path, text: str) -> dict[str, float]:
-    """Label -> probability from transformers alone."""
+def direct_text(checkpoint: Path, *text: str) -> dict[str, float]:
+    """Label -> probability of a text, or of a pair, from transformers alone."""
     model = BertForSequenceClassification.from_pretrained(checkpoint).eval()
-    tokens = AutoTokenizer.from_pretrained(checkpoint)(text, truncation=True, return_tensors="pt")
+    tokens = AutoTokenizer.from_pretrained(checkpoint)(*text, truncation=True, return_tensors="pt")
     return _probabilities(model, tokens)
 
 
