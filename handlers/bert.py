@@ -13,6 +13,7 @@ from transformers import AutoModelForSequenceClassification
 from handlers.model.runtime import Runtime, start
 from handlers.model.simplified import read_first_token_only
 from handlers.request.batches import Context, Row, answer
+from handlers.request.declared import TEXT
 from handlers.request.payload import text_of
 from handlers.text.encoder import Encoder, encoder_of
 from handlers.text.tokens import TokenBatch
@@ -21,6 +22,7 @@ from handlers.text.tokens import TokenBatch
 class BertHandler:
     """One per worker. `initialize` once, then `handle` for every batch."""
 
+    medium = TEXT
     runtime: Runtime
     encoder: Encoder
 
