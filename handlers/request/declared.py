@@ -15,6 +15,7 @@ from handlers.request.refusal import PayloadError, quoted
 FIELDS = ("data", "body", "text", "image", "inputs", "b64")
 
 FORM = "application/x-www-form-urlencoded"
+FORM_OF_PARTS = "multipart/form-data"
 # Said of anything: nothing, a form's own type, and what programs send that don't know better.
 _ANYTHING = ("", FORM, "application/octet-stream", "binary/octet-stream")
 _JSON = ("application/json", "text/json")
@@ -48,7 +49,7 @@ IMAGE = Medium("images", ("data", "body", "image", "inputs", "b64"), ("image/", 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the bytes of a part are to be read. A codec of None: as UTF-8, or whatever JSON begins with."""
+    """How the bytes of a part are to be read. A codec of None: as UTF-8."""
 
     form: Literal["json", "raw"]
     codec: str | None
@@ -96,10 +97,16 @@ def _type_of(name: str, told: object, whole: str) -> str:
     declared: str = told["content-type"] if isinstance(told, dict) else ""
     if not whole:
         return declared
-    kind = whole.partition(";")[0].strip().lower()
-    if name == "body":  # with two headers TorchServe tells the first, and hands over the last
-        return whole if kind == declared.strip().lower() else f"{declared}, {whole}"
-    return whole if kind == FORM else declared
+    kind, own = (said.partition(";")[0].strip().lower() for said in (whole, declared))
+    if own == FORM:
+        raise PayloadError(
+            415, f"a form of Content-Type {quoted(whole)} is not taken apart: write no blank before ';'"
+        )
+    if kind == FORM:
+        return whole
+    if name != "body" or (kind == FORM_OF_PARTS and own != FORM_OF_PARTS):
+        return declared
+    return whole if kind == own else f"{declared}, {whole}"  # two headers: TorchServe tells first and last
 
 
 def _refuse_encoding(value: str) -> None:

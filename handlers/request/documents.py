@@ -55,7 +55,7 @@ def _has_field(document: object) -> bool:
 def _parsed(body: bytes | bytearray | str, codec: str | None) -> object:
     """Raises ValueError and RecursionError."""
     if not isinstance(body, str):
-        body = body.decode(codec or json.detect_encoding(body))
+        body = body.decode(codec or "utf-8-sig")
     document: object = _DECODER.decode(body)
     return document
 

@@ -35,6 +35,24 @@ def test_a_part_of_several_keeps_its_own() -> None:
     assert content_types(headers, {"data": b"x"}) == {"data": "image/png"}
 
 
+@pytest.mark.parametrize("kind", ["", "text/plain"])
+def test_a_part_may_be_named_body(kind: str) -> None:
+    for whole in ("multipart/form-data; boundary=x", "Multipart/Form-Data;boundary=x"):
+        headers = with_part("body", kind, Content_Type=whole)
+        assert content_types(headers, {"body": b"x"}) == {"body": kind}
+    form = "application/x-www-form-urlencoded"
+    assert content_types(with_part("body", "", Content_Type=form), {"body": b"x"}) == {"body": form}
+
+
+def test_a_form_that_torchserve_left_whole_is_no_text() -> None:
+    whole = "application/x-www-form-urlencoded ; charset=utf-8"
+    error = refused(with_part("body", whole.partition(";")[0], Content_Type=whole))
+    assert error.status == 415
+    assert repr(whole[:40])[:-1] in error.reason
+    parts = with_part("body", "multipart/form-data", Content_Type="multipart/form-data")
+    assert content_types(parts, {"body": b"x"}) == {"body": "multipart/form-data"}
+
+
 def test_two_types_are_neither() -> None:
     """TorchServe tells the first, and hands over the last."""
     headers = with_part("body", "text/plain", Content_Type="application/json")
