@@ -186,8 +186,8 @@ class Maker:
 
     def _name(self) -> str:
         good = ("data", "inputs", "text" if self.kind == "text" else "b64", "instances")
-        return self._choose((self.random.choice(good), 12), (self.random.choice(NAMES), 2),
-                            (self.random.choice(OTHERS), 1))  # fmt: skip
+        names: tuple[str, ...] = self._choose((good, 12), (NAMES, 2), (OTHERS, 1))
+        return self.random.choice(names)
 
     def _any_type(self) -> str | None:
         return self._spelt(
