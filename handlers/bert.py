@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification
 from handlers.model.runtime import Runtime, start
 from handlers.model.simplified import read_first_token_only
 from handlers.request.batches import Context, Row, answer
+from handlers.request.declared import TEXT
 from handlers.text.encoder import Encoder, encoder_of
 from handlers.text.pairs import TextOrPair, text_or_pair_of
 from handlers.text.scores import Scores, scores_of
@@ -23,6 +24,7 @@ from handlers.text.tokens import TokenBatch
 class BertHandler:
     """One per worker. `initialize` once, then `handle` for every batch."""
 
+    medium = TEXT
     runtime: Runtime
     scores: Scores
     encoder: Encoder

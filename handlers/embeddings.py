@@ -13,6 +13,7 @@ from transformers import AutoModel
 from handlers.model.runtime import Runtime, start
 from handlers.model.simplified import drop_pooler, read_first_token_only
 from handlers.request.batches import Context, Row, answer
+from handlers.request.declared import TEXT
 from handlers.request.payload import text_of
 from handlers.text.encoder import Encoder, encoder_of
 from handlers.text.pooling import Pooling, pooling_of
@@ -23,6 +24,7 @@ from handlers.text.vectors import to_json
 class EmbeddingsHandler:
     """One per worker. `initialize` once, then `handle` for every batch."""
 
+    medium = TEXT
     runtime: Runtime
     pooling: Pooling
     encoder: Encoder

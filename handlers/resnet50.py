@@ -21,6 +21,7 @@ from handlers.model.runtime import Runtime, start
 from handlers.model.shapes import Network, make_ready, portions
 from handlers.model.simplified import fold_normalization
 from handlers.request.batches import Context, Map, Row, answer
+from handlers.request.declared import IMAGE
 from handlers.request.payload import image_of
 
 # Beyond this, decoding is faster than any GPU's forward pass, and memory is what more threads take.
@@ -30,6 +31,7 @@ MOST_DECODERS = 8
 class ResNet50Handler:
     """One per worker. `initialize` once, then `handle` for every batch."""
 
+    medium = IMAGE
     runtime: Runtime
     recipe: Recipe
     scale: torch.Tensor

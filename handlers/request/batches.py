@@ -11,7 +11,9 @@ from itertools import islice
 from time import perf_counter_ns
 from typing import Any, Protocol, TypeVar
 
-from handlers.request.payload import Limits, Payload, PayloadError, read
+from handlers.request.declared import Medium, content_types
+from handlers.request.payload import Limits, Payload, read
+from handlers.request.refusal import PayloadError
 from handlers.request.tally import Tally
 
 Item = TypeVar("Item")
@@ -42,8 +44,10 @@ class Context(Protocol):
 class Handler(Protocol[Item, Prepared, Scores]):
     """The steps of a handler, each usable alone: what a client sent -> an item; n items -> what the model
     takes, on its device; that -> scores on the CPU, n rows; scores -> n answers, as bytes where they are
-    JSON already."""
+    JSON already. `medium` is what clients may send."""
 
+    @property
+    def medium(self) -> Medium: ...
     def read_item(self, value: object) -> Item: ...
     def preprocess(self, items: list[Item]) -> Prepared: ...
     def forward(self, prepared: Prepared) -> Scores: ...
@@ -64,9 +68,9 @@ def answer(
     An exception of a later step propagates: TorchServe then answers 503 to the whole batch.
     """
     begun_ns = perf_counter_ns()
-    read_row = partial(_read_or_refuse, handler.read_item, limits)
-    types = [_content_types(context, index) for index in range(len(rows))]
-    payloads: list[Told[Item]] = list(each(read_row, zip(rows, types, strict=True)))
+    read_row = partial(_read_or_refuse, handler.read_item, limits, handler.medium)
+    headers = map(context.get_all_request_header, range(len(rows)))
+    payloads: list[Told[Item]] = list(each(read_row, zip(rows, headers, strict=True)))
     items = [item for payload in payloads if isinstance(payload, Payload) for item in payload.items]
     predictions: Sequence[object] = ()
     prepared_ns = forwarded_ns = perf_counter_ns()
@@ -83,10 +87,14 @@ def answer(
 
 
 def _read_or_refuse(
-    read_item: Callable[[object], Item], limits: Limits, row_and_types: tuple[Row, Mapping[str, str]]
+    read_item: Callable[[object], Item],
+    limits: Limits,
+    medium: Medium,
+    row_and_headers: tuple[Row, Mapping[str, Any]],
 ) -> Told[Item]:
+    row, headers = row_and_headers
     try:
-        return read(row_and_types[0], read_item, limits, row_and_types[1])
+        return read(row, read_item, limits, medium, content_types(headers, row))
     except PayloadError as error:
         return error
 
@@ -124,9 +132,3 @@ def _refusal(error: PayloadError, context: Context, index: int) -> object:
     """The same shape as TorchServe's own errors. The phrase is HTTP's: nothing of the client's goes there."""
     context.set_response_status(code=error.status, phrase=HTTPStatus(error.status).phrase, idx=index)
     return {"code": error.status, "type": type(error).__name__, "message": error.reason}
-
-
-def _content_types(context: Context, index: int) -> dict[str, str]:
-    """Part name -> declared type. TorchServe keeps these among the request's headers, as small dicts."""
-    headers = context.get_all_request_header(index)
-    return {name: value["content-type"] for name, value in headers.items() if isinstance(value, dict)}

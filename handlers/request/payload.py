@@ -7,7 +7,6 @@ batches or answers' contents; `handlers.model.runtime` carries the result throug
 import base64
 import binascii
 import io
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +15,12 @@ from typing import Generic, Literal, TypeVar
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from handlers.request.wire import Discarded
+from handlers.request.declared import FIELDS, Medium, reading
+from handlers.request.documents import read_if_json, read_json
+from handlers.request.refusal import PayloadError, quoted
+from handlers.request.wire import Discarded, Repeated
 
 Item = TypeVar("Item")
-
-# Names under which a client may put its input: as a part of a form or as a key of a JSON object.
-# TorchServe itself calls a body without parts `body`.
-FIELDS = ("data", "body", "text", "image", "inputs", "b64")
 
 # Decoders that are safe to point at strangers' bytes. Pillow knows more, among them PostScript.
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -47,15 +45,6 @@ _DATA_URI = re.compile(rb"data:[^,]{0,200};base64,", re.IGNORECASE)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\-\s]++=*+\s*+")
 # The alphabet for URLs, and the blank that a form makes of an unescaped plus.
 _TO_STANDARD_BASE64 = bytes.maketrans(b"-_ ", b"+/+")
-
-
-class PayloadError(Exception):
-    """A request that can't be served as sent: the HTTP status for it and one line that says why."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(f"{status}: {reason}")
-        self.status = status
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +77,28 @@ def read(
     row: Mapping[str, object],
     read_item: Callable[[object], Item],
     limits: Limits,
+    medium: Medium,
     content_types: Mapping[str, str] | None = None,
 ) -> Payload[Item]:
     """Take a request's row apart and read each input in it.
 
     `row` is what TorchServe hands over: part name -> str, bytearray or parsed JSON; of a part larger than
     `limits.body_bytes`, wire.py hands over the size alone. `read_item` turns one input into what the model's
-    preprocessing wants; `content_types` has the type declared for each part.
-    Raises PayloadError.
+    preprocessing wants, `medium` says which inputs it takes; `content_types` has the type declared for each
+    part. Raises PayloadError.
     """
-    name, part = _only_part(row)
+    name, part = _only_part(row, medium)
     if isinstance(part, Discarded):
         _check_size("body", part.size_bytes, limits.body_bytes)
     if isinstance(part, bytes | bytearray | str):  # before anything looks at all of it
         _check_size("body", len(part), limits.body_bytes)
-    inputs, form = _inputs(_document(part, (content_types or {}).get(name, "")))
+    inputs, form = _inputs(_document(part, (content_types or {}).get(name, ""), medium, limits), medium)
     if len(inputs) > limits.instances:
         most = limits.instances
         raise PayloadError(413, f"{len(inputs)} inputs in one request: at most {most} are allowed")
     if form == "single":
-        return Payload((read_item(_unwrap(inputs[0])),), form)
-    return Payload(tuple(_read_numbered(inputs, read_item)), form)
+        return Payload((read_item(_unwrap(inputs[0], medium)),), form)
+    return Payload(tuple(_read_numbered(inputs, read_item, medium)), form)
 
 
 def text_of(value: object, limits: Limits) -> str:
@@ -170,68 +160,91 @@ def decode(image: Image.Image) -> Image.Image:
         raise PayloadError(415, f"damaged {image.format} image: {_told(error)}") from None
 
 
-def _only_part(row: Mapping[str, object]) -> tuple[str, object]:
+def _only_part(row: Mapping[str, object], medium: Medium) -> tuple[str, object]:
     """The one part of a request. More than one is most often a text with an unescaped '&'."""
-    named = [name for name in row if name in FIELDS]
-    if len(named) == len(row) and all(_is_blank(part) for part in row.values()):
+    if all(name in FIELDS and _is_blank(part) for name, part in row.items()):
         raise PayloadError(400, NOTHING_ARRIVED)
-    if len(row) != 1 or not named:
+    for name, part in row.items():
+        if isinstance(part, Repeated):
+            raise PayloadError(
+                400,
+                f"several form fields are named {quoted(name)}: send one, or several inputs as JSON, "
+                '{"data": ["...", "..."]}',
+            )
+    if len(row) != 1 or not row.keys() <= set(medium.fields):
+        got = ", ".join(quoted(name) for name in list(row)[:4]) + (", ..." if len(row) > 4 else "")
         raise PayloadError(
             400,
-            f"expected one form field, named {_alternatives(FIELDS)}; got {len(row)}, {len(named)} so named. "
+            f"expected one form field, named {_alternatives(medium.fields)}, and no other; got {got}. "
             "Escape '&' and '=' in form text: curl --data-urlencode data=TEXT",
         )
-    return named[0], row[named[0]]
+    return next(iter(row.items()))
 
 
-def _document(part: object, content_type: str) -> object:
-    """A part as parsed JSON where it is JSON, untouched where it is not.
+def _document(part: object, content_type: str, medium: Medium, limits: Limits) -> object:
+    """A part as parsed JSON where it is JSON, decoded where it has a charset, untouched where it is neither.
 
-    TorchServe parses a part declared as JSON, and hands the bytes on when that fails. An upload
-    (`curl -T body.json`) declares nothing: an object with one of our fields is taken for JSON.
+    An upload (`curl -T body.json`) declares nothing: what has the shape of our JSON is taken for JSON.
     """
+    declared = reading(content_type, medium)
     if not isinstance(part, bytes | bytearray | str):
         return part
-    declared = content_type.startswith("application/json") and not isinstance(part, str)
-    if not declared and not _starts_with_brace(part):
-        return part
+    if declared.form == "json":  # where it is a str, TorchServe has parsed it
+        return part if isinstance(part, str) else read_json(part, declared.codec)
+    document = read_if_json(part)
+    if declared.codec is None or not isinstance(document, bytes | bytearray):
+        return document
+    _check_size("text", len(document), limits.text_bytes)
     try:
-        document: object = json.loads(part)
-    except (ValueError, RecursionError) as error:
-        if not declared:
-            return part
-        raise PayloadError(400, f"declared as JSON, but it is not: {_what_json_said(error)}") from None
-    return document if declared or _has_field(document) else part
+        return document.decode(declared.codec)
+    except UnicodeDecodeError as error:
+        raise PayloadError(415, f"not {error.encoding} text: bad byte at position {error.start}") from None
 
 
-def _inputs(document: object) -> tuple[list[object], Literal["single", "list", "predictions"]]:
+def _inputs(
+    document: object, medium: Medium
+) -> tuple[list[object], Literal["single", "list", "predictions"]]:
     if isinstance(document, dict):
         if "instances" in document:
+            _refuse_others(document, "instances")
             instances = document["instances"]
             if not isinstance(instances, list):
                 raise PayloadError(400, f'"instances" must be a list, got {_json_type(instances)}')
             return _not_empty(instances), "predictions"
-        document = _unwrap(document)
+        document = _unwrap(document, medium)
     if isinstance(document, list):
         return _not_empty(document), "list"
     return [document], "single"
 
 
-def _unwrap(value: object) -> object:
+def _unwrap(value: object, medium: Medium) -> object:
     """`{"data": x}` -> x; a pair of texts, and anything but an object -> itself."""
     if not isinstance(value, dict) or value.keys() == PAIR:
         return value
-    names = [name for name in FIELDS if name in value]
+    names = [name for name in medium.fields if name in value]
     if len(names) != 1:
-        raise PayloadError(400, f"a JSON object needs exactly one of {_alternatives(FIELDS)}, or instances")
+        got = ", ".join(quoted(name) for name in list(value)[:4]) or "none"
+        raise PayloadError(
+            400, f"a JSON object needs exactly one of {_alternatives(medium.fields)}, or instances; got {got}"
+        )
+    _refuse_others(value, names[0])
     return value[names[0]]
 
 
-def _read_numbered(inputs: list[object], read_item: Callable[[object], Item]) -> list[Item]:
+def _refuse_others(document: Mapping[str, object], known: str) -> None:
+    """An option that is overlooked would be answered with something else than what was asked for."""
+    if others := [name for name in document if name != known]:
+        name = next((name for name in others if name not in PAIR), others[0])
+        raise PayloadError(
+            400, f'unknown key {quoted(name)} beside "{known}": leave it out, no option is read'
+        )
+
+
+def _read_numbered(inputs: list[object], read_item: Callable[[object], Item], medium: Medium) -> list[Item]:
     items = []
     for number, value in enumerate(inputs):
         try:
-            items.append(read_item(_unwrap(value)))
+            items.append(read_item(_unwrap(value, medium)))
         except PayloadError as error:
             raise PayloadError(error.status, f"input {number} of {len(inputs)}: {error.reason}") from None
     return items
@@ -308,23 +321,8 @@ def _is_blank(value: object) -> bool:
     return isinstance(value, str | bytes | bytearray) and (not value or value.isspace())
 
 
-def _starts_with_brace(part: bytes | bytearray | str) -> bool:
-    head = part[:64].lstrip()
-    return head[:1] in ("{", b"{")
-
-
-def _has_field(document: object) -> bool:
-    return isinstance(document, dict) and any(name in document for name in (*FIELDS, "instances"))
-
-
 def _told(error: Exception) -> str:
     return str(error)[:100] or type(error).__name__
-
-
-def _what_json_said(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at line {error.lineno}, column {error.colno}"
-    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else "it is nested too deep"
 
 
 def _json_type(value: object) -> str:

@@ -31,8 +31,14 @@ class Discarded:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Stands for parts of a request that have the same name. TorchServe's own reader keeps the last."""
+
+
+Part = bytes | Discarded | Repeated
 # What a client sent: the request's id, its parts by name, its headers with the parts' declared types.
-Request = tuple[str, dict[str, bytes | Discarded], dict[str, Any]]
+Request = tuple[str, dict[str, Part], dict[str, Any]]
 
 
 def go_faster(most_bytes: int) -> bool:
@@ -87,7 +93,7 @@ def rows_with(processor: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
 
     def rows(
         batch: Sequence[Request],
-    ) -> tuple[list[Any], list[dict[str, bytes | Discarded]], dict[int, str]]:
+    ) -> tuple[list[Any], list[dict[str, Part]], dict[int, str]]:
         ids = {index: request[0] for index, request in enumerate(batch)}
         return [processor(request[2]) for request in batch], [request[1] for request in batch], ids
 
@@ -128,7 +134,7 @@ def _request(held: bytes, at: int, most_bytes: int) -> tuple[Request | None, int
         said[held[at + 4 : name_ends].decode()] = held[name_ends + 4 : value_ends].decode()
         at = value_ends
     at += 4
-    parts: dict[str, bytes | Discarded] = {}
+    parts: dict[str, Part] = {}
     headers: dict[str, Any] = {}
     while (length := number(held, at)[0]) != END_OF_LIST:
         name_ends = at + 4 + length
@@ -141,7 +147,8 @@ def _request(held: bytes, at: int, most_bytes: int) -> tuple[Request | None, int
             raise _IncompleteError(value_ends - whole)
         name = held[at + 4 : name_ends].decode()
         headers[name] = {"content-type": held[name_ends + 4 : type_ends].decode()}
-        parts[name] = held[type_ends + 4 : value_ends] if size_bytes >= 0 else Discarded(-size_bytes)
+        part: Part = held[type_ends + 4 : value_ends] if size_bytes >= 0 else Discarded(-size_bytes)
+        parts[name] = Repeated() if name in parts else part
         at = value_ends
     headers.update(said)  # a header wins over a part of its name, as in TorchServe
     return (identity.decode(), parts, headers), at + 4

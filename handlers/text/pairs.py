@@ -1,6 +1,7 @@
 """A text, or a pair of texts that a classifier reads as one input, such as a question and an answer."""
 
-from handlers.request.payload import PAIR, Limits, PayloadError, text_of
+from handlers.request.payload import PAIR, Limits, text_of
+from handlers.request.refusal import PayloadError
 
 # Either is what the package tokenizers takes for one input.
 TextOrPair = str | tuple[str, str]

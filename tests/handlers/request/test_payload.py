@@ -11,20 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from handlers.request.payload import FIELDS, Limits, Payload, PayloadError, decode, image_of, read, text_of
-from handlers.request.wire import Discarded
+from handlers.request.declared import FIELDS, IMAGE, TEXT
+from handlers.request.payload import Limits, Payload, decode, image_of, read, text_of
+from handlers.request.refusal import PayloadError
+from handlers.request.wire import Discarded, Repeated
 
 LIMITS = Limits(text_bytes=100, image_bytes=20_000, image_pixels=10_000, instances=3)
 
 
 def texts(row: dict[str, object], content_type: str = "") -> Payload[str]:
-    return read(row, partial(text_of, limits=LIMITS), LIMITS, dict.fromkeys(row, content_type))
+    return read(row, partial(text_of, limits=LIMITS), LIMITS, TEXT, dict.fromkeys(row, content_type))
 
 
 def sizes(row: dict[str, object], content_type: str = "") -> Payload[tuple[int, int]]:
-    return read(
-        row, lambda value: decode(image_of(value, LIMITS)).size, LIMITS, dict.fromkeys(row, content_type)
-    )
+    types = dict.fromkeys(row, content_type)
+    return read(row, lambda value: decode(image_of(value, LIMITS)).size, LIMITS, IMAGE, types)
 
 
 def refused(call: Any, *arguments: Any) -> PayloadError:
@@ -53,7 +54,8 @@ class TestOneText:
             pytest.param({"data": bytearray(b"a good film")}, id="curl -F data=@file"),
             pytest.param({"body": "a good film"}, id="curl -H 'Content-Type: text/plain' -d ..."),
             pytest.param({"body": {"data": "a good film"}}, id="JSON, data"),
-            pytest.param({"body": {"text": "a good film", "id": 7}}, id="JSON, text and more"),
+            pytest.param({"body": {"text": "a good film"}}, id="JSON, text"),
+            pytest.param({"body": {"inputs": "a good film"}}, id="JSON, as Hugging Face has it"),
             pytest.param({"data": {"data": "a good film"}}, id="curl -F 'data=@file;type=application/json'"),
             pytest.param({"body": bytearray(b'{"data": "a good film"}')}, id="curl -T file.json"),
             pytest.param({"body": b"\xef\xbb\xbfa good film"}, id="a file with a byte order mark"),
@@ -115,11 +117,169 @@ class TestPairsOfTexts:
         ],
     )
     def test_are_one_input_wherever_they_stand(self, body: object, form: str) -> None:
-        assert read({"body": body}, lambda value: value, LIMITS) == Payload((A_PAIR,), form)
+        assert read({"body": body}, lambda value: value, LIMITS, TEXT) == Payload((A_PAIR,), form)
 
     def test_are_no_text(self) -> None:
         error = refused(texts, {"body": A_PAIR})
         assert (error.status, error.reason) == (400, "expected a text, got an object")
+
+
+class TestWhatIsNotUnderstood:
+    """Refused by its name: an answer to something else would look like an answer."""
+
+    @pytest.mark.parametrize(
+        ("body", "name"),
+        [
+            ({"data": "a", "top_k": 3}, "top_k"),
+            ({"inputs": "a", "parameters": {"top_k": 3}}, "parameters"),
+            ({"inputs": "a", "normalize": False}, "normalize"),
+            ({"text": "a", "text_pair": "b", "top_k": 2}, "top_k"),
+            ({"data": ["a", "b"], "top_k": 3}, "top_k"),
+            ({"instances": ["a"], "signature_name": "serving"}, "signature_name"),
+            ({"instances": ["a"], "data": "b"}, "data"),
+            ({"instances": ["a", {"text": "b", "label": 1}]}, "label"),
+            ({"inputs": [{"name": "x", "shape": [1], "datatype": "BYTES", "data": ["a"]}]}, "name"),
+            ({"data": {"text": "a", "x": 1}}, "x"),
+            ({"b64": "aGVsbG8="}, "b64"),
+            ({"instances": [{"image": "aGVsbG8="}]}, "image"),
+            ({"data\nx" * 200: "a"}, "data\\\\nx"),
+        ],
+    )
+    def test_a_key_of_json(self, body: object, name: str) -> None:
+        for sent in (body, json.dumps(body).encode()):
+            error = refused(texts, {"body": sent}, "application/json")
+            assert error.status == 400
+            assert name.replace("\\\\", "\\") in error.reason
+            assert "\n" not in error.reason
+            assert len(error.reason) < 300
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            {"data": b"a", "top_k": b"3"},
+            {"data": b"a", "text_pair": b"b"},
+            {"data": b"", "top_k": b"3"},
+            {"top_k": b"3"},
+        ],
+    )
+    def test_a_field_of_a_form(self, row: dict[str, object]) -> None:
+        error = refused(texts, row)
+        assert error.status == 400
+        assert list(row)[-1] in error.reason
+
+    def test_two_parts_of_one_name(self) -> None:
+        for row in ({"data": Repeated()}, {"data": Repeated(), "x": b"1"}):
+            error = refused(texts, row)
+            assert error.status == 400
+            assert "'data'" in error.reason
+
+    def test_an_input_of_another_kind_of_model(self) -> None:
+        for name in ("b64", "image"):
+            assert refused(texts, {name: b"aGVsbG8="}).status == 400
+        for row in ({"text": in_base64(an_image()).encode()}, {"body": {"text": in_base64(an_image())}}):
+            assert refused(sizes, row).status == 400
+
+
+class TestJsonThatDeclaresNothing:
+    @pytest.mark.parametrize("declared", ["", "text/plain", "application/octet-stream"])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'["a", "b"]',
+            b' \r\n["a", {"text": "b"}]',
+            b"\xef\xbb\xbf" + b'["a", "b"]',
+            b" " * 100 + b'{"data": ["a", "b"]}',
+        ],
+    )
+    def test_is_read_where_it_has_the_shape_of_ours(self, body: bytes, declared: str) -> None:
+        assert texts({"body": body}, declared) == Payload(("a", "b"), "list")
+
+    @pytest.mark.parametrize("body", [b"[]", b"[1, 2]", b'["a", 1]', b"[1] a footnote", b'"a"', b"5"])
+    def test_is_a_text_where_it_has_not(self, body: bytes) -> None:
+        assert texts({"body": body}) == Payload((body.decode(),), "single")
+
+    @pytest.mark.parametrize(
+        "body", [b'{"data": "a",}', b'{"data": NaN}', b'{"data": "a", "data": "b"}', b'{"data": "a"} {}']
+    )
+    def test_is_no_text_where_it_is_damaged(self, body: bytes) -> None:
+        error = refused(texts, {"body": body})
+        assert error.status == 400
+        assert "looks like JSON" in error.reason
+
+
+class TestDeclaredTypes:
+    @pytest.mark.parametrize(
+        "declared",
+        [
+            "application/json",
+            "Application/JSON",
+            "APPLICATION/JSON; charset=utf-8",
+            ' application/json ;charset="UTF-8"',
+            "application/vnd.api+json",
+            "application/ld+json; profile=x",
+            "text/json",
+        ],
+    )
+    def test_json_is_json_however_it_is_spelt(self, declared: str) -> None:
+        assert texts({"body": b'["a", "b"]'}, declared) == Payload(("a", "b"), "list")
+        assert refused(texts, {"body": b"[1, 2]"}, declared).status == 400
+        assert refused(texts, {"body": b"a good film"}, declared).status == 400
+        assert texts({"body": b'"a good film"'}, declared) == Payload(("a good film",), "single")
+
+    @pytest.mark.parametrize(
+        "declared",
+        ["image/jpeg", "IMAGE/PNG", "application/pdf", "multipart/mixed", "application/x-ndjson", "textual"],
+    )
+    def test_another_is_named(self, declared: str) -> None:
+        error = refused(texts, {"body": b"a good film"}, declared)
+        assert error.status == 415
+        assert repr(declared) in error.reason
+
+    @pytest.mark.parametrize("declared", ["text/html", "audio/wav", "application/pdf", "multipart/mixed"])
+    def test_another_than_an_image_is_named(self, declared: str) -> None:
+        error = refused(sizes, {"body": an_image()}, declared)
+        assert error.status == 415
+        assert repr(declared) in error.reason
+
+    @pytest.mark.parametrize(
+        ("charset", "codec"),
+        [
+            ("iso-8859-1", "latin-1"),
+            ("ISO-8859-15", "iso8859-15"),
+            ("windows-1252", "cp1252"),
+            ('"utf-8"', "utf-8"),
+        ],
+    )
+    def test_a_charset_is_heeded(self, charset: str, codec: str) -> None:
+        assert texts({"body": "café".encode(codec)}, f"text/plain; charset={charset}").items == ("café",)
+        sent = '{"data": "café"}'.encode(codec)
+        assert texts({"body": sent}, f"application/json; charset={charset}").items == ("café",)
+
+    @pytest.mark.parametrize(
+        "charset", ["utf-16", "shift_jis", "hex", "utf-7", "idna", "", "x; charset=utf-8"]
+    )
+    def test_an_unknown_charset_is_unsupported(self, charset: str) -> None:
+        for kind in ("text/plain", "application/json"):
+            assert refused(texts, {"body": b'"caf+AOk-"'}, f"{kind}; charset={charset}").status == 415
+
+    def test_bytes_of_another_charset_are_unsupported(self) -> None:
+        assert refused(texts, {"body": b"caf\xe9"}, "text/plain; charset=us-ascii").status == 415
+        assert refused(texts, {"body": b'"caf\xe9"'}, "application/json").status == 400
+
+    @pytest.mark.parametrize(
+        ("body", "told"),
+        [
+            (b'{"data": "a", "data": "b"}', "'data' is there twice"),
+            (b'{"instances": ["a"], "instances": ["b"]}', "'instances' is there twice"),
+            (b'[{"text": "a", "text": "a"}]', "'text' is there twice"),
+            (b'{"data": NaN}', "NaN"),
+            (b'["a", -Infinity]', "-Infinity"),
+        ],
+    )
+    def test_what_python_alone_calls_json_is_refused(self, body: bytes, told: str) -> None:
+        error = refused(texts, {"body": body}, "application/json")
+        assert error.status == 400
+        assert told in error.reason
 
 
 class TestBadText:

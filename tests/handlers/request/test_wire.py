@@ -15,7 +15,7 @@ from ts import service  # type: ignore[import-untyped]
 from ts.context import Context, RequestProcessor  # type: ignore[import-untyped]
 from ts.protocol import otf_message_handler as others  # type: ignore[import-untyped]
 
-from handlers.request.wire import Discarded, answers_or, batch_from, go_faster, rows_with
+from handlers.request.wire import Discarded, Repeated, answers_or, batch_from, go_faster, rows_with
 
 Sent = tuple[str, list[tuple[str, str]], list[tuple[str, str, bytes]]]
 
@@ -83,9 +83,23 @@ def rows_of(found: tuple[list[Any], Any, Any]) -> Any:
     return [processor.get_request_properties() for processor in processors], inputs, ids
 
 
+def each_once(parts: list[tuple[str, str, bytes]]) -> list[tuple[str, str, bytes]]:
+    return list({part[0]: part for part in parts}.values())
+
+
+def test_parts_of_one_name_are_told_from_one_part() -> None:
+    twice = [("data", "text/plain", b"a"), ("data", "text/plain", b"b"), ("x", "", b"c")]
+    batch: list[Sent] = [("id", [], twice), ("other", [], [*twice, ("data", "", b"d")])]
+    assert [parts for _, parts, _ in read(keeping_all, message(batch))] == [
+        {"data": Repeated(), "x": b"c"},
+        {"data": Repeated(), "x": b"c"},
+    ]
+
+
 @settings(deadline=None)
 @given(batch=requests, piece_bytes=st.integers(1, 200))
 def test_a_batch_is_read_as_torchserve_reads_it(batch: list[Sent], piece_bytes: int) -> None:
+    batch = [(identity, headers, each_once(parts)) for identity, headers, parts in batch]
     sent = message(batch)
     ours = rows_with(RequestProcessor)(read(keeping_all, sent, piece_bytes))
     theirs = read(others._retrieve_inference_msg, sent)
@@ -107,6 +121,7 @@ def test_large_bodies_arrive_whole() -> None:
 def test_of_a_part_that_is_too_large_only_the_size_is_kept(
     batch: list[Sent], piece_bytes: int, most_bytes: int
 ) -> None:
+    batch = [(identity, headers, each_once(parts)) for identity, headers, parts in batch]
     sent = message(batch)
     whole = read(keeping_all, sent)
     found = read(partial(batch_from, most_bytes=most_bytes), sent, piece_bytes)
