@@ -27,7 +27,7 @@ def read_if_json(body: bytes | bytearray | str) -> object:
     """What isn't declared as JSON -> the document if it is one of ours, else `body` untouched.
 
     Ours are an object with one of our keys, and a list of nothing but strings and such objects. Raises
-    PayloadError: 400, a damaged object with one of our keys: it would be misread as a text.
+    PayloadError: 400, damaged JSON that holds one of our keys: it would be misread as a text.
     """
     raw = body.encode("utf-8", "replace") if isinstance(body, str) else body
     if not _BEGINS.match(raw):
@@ -35,7 +35,7 @@ def read_if_json(body: bytes | bytearray | str) -> object:
     try:
         document = _parsed(raw, None)
     except (ValueError, RecursionError) as error:
-        if raw.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and _NAMES_OURS.search(raw):
+        if _NAMES_OURS.search(raw):
             told = _what_json_said(error)
             raise PayloadError(400, f"it looks like JSON, but it is not: {told}") from None
         return body
@@ -72,7 +72,10 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON's")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_each_key_once, parse_constant=_refuse_constant)
+# Python's int refuses what has more than 4,300 digits, as JSON does not.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_each_key_once, parse_constant=_refuse_constant, parse_int=float
+)
 
 
 def _what_json_said(error: Exception) -> str:

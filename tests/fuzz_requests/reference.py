@@ -104,7 +104,7 @@ def _undeclared(body: bytes) -> object:
     except NotJsonError:
         stripped = body.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
         names = "|".join(sorted(ANY_NAME)).encode()
-        if stripped.startswith(b"{") and re.search(rb'"(' + names + rb')"\s*:', stripped):
+        if stripped[:1] in (b"{", b"[") and re.search(rb'"(' + names + rb')"\s*:', stripped):
             raise RefusedError from None
         return None
     if isinstance(document, list):

@@ -199,12 +199,26 @@ class TestJsonThatDeclaresNothing:
         assert texts({"body": body}) == Payload((body.decode(),), "single")
 
     @pytest.mark.parametrize(
-        "body", [b'{"data": "a",}', b'{"data": NaN}', b'{"data": "a", "data": "b"}', b'{"data": "a"} {}']
+        "body",
+        [
+            b'{"data": "a",}',
+            b'{"data": NaN}',
+            b'{"data": "a", "data": "b"}',
+            b'{"data": "a"} {}',
+            b'[{"data": "a",}]',
+            b'["a", {"text": "b"}',
+            b'[{"text": ' + b"[" * 100_000,
+        ],
     )
     def test_is_no_text_where_it_is_damaged(self, body: bytes) -> None:
         error = refused(texts, {"body": body})
         assert error.status == 400
         assert "looks like JSON" in error.reason
+
+    def test_is_json_however_long_its_numbers_are(self) -> None:
+        """Python's int takes 4,300 digits, JSON as many as there are."""
+        for body in (b'[{"text": %s}]', b'{"text": %s}', b'[{"text": -%s}]'):
+            assert refused(texts, {"body": body % (b"1" * 5000)}).reason.endswith("got a number")
 
 
 class TestDeclaredTypes:
