@@ -76,7 +76,7 @@ def test_a_bound_that_nothing_keeps_is_said_and_the_run_fails(tmp_path: Path, ow
 def test_several_texts_of_a_request_count_each(tmp_path: Path, own_tmp: Path) -> None:
     mar = build("text", tiny_bert(tmp_path / "bert"), tmp_path, name="tiny", trial=False)
     command = sweep(
-        tmp_path, small_archives.NOOP, *ONE, "--client-batch", "1,5", "--duration", "0.5", "--runs", "1"
+        tmp_path, small_archives.NOOP, *ONE, "--client-batch", "1,5", "--duration", "1.5", "--runs", "1"
     )
     command[command.index("--model") + 1] = str(mar)
     at = command.index("--input")

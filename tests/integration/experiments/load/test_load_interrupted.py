@@ -17,6 +17,7 @@ from tests.support.small_server import always, http, serving
 pytestmark = pytest.mark.integration
 
 SOON_S = 1.0
+LONGEST_START_S = 30.0
 
 
 @pytest.fixture
@@ -33,14 +34,17 @@ def full() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
 
-def ended(url: str, number: int, after_s: float, *options: str) -> tuple[int, float, str, int]:
-    """Of a load that got a signal: exit code, seconds until then, stderr, and how many clients are left."""
+def ended(url: str, number: int, *options: str) -> tuple[int, float, str, int]:
+    """Of a load that got a signal once it had begun to connect: exit code, seconds until then, stderr, and
+    how many clients are left."""
     command = [sys.executable, "-m", "experiments.load", url, "--duration", "60", "--warm-up", "30", *options]
     process = subprocess.Popen(
         command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
-    time.sleep(after_s)
-    clients = psutil.Process(process.pid).children()
+    deadline = time.monotonic() + LONGEST_START_S
+    while not (clients := connecting(psutil.Process(process.pid))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
     begin_s = time.perf_counter()
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
@@ -49,6 +53,12 @@ def ended(url: str, number: int, after_s: float, *options: str) -> tuple[int, fl
     while (left := [each for each in clients if runs(each)]) and time.perf_counter() < until_s:
         time.sleep(0.05)
     return process.returncode, took_s, said, len(left)
+
+
+def connecting(process: psutil.Process) -> list[psutil.Process]:
+    """The processes that put the load on: none until all of them have connections."""
+    clients = process.children() or [process]
+    return clients if all(client.net_connections("tcp") for client in clients) else []
 
 
 def runs(process: psutil.Process) -> bool:
@@ -65,19 +75,19 @@ def runs(process: psutil.Process) -> bool:
     ids=["one", "several"],
 )
 def test_while_connecting(full: str, number: signal.Signals, options: tuple[str, ...]) -> None:
-    code, took_s, said, left = ended(full, number, 2.5, "--connections", "500", *options)
+    code, took_s, said, left = ended(full, number, "--connections", "500", *options)
     assert (code, said) == (130, "interrupted: nothing was measured\n")
     assert (took_s < SOON_S, left) == (True, 0)
 
 
 def test_a_client_does_not_outlive_who_started_it_while_connecting(full: str) -> None:
-    code, _, _, left = ended(full, signal.SIGKILL, 2.5, "--connections", "500", "--processes", "2")
+    code, _, _, left = ended(full, signal.SIGKILL, "--connections", "500", "--processes", "2")
     assert (code, left) == (-signal.SIGKILL, 0)
 
 
 @pytest.mark.parametrize("options", [("--processes", "2"), ("--rate", "20")], ids=["closed", "open"])
 def test_while_warming_up(options: tuple[str, ...]) -> None:
     with serving(always(http())) as server:
-        code, took_s, said, left = ended(server.url, signal.SIGINT, 2.5, *options)
+        code, took_s, said, left = ended(server.url, signal.SIGINT, *options)
     assert (code, said) == (130, "interrupted: nothing was measured\n")
     assert (took_s < SOON_S, left) == (True, 0)
