@@ -25,19 +25,23 @@ def run_interruptibly(main: Coroutine[Any, Any, T]) -> T:
     where that doesn't raise, KeyboardInterrupt does.
     """
     received: list[int] = []
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        loop = runner.get_loop()
+    over = False
 
-        def cancel_all() -> None:
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
+    def cancel_all() -> None:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
 
-        def note(number: int, frame: FrameType | None) -> None:
-            received.append(number)
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if not over:
             loop.call_soon_threadsafe(cancel_all)
 
-        with _handlers_replaced(note), suppress(asyncio.CancelledError):
-            result = runner.run(main)
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    loop = runner.get_loop()
+    # Until the loop is closed: it runs once more for that, and swallows what a handler raises then.
+    with _handlers_replaced(note), suppress(asyncio.CancelledError), runner:
+        result = runner.run(main)
+        over = True
     for number in received:
         handler = signal.getsignal(number)
         assert callable(handler)

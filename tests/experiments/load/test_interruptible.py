@@ -1,0 +1,55 @@
+"""A signal stops a coroutine, whenever it comes; the program's own handler hears of it."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from random import Random
+
+import pytest
+
+from experiments.load.interruptible import run_interruptibly
+
+
+async def forever() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.Event().wait()
+
+
+async def done_at_once() -> int:
+    os.kill(os.getpid(), signal.SIGINT)
+    return 5
+
+
+@pytest.mark.parametrize("main", [forever, done_at_once], ids=lambda main: main.__name__)
+def test_a_signal_is_never_lost(main: object) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_interruptibly(main())  # type: ignore[operator]
+
+
+def test_nor_is_one_that_comes_while_the_loop_closes() -> None:
+    """At 300 random moments of one short coroutine after another."""
+    random = Random(0)
+
+    async def short() -> None:
+        await asyncio.sleep(0.0005)
+
+    def one_after_the_other() -> None:
+        until_s = time.perf_counter() + 5
+        while time.perf_counter() < until_s:
+            run_interruptibly(short())
+
+    for _ in range(300):
+        signals = threading.Timer(0.01 + random.random() * 0.004, os.kill, (os.getpid(), signal.SIGINT))
+        signals.start()
+        with pytest.raises(KeyboardInterrupt):
+            one_after_the_other()
+        signals.join()
+
+
+def test_without_one_it_returns_what_it_ran() -> None:
+    async def three() -> int:
+        return 3
+
+    assert run_interruptibly(three()) == 3
