@@ -96,7 +96,8 @@ class Model:
         assert not isinstance(value, tuple)
         try:
             image = Image.open(io.BytesIO(_image_bytes(value)), formats=FORMATS)
-            if image.mode.startswith(("I", "F")):  # more than 8 bits of grey: which of them, nobody knows
+            too_narrow = max(image.size) > 100 * min(image.size)
+            if too_narrow or image.mode.startswith(("I", "F")):  # or grey of more than 8 bits
                 return None
             return scaled_and_cut(image, self.handler.recipe)
         except (PayloadError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):

@@ -136,15 +136,14 @@ def _inputs(document: object, kind: str) -> Understood:
 
 
 def _one(value: object, kind: str) -> str | tuple[str, str]:
+    """A text, base64 or a pair of texts, as such or under one name."""
+    if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in NAMES[kind]:
+        value = next(iter(value.values()))
     if isinstance(value, dict) and value.keys() == PAIR and kind == "text":
         first, second = value["text"], value["text_pair"]
         if not isinstance(first, str) or not isinstance(second, str):
             raise RefusedError
         return _text(first), _text(second)
-    if isinstance(value, dict):
-        if len(value) != 1 or next(iter(value)) not in NAMES[kind]:
-            raise RefusedError
-        value = next(iter(value.values()))
     if not isinstance(value, str):
         raise RefusedError
     return _text(value) if kind == "text" else value
