@@ -19,11 +19,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-import psutil
-
-from experiments.base.cgroup import memory_left
 from experiments.base.cores import core_quota, usable_cores
 from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.memory import free_memory_bytes
 from experiments.base.paths import ROOT
 from experiments.plan import Plan
 from experiments.serving.arms import MpsOptions, obstacles
@@ -332,7 +330,7 @@ def _cores() -> Iterator[Check]:
 
 
 def _memory() -> Iterator[Check]:
-    free = min(psutil.virtual_memory().available, memory_left())
+    free = free_memory_bytes()
     if free < LEAST_MEMORY_BYTES:
         yield Check("memory", WARN, f"only {_gibibytes(free)} free", "take fewer workers")
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from experiments.load.before.body import STYLES, Body, styled
+from experiments.load.before.body import Body, styled
 from experiments.load.before.limits import LimitError, check_limits
 from experiments.load.before.request import render_request
 from experiments.load.before.target import parse_target, tls_of
@@ -22,7 +22,6 @@ from experiments.load.traffic import LoadError, Progress
 
 __all__ = [
     "DEFAULT_TIMEOUT_S",
-    "STYLES",
     "Body",
     "ClosedLoop",
     "LimitError",

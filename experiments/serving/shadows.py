@@ -17,8 +17,11 @@ VARIABLE = "PYTHONPATH"
 
 def refuse_shadowed(archive: Path) -> None:
     """Raises UsageError where PYTHONPATH holds a module that `archive`, a file or a folder, has too."""
-    for folder in _others():
-        for name in sorted(_modules(archive)):
+    if not (folders := _others()):
+        return
+    names = sorted(_modules(archive))
+    for folder in folders:
+        for name in names:
             for found in (folder / name / "__init__.py", folder / f"{name}.py"):
                 if found.is_file():
                     raise UsageError(

@@ -65,7 +65,8 @@ class _Checking(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        found = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        found = func(*args, **kwargs)
         if func not in CHECKED or self.wrong:
             return found
         inputs, weights, *_ = args
@@ -74,8 +75,8 @@ class _Checking(TorchFunctionMode):
             self._seen.add(shape)
             found.fill_(torch.nan)
             del found  # its memory is the next result's: what a kernel leaves unwritten is NaN there
-            found = func(*args, **(kwargs or {}))
-            if not (error := _error(func, found, args, kwargs or {})) <= LARGEST_ERROR:
+            found = func(*args, **kwargs)
+            if (error := _error(func, found, args, kwargs)) > LARGEST_ERROR:
                 name = "a product" if func is linear else "a convolution"
                 sizes = " by ".join("x".join(map(str, one.shape)) for one in (inputs, weights))
                 self.wrong = f"{name} of {sizes} is off by {error:.2g}, relative,"

@@ -3,13 +3,20 @@
 Seeded random weights. For unit tests, and for tests that serve a real archive.
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
 import transformers
 from safetensors.torch import load_file, save_file
 
 from handlers.archive import checkpoints
 from handlers.archive.archives import CORPUS
+
+
+def edit_json(path: Path, **changes: Any) -> None:
+    """Changes keys of a checkpoint's file, such as its config.json."""
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes), "utf-8")
 
 
 def tiny_bert(

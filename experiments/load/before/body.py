@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from experiments.plan.defaults import INPUT_STYLES
 
 FIELD = "data"  # under which handlers look for their input
-STYLES = INPUT_STYLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,8 @@ class Body:
 
 
 def styled(body: Body, style: str) -> Body:
-    """A file's `body` as one of STYLES: as it is, as the upload `data` of a form, like curl -F data=@FILE, or
-    as JSON, {"data": ...}, holding a JSON file's value, a text, or base64 of anything else.
+    """A file's `body` in one of INPUT_STYLES: as it is, as the upload `data` of a form, like curl -F
+    data=@FILE, or as JSON, {"data": ...}, holding a JSON file's value, a text, or base64 of anything else.
 
     Raises ValueError for another style, and where a file of JSON holds none.
     """
@@ -38,7 +37,9 @@ def styled(body: Body, style: str) -> Body:
     if style == "json":
         document = json.dumps({FIELD: _as_value(body)}).encode()
         return replace(body, data=document, content_type="application/json")
-    raise ValueError(f"{style!r} is no way to send a file: use {', '.join(STYLES[:-1])} or {STYLES[-1]}")
+    raise ValueError(
+        f"{style!r} is no way to send a file: use {', '.join(INPUT_STYLES[:-1])} or {INPUT_STYLES[-1]}"
+    )
 
 
 def _as_form(body: Body) -> Body:

@@ -6,12 +6,10 @@ import resource
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 from experiments.base.errors import ExperimentError
+from experiments.base.memory import free_memory_bytes
 
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")  # IPv6 uses it too
-_CGROUP = Path("/sys/fs/cgroup")
 _OWN_FILES = 32  # of a process, beside its connections: libraries, the event loop, pipes
 # Measured on Linux x86-64 with Python 3.11, rounded up.
 _BYTES_A_CONNECTION = 48 * 1024  # ours and the kernel's
@@ -44,7 +42,7 @@ def check_limits(connections: int, scheduled: float = 0.0, processes: int = 1) -
         )
     several = processes * _BYTES_A_PROCESS if processes > 1 else 0
     needed = connections * _BYTES_A_CONNECTION + scheduled * _BYTES_A_SCHEDULED_REQUEST + several
-    if needed > (free := _free_bytes()):
+    if needed > (free := free_memory_bytes()):
         raise LimitError(
             f"{connections:,} connections, {processes:,} processes and {scheduled:,.0f} scheduled requests "
             f"need about {needed / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} are free: ask for less"
@@ -57,12 +55,3 @@ def local_ports() -> int | None:
         first, last = map(int, _PORT_RANGE.read_text(encoding="utf-8").split())
         return last - first + 1
     return None
-
-
-def _free_bytes() -> float:
-    """Of the machine's memory or, where that is less, of our container's."""
-    free = float(psutil.virtual_memory().available)
-    with suppress(OSError, ValueError):
-        limit = int((_CGROUP / "memory.max").read_text())  # "max": no limit
-        free = min(free, limit - int((_CGROUP / "memory.current").read_text()))
-    return free

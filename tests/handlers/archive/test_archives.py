@@ -21,7 +21,7 @@ from handlers.archive.__main__ import main
 from handlers.archive.archives import ArchiveError, Provenance, build, is_current, read_provenance
 from handlers.archive.sources import CheckpointError
 from handlers.model.families import PLAIN
-from tests.support.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
+from tests.support.checkpoints import edit_json, tiny_bert, tiny_encoder, tiny_resnet
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def edit_config(folder: Path, **changes: Any) -> Path:
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    edit_json(folder / "config.json", **changes)
     return folder
 
 

@@ -8,21 +8,17 @@ import pytest
 
 from handlers.archive.archives import ArchiveError, Kind, build
 from handlers.archive.sources import CheckpointError
-from tests.support.checkpoints import tiny_bert, tiny_resnet
+from tests.support.checkpoints import edit_json, tiny_bert, tiny_resnet
 
 pytestmark = pytest.mark.integration
 
 MADE = {"text": tiny_bert, "image": tiny_resnet}
 
 
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
-
-
 def a_tokenizer_that_exists_in_python_only(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n")
-    edit(folder / "tokenizer_config.json", tokenizer_class="BertJapaneseTokenizer")
+    edit_json(folder / "tokenizer_config.json", tokenizer_class="BertJapaneseTokenizer")
 
 
 def a_tokenizer_of_another_model(folder: Path) -> None:
