@@ -166,7 +166,7 @@ def _as_it_is(name: str, value: Any) -> Any:
     return value
 
 
-def _whole_numbers(name: str, text: str) -> list[int]:
+def whole_numbers(name: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
@@ -202,14 +202,14 @@ SECONDS_OF = {"s": 1, "m": 60, "h": 3600}
 
 READ_AS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "model": ("model", _as_it_is),
-    "workers": ("workers", _whole_numbers),
-    "batch_size": ("batch_size", _whole_numbers),
-    "batch_delay": ("batch_delay_ms", _whole_numbers),
-    "concurrency": ("concurrency", _whole_numbers),
+    "workers": ("workers", whole_numbers),
+    "batch_size": ("batch_size", whole_numbers),
+    "batch_delay": ("batch_delay_ms", whole_numbers),
+    "concurrency": ("concurrency", whole_numbers),
     "rate": ("rate_rps", _numbers),
     "arrivals": ("arrivals", _as_it_is),
     "slo": ("slo", _as_it_is),
-    "client_batch": ("client_batch", _whole_numbers),
+    "client_batch": ("client_batch", whole_numbers),
     "processes": ("processes", _as_it_is),
     "duration": ("duration_s", _as_it_is),
     "requests": ("requests", _as_it_is),
@@ -224,7 +224,7 @@ READ_AS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "goal": ("goal", _as_it_is),
     "until_sure": ("until_sure", _as_it_is),
     "budget": ("budget_s", _seconds),
-    "thread_percentage": ("thread_percentage", _whole_numbers),
+    "thread_percentage": ("thread_percentage", whole_numbers),
     "input_": ("input", _path),
     "input_as": ("input_as", _as_it_is),
 }

@@ -13,9 +13,11 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+
+import psutil
 
 from experiments.base.errors import ExperimentError
 from experiments.base.interrupts import carry_through
@@ -48,6 +50,15 @@ class BareResult:
     throughput_rps: float
     batch_ms: float
     batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a process with a loaded model tells of itself: the multiprocessors that it sees, None on a CPU,
+    and the GPU's memory that its tensors take, or on a CPU what the process has resident."""
+
+    multiprocessors: int | None
+    memory_bytes: int
 
 
 def measure(
@@ -100,9 +111,51 @@ def bare_model(
 
     Raises UsageError for an archive that can't be read.
     """
+    seats = [Seat(dict(env or {}))] * processes
+    with _running(archive, seats, threads, tokens, precision, seed, pool, gpu_id) as loops:
+        yield BareModel(archive.name, threads, loops)
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where one process runs: what its environment has besides, and the cores that it may use, by default
+    all."""
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    cores: Sequence[int] | None = None
+
+
+@contextmanager
+def seated_models(
+    archive: Path,
+    seats: Sequence[Seat],
+    *,
+    threads: int,
+    tokens: int | None = None,
+    precision: str | None = None,
+    seed: int = 0,
+    gpu_id: int | None = None,
+) -> Iterator[list["BareModel"]]:
+    """The model once in each seat, each asked on its own; otherwise as `bare_model`."""
+    with _running(archive, seats, threads, tokens, precision, seed, None, gpu_id) as loops:
+        yield [BareModel(archive.name, threads, [loop]) for loop in loops]
+
+
+@contextmanager
+def _running(
+    archive: Path,
+    seats: Sequence[Seat],
+    threads: int,
+    tokens: int | None,
+    precision: str | None,
+    seed: int,
+    pool: Sequence[Body] | None,
+    gpu_id: int | None,
+) -> Iterator[list["_Loop"]]:
+    """A process in each seat, ended when what is inside is done."""
     if pool is None:
         pool = pool_for(provenance_of(archive).kind, None, tokens, archive)
-    environment = os.environ | worker_env(threads, precision) | dict(env or {})
+    environment = os.environ | worker_env(threads, precision)
     with tempfile.TemporaryDirectory(prefix="bare-model-") as name:
         folder = Path(name)
         unpack(archive, folder / "model")
@@ -112,9 +165,11 @@ def bare_model(
         )
         loops: list[_Loop] = []
         try:
-            for number in range(processes):
-                loops.append(_start(folder, environment, folder / f"errors-{number}"))
-            yield BareModel(archive.name, threads, loops)
+            for number, seat in enumerate(seats):
+                loops.append(_start(folder, environment | dict(seat.env), folder / f"errors-{number}"))
+                if seat.cores is not None:
+                    psutil.Process(loops[-1].process.pid).cpu_affinity(list(seat.cores))
+            yield loops
         finally:
             carry_through(lambda: _end(loops))
 
@@ -159,6 +214,19 @@ class BareModel:
     def bytes_per_s(self, duration_s: float, windows: int = 1) -> float:
         """Bytes a second, read and written, that all processes reach copying large buffers, at best."""
         return _rate(self._together({"task": "copy"}, duration_s, windows)[-1])
+
+    def loaded(self, batch_size: int) -> Loaded:
+        """Has the first process load the model as a worker does whose batches hold up to `batch_size`.
+        Raises BareModelError, with the handler's reason where it refuses."""
+        _say(self._loops[0], {"task": "load", "batch_size": batch_size})
+        return Loaded(**self._hear(self._loops[0]))
+
+    def latencies_ms(self, batch_size: int, duration_s: float, fewest: int) -> list[float]:
+        """How long each forward pass of the first process took on batches of `batch_size`, results on the
+        CPU: those of `duration_s`, and `fewest` at least. The model is the one that `loaded` loaded."""
+        command = {"task": "latencies", "batch_size": batch_size, "duration_s": duration_s}
+        _say(self._loops[0], command | {"fewest": fewest})
+        return [float(each) for each in self._hear(self._loops[0])]
 
     def work(self) -> Work:
         """What a request consists of, counted while the first process answers each of the pool's inputs."""

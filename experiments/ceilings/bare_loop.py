@@ -17,6 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import psutil
 import torch
 
 WARM_UP_S = 0.5
@@ -63,6 +64,9 @@ def main() -> None:
             model.load(batch_size=1)
             tell(count(model.answer, [[(([body],), {})] for body in model.bodies[:MOST_COUNTED]]))
             continue
+        if command["task"] in ("load", "latencies"):
+            tell(load(model, command) if command["task"] == "load" else latencies(model, command))
+            continue
         begin_s = time.perf_counter()
         task = makers[command["task"]](model, command)
         _warm_up(task, until_s=begin_s + WARM_UP_S)
@@ -102,6 +106,34 @@ def _warm_up(task: Task, until_s: float) -> None:
         step += 1
 
 
+def load(model: "Model", command: dict[str, Any]) -> dict[str, int | None]:
+    """Loads the model for batches of up to `command["batch_size"]`, has it answer one, and tells what it
+    sees and takes (`Loaded` of bare.py)."""
+    model.load(command["batch_size"])
+    model.batches(command["batch_size"])
+    if model.gpu_id is None:
+        return {"multiprocessors": None, "memory_bytes": psutil.Process().memory_info().rss}
+    facts = torch.cuda.get_device_properties(model.gpu_id)
+    reserved = torch.cuda.max_memory_reserved(model.gpu_id)
+    return {"multiprocessors": facts.multi_processor_count, "memory_bytes": reserved}
+
+
+def latencies(model: "Model", command: dict[str, Any]) -> list[float]:
+    """Milliseconds of each pass over batches of `command["batch_size"]`, by the model as it is loaded."""
+    size = command["batch_size"]
+    if size not in model.prepared:
+        model.prepared[size] = model.batches(size)
+    batches, forward = model.prepared[size], model.handler.forward
+    took_ms: list[float] = []
+    begin_s = time.perf_counter()
+    while len(took_ms) < command["fewest"] or time.perf_counter() < begin_s + command["duration_s"]:
+        step_s = time.perf_counter()
+        for args, kwargs in batches[len(took_ms) % len(batches)]:
+            forward(*args, **kwargs)
+        took_ms.append((time.perf_counter() - step_s) * 1e3)
+    return took_ms
+
+
 # The model: loaded as TorchServe's own worker does it, fed what a client would send.
 
 
@@ -115,6 +147,7 @@ class Model:
         self.bodies = list(bodies)
         Random(seed).shuffle(self.bodies)
         self.service: Any = None
+        self.prepared: dict[int, list[list[Call]]] = {}
 
     def load(self, batch_size: int) -> None:
         """Loads the handler as a worker does whose model is registered with this batch size.

@@ -1,0 +1,54 @@
+"""A profile on this machine's cores: each share once, in turns, with what it took."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from experiments.base.errors import UsageError
+from experiments.profile import Asked, profile
+from experiments.profile.measure import core_seats
+from experiments.serving.arms import MpsOptions
+from handlers.archive.archives import build
+from tests.support.checkpoints import tiny_bert
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has no shares")
+def test_every_share_and_batch_size_is_measured(tmp_path: Path) -> None:
+    archive = build("text", tiny_bert(tmp_path / "tiny"), tmp_path, name="tiny", trial=False)
+    asked = Asked([100 // len(os.sched_getaffinity(0)), 100], [1, 4], rounds=2, look_s=0.01, fewest=3)
+    told: list[str] = []
+    points = profile(archive, asked, None, MpsOptions(), told.append, told.append)
+    assert [(point.share_percent, point.batch_size) for point in points] == [
+        (share, size) for share in asked.shares for size in asked.batch_sizes
+    ]
+    for point in points:
+        assert (point.model, point.multiprocessors) == ("tiny", None)
+        assert point.cores == (1 if point.share_percent < 100 else len(os.sched_getaffinity(0)))
+        assert point.executions >= 6
+        assert 0 < point.latency_ms_p50_least <= point.latency_ms_p50 <= point.latency_ms_p50_most
+        assert point.latency_ms_p50 <= point.latency_ms_p95 <= point.latency_ms_p99
+        assert point.memory_bytes > 10**7
+    assert told[-1] == "tiny: round 2 of 2"
+
+
+def test_shares_that_come_to_the_same_cores_are_refused() -> None:
+    cores = len(os.sched_getaffinity(0))
+    with pytest.raises(UsageError, match=f"shares of 99 and 100 % come to the same {cores} of {cores} cores"):
+        core_seats([99, 100])
+
+
+@pytest.mark.parametrize(
+    ("shares", "sizes", "rounds", "told"),
+    [
+        ([0], [1], 1, "a share of 0 %"),
+        ([101], [1], 1, "101"),
+        ([50], [0], 1, "batch"),
+        ([50], [1], 0, "rounds"),
+    ],
+)
+def test_what_cant_be_measured_is_refused(
+    shares: list[int], sizes: list[int], rounds: int, told: str
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        Asked(shares, sizes, rounds=rounds)
