@@ -215,15 +215,18 @@ class BareModel:
         """Bytes a second, read and written, that all processes reach copying large buffers, at best."""
         return _rate(self._together({"task": "copy"}, duration_s, windows)[-1])
 
-    def loaded(self, batch_size: int) -> Loaded:
-        """Has the first process load the model as a worker does whose batches hold up to `batch_size`.
-        Raises BareModelError, with the handler's reason where it refuses."""
+    def load(self, batch_size: int) -> None:
+        """Has the first process load the model as a worker does whose batches hold up to `batch_size`,
+        without waiting for it: `loaded` does."""
         _say(self._loops[0], {"task": "load", "batch_size": batch_size})
+
+    def loaded(self) -> Loaded:
+        """What `load` came to. Raises BareModelError, with the handler's reason where it refuses."""
         return Loaded(**self._hear(self._loops[0]))
 
     def latencies_ms(self, batch_size: int, duration_s: float, fewest: int) -> list[float]:
         """How long each forward pass of the first process took on batches of `batch_size`, results on the
-        CPU: those of `duration_s`, and `fewest` at least. The model is the one that `loaded` loaded."""
+        CPU: those of `duration_s`, and `fewest` at least. The model is the one that `load` loaded."""
         command = {"task": "latencies", "batch_size": batch_size, "duration_s": duration_s}
         _say(self._loops[0], command | {"fewest": fewest})
         return [float(each) for each in self._hear(self._loops[0])]

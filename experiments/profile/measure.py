@@ -106,9 +106,11 @@ def _loaded(
     models: Mapping[int, BareModel], seats: Mapping[int, Seat], asked: Asked, warn: Tell
 ) -> list[_Profiled]:
     there = []
+    for model in models.values():
+        model.load(max(asked.batch_sizes))
     for share, model in models.items():
         try:
-            loaded = model.loaded(max(asked.batch_sizes))
+            loaded = model.loaded()
         except BareModelError as error:
             warn(f"a share of {share} % is left out: {error}")
             continue
