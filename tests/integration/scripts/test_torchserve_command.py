@@ -9,40 +9,16 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 import requests
 
 from experiments.base.paths import ROOT
-from tests.support.small_archives import NOOP, archive
+from tests.support.served_folder import a_folder, no_server_of, predict
+from tests.support.small_archives import archive
 
 pytestmark = pytest.mark.integration
-
-
-def a_folder(path: Path) -> dict[str, int]:
-    """The shipped configuration on free ports, and one small archive -> the port of each address."""
-    shutil.copy(ROOT / "log4j2.xml", path)
-    (path / "model_store").mkdir()
-    shutil.copy(ROOT / "model_store" / "README.md", path / "model_store")
-    archive(path, "noop", NOOP).rename(path / "model_store" / "noop.mar")
-    ports: dict[str, int] = {}
-
-    def free_port(found: "re.Match[str]") -> str:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            ports[found[1]] = free.getsockname()[1]
-        return f"{found[1]}_address=http://127.0.0.1:{ports[found[1]]}"
-
-    text = (ROOT / "config.properties").read_text()
-    text = re.sub(r"(inference|management|metrics)_address=http://127.0.0.1:\d+", free_port, text)
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        grpc = (one.getsockname()[1], two.getsockname()[1])
-    ports |= {"grpc_inference": grpc[0], "grpc_management": grpc[1]}
-    text += f"grpc_inference_port={grpc[0]}\ngrpc_management_port={grpc[1]}\n"
-    (path / "config.properties").write_text(text)
-    return ports
 
 
 def torchserve(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
@@ -54,22 +30,6 @@ def torchserve(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]
         done = subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=log, timeout=120)
         log.seek(0)
         return subprocess.CompletedProcess(command, done.returncode, log.read())
-
-
-def predict(folder: Path, ports: dict[str, int], model: str = "noop") -> requests.Response:
-    keys = json.loads((folder / "key_file.json").read_text())
-    headers = {"Authorization": f"Bearer {keys['inference']['key']}"}
-    url = f"http://127.0.0.1:{ports['inference']}/predictions/{model}"
-    return requests.post(url, data=b"hi", headers=headers, timeout=10)
-
-
-def no_server_of(folder: Path) -> bool:
-    """Whether no TorchServe, nor a worker of one, works in the folder."""
-    in_it = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            in_it += [process] if str(folder) in " ".join([process.cwd(), *process.cmdline()]) else []
-    return not in_it
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""The main job and `torchserve --start` on machines as they are found, one after another."""
