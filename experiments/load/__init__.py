@@ -7,6 +7,7 @@ answers say (result.py), the program (`__main__.py`), where the inputs come from
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
 
 from experiments.load.before.body import Body, styled
@@ -16,12 +17,14 @@ from experiments.load.before.target import parse_target, tls_of
 from experiments.load.clients import Load, Task, drive, drive_together
 from experiments.load.closed_loop import ClosedLoop
 from experiments.load.interruptible import run_interruptibly
+from experiments.load.kept import Answers, by_number
 from experiments.load.open_loop import OpenLoop
 from experiments.load.result import LoadResult, Pacing, Window, result_of, snap_window
 from experiments.load.traffic import LoadError, Progress
 
 __all__ = [
     "DEFAULT_TIMEOUT_S",
+    "Answers",
     "Body",
     "ClosedLoop",
     "LimitError",
@@ -51,6 +54,7 @@ def run(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     progress: Progress | None = None,
     ca: str | None = None,
+    keep_answers: bool = False,
 ) -> LoadResult:
     """Put `load` on `url` and return what came back; the server is idle again when this returns.
 
@@ -58,7 +62,8 @@ def run(
     GETs. The arrivals of an open loop are drawn with `seed` too. A request without an answer after
     `timeout_s` counts as a lost connection. A load that goes wrong all along stops early; its result says so
     in `problems()`. Several `processes` share the load where one core is not enough to send it. `ca` names a
-    file of certificates to trust instead of the system's, for https.
+    file of certificates to trust instead of the system's, for https. `keep_answers` keeps what was
+    answered, for the result's `answers`.
 
     Raises ValueError for a URL, header, timeout or number of processes that makes no request, LimitError when
     this machine has no room for the load, LoadError when the server cannot be reached. In the main thread,
@@ -71,15 +76,18 @@ def run(
     tls_of(target)  # a file that can't be read is told before a client process stumbles over it
     check_limits(*_taken_by(load), processes)
     bodies: Sequence[Body | None] = pool or [None]
-    requests = [render_request(target, body, headers or {}) for body in bodies]
+    rendered = [render_request(target, body, headers or {}) for body in bodies]
+    requests = list(rendered)
     Random(seed).shuffle(requests)
-    task = Task(target, requests, load, seed, timeout_s)
+    task = Task(target, requests, load, seed, timeout_s, keep_answers)
     driving = (
         drive(task, progress=progress)
         if processes == 1
         else drive_together(task, processes, progress=progress)
     )
-    return result_of(run_interruptibly(driving))
+    recording = run_interruptibly(driving)
+    answers = by_number(recording.kept, rendered) if recording.kept else None
+    return replace(result_of(recording), answers=answers)
 
 
 def _taken_by(load: Load) -> tuple[int, float]:

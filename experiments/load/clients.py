@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from experiments.base.paths import ROOT
 from experiments.load.before.target import Target
 from experiments.load.closed_loop import ClosedLoop, drive_closed
+from experiments.load.kept import heard, together, told
 from experiments.load.open_loop import OpenLoop, drive_open
 from experiments.load.traffic import WHOLE, LoadError, Pace, Part, Progress, Ready, Recording, at_once
 
@@ -54,6 +55,7 @@ class Task:
     load: Load
     seed: int
     timeout_s: float
+    keep_answers: bool = False
 
 
 async def drive(
@@ -63,15 +65,12 @@ async def drive(
 
     Raises LoadError when the target cannot be reached.
     """
-    target, requests, load, timeout_s = task.target, task.requests, task.load, task.timeout_s
+    target, requests, load = task.target, task.requests, task.load
+    how: dict[str, Any] = {"timeout_s": task.timeout_s, "keep_answers": task.keep_answers}
+    how |= {"progress": progress, "ready": ready, "part": part}
     if isinstance(load, ClosedLoop):
-        return await drive_closed(
-            target, requests, load, timeout_s=timeout_s, progress=progress, ready=ready, part=part
-        )
-    seed = task.seed
-    return await drive_open(
-        target, requests, load, seed=seed, timeout_s=timeout_s, progress=progress, ready=ready, part=part
-    )
+        return await drive_closed(target, requests, load, **how)
+    return await drive_open(target, requests, load, seed=task.seed, **how)
 
 
 async def drive_together(task: Task, processes: int, *, progress: Progress | None = None) -> Recording:
@@ -96,7 +95,7 @@ async def drive_together(task: Task, processes: int, *, progress: Progress | Non
             client.give(task, Part(client.number, processes))
         await asyncio.gather(*(client.connected() for client in clients))
         start_s = perf_counter() + _LEAD_S
-        recordings = await asyncio.gather(*(client.measure(start_s, note) for client in clients))
+        recordings = await asyncio.gather(*(client.measure(task, start_s, note) for client in clients))
     finally:
         for client in clients:
             client.end()
@@ -135,6 +134,7 @@ def merged(recordings: Sequence[Recording]) -> Recording:
         lost_connections=sum(each.lost_connections for each in recordings),
         first_error=next((each.first_error for each in recordings if each.first_error), None),
         pace=_merged_pace([each.pace for each in recordings if each.pace is not None], order),
+        kept=together(kept) if (kept := [each.kept for each in recordings if each.kept]) else None,
     )
 
 
@@ -199,6 +199,7 @@ class _Client:
             "load": dataclasses.asdict(task.load),
             "seed": task.seed,
             "timeout_s": task.timeout_s,
+            "keep_answers": task.keep_answers,
             "part": dataclasses.astuple(part),
         }
         _send(self.writer, message, task.requests)
@@ -207,13 +208,13 @@ class _Client:
         """Returns when its connections are open."""
         await self._receive()
 
-    async def measure(self, start_s: float, note: Callable[[int, int], None]) -> Recording:
+    async def measure(self, task: Task, start_s: float, note: Callable[[int, int], None]) -> Recording:
         """Lets it begin at an instant of `perf_counter`, which is the same clock in every process."""
         _send(self.writer, {"start_s": start_s})
         while True:
             message, blobs = await self._receive()
             if "answers" not in message:
-                return _recording_from(message, blobs)
+                return _recording_from(message, blobs, task.requests)
             note(self.number, message["answers"])
 
     def end(self) -> None:
@@ -251,6 +252,7 @@ async def _be_a_client() -> None:
         load=(OpenLoop if given["open"] else ClosedLoop)(**given["load"]),
         seed=given["seed"],
         timeout_s=given["timeout_s"],
+        keep_answers=given["keep_answers"],
     )
     begin: asyncio.Future[float] = asyncio.get_running_loop().create_future()
     listening = asyncio.create_task(_listen(reader, begin, asyncio.current_task()))
@@ -269,7 +271,7 @@ async def _be_a_client() -> None:
     except LoadError as error:
         _send(writer, {"error": str(error)})
     else:
-        _send(writer, *_message_from(recording))
+        _send(writer, *_message_from(recording, requests))
     await writer.drain()
     listening.cancel()
     writer.close()
@@ -307,9 +309,13 @@ async def _receive(reader: asyncio.StreamReader) -> tuple[_Message, list[bytes]]
 _SCALARS = ("first_send_s", "opens_s", "closes_s", "settled", "cpu_s", "lost_connections", "first_error")
 
 
-def _message_from(recording: Recording) -> tuple[_Message, list[bytes]]:
-    message: _Message = {name: getattr(recording, name) for name in _SCALARS} | {"busy_s": None}
-    blobs = [recording.starts_s.tobytes(), recording.ends_s.tobytes(), recording.statuses.tobytes()]
+def _message_from(recording: Recording, requests: Sequence[bytes]) -> tuple[_Message, list[bytes]]:
+    message: _Message = {name: getattr(recording, name) for name in _SCALARS}
+    message |= {"busy_s": None, "kept": None}
+    blobs = [recording.starts_s.tobytes(), recording.ends_s.tobytes(), recording.statuses.tobytes(), b""]
+    if recording.kept:
+        message["kept"], blobs[-1] = told(recording.kept, requests)
+        message["unkept"] = recording.kept.unkept
     if pace := recording.pace:
         message["busy_s"] = pace.busy_s
         arrays = (pace.due_s, pace.lateness_s, pace.sent, pace.numbers)
@@ -317,8 +323,9 @@ def _message_from(recording: Recording) -> tuple[_Message, list[bytes]]:
     return message, blobs
 
 
-def _recording_from(message: _Message, blobs: Sequence[bytes]) -> Recording:
-    starts, ends, statuses, *paced = blobs
+def _recording_from(message: _Message, blobs: Sequence[bytes], requests: Sequence[bytes]) -> Recording:
+    starts, ends, statuses, answers, *paced = blobs
+    kept = message["kept"] and heard(message["kept"], answers, message["unkept"], requests)
     pace = None
     if paced:
         due, lateness, sent, numbers = paced
@@ -334,6 +341,7 @@ def _recording_from(message: _Message, blobs: Sequence[bytes]) -> Recording:
         ends_s=array("d", ends),
         statuses=array("h", statuses),
         pace=pace,
+        kept=kept,
         **{name: message[name] for name in _SCALARS},
     )
 

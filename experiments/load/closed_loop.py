@@ -68,12 +68,13 @@ async def drive_closed(
     progress: Progress | None = None,
     ready: Ready = at_once,
     part: Part = WHOLE,
+    keep_answers: bool = False,
 ) -> Recording:
     """Put the load on the target and return what happened, with no request left in flight.
 
     `requests` are sent in turn, again and again. Raises LoadError when the target cannot be reached.
     """
-    traffic = _ClosedTraffic(target, requests, timeout_s, progress, part)
+    traffic = _ClosedTraffic(target, requests, timeout_s, progress, part, keep_answers)
     try:
         await traffic.connect(part.split(load.connections))
         await sleep_until(await ready())
@@ -139,7 +140,9 @@ class _ClosedTraffic(Traffic):
         self._add_end(answered_s)
         self._add_status(status)
         if not 200 <= status < 300:
-            self._note_failure(connection.take_error(status), answered_s)
+            self._note_failure(connection.error(status), answered_s)
+        elif self._keep is not None:
+            self._keep(connection.request, connection.body)
         if len(self._ends_s) >= self.stop_at:
             self.stop(answered_s)
             self._settle()

@@ -87,6 +87,7 @@ async def drive_open(
     progress: Progress | None = None,
     ready: Ready = at_once,
     part: Part = WHOLE,
+    keep_answers: bool = False,
 ) -> Recording:
     """Put the load on the target and return what happened, with no request left in flight.
 
@@ -95,7 +96,7 @@ async def drive_open(
     """
     due_s = load.schedule(seed)[part.number :: part.of]
     bound = part.split(load.max_in_flight)
-    traffic = _OpenTraffic(target, requests, timeout_s, progress, part, bound)
+    traffic = _OpenTraffic(target, requests, timeout_s, progress, part, keep_answers, bound)
     try:
         await traffic.connect(min(bound, part.split(_OPENED_BEFOREHAND) or 1))
         start_s = await ready() + _LEAD_S
@@ -133,9 +134,10 @@ class _OpenTraffic(Traffic):
         timeout_s: float,
         progress: Progress | None,
         part: Part,
+        keep_answers: bool,
         bound: int,
     ) -> None:
-        super().__init__(target, requests, timeout_s, progress, part)
+        super().__init__(target, requests, timeout_s, progress, part, keep_answers)
         self._bound = bound
         self._alarm = Alarm(self._on_alarm)
         self._due_s: list[float] = []
@@ -221,7 +223,9 @@ class _OpenTraffic(Traffic):
         self._add_status(status)
         self._numbers.append(connection.number)
         if not 200 <= status < 300:
-            self._note_failure(connection.take_error(status), answered_s)
+            self._note_failure(connection.error(status), answered_s)
+        elif self._keep is not None:
+            self._keep(connection.request, connection.body)
         if self.stopped.is_set():
             self._settle()
         elif not connection.keep_alive:

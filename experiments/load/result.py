@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.load.kept import Answers
 from experiments.load.traffic import Pace, Recording
 
 LATE_MS = 1.0
@@ -123,7 +124,8 @@ class LoadResult:
     `statuses` counts every answer, warm-up and drain included, so that no error hides there. `client_cpu_s`
     is what the generator itself used during the window, `asked_s` how long the window was to be: its edges
     are moved to answers. The warm-up took `discarded_s`, with `discarded_answers`; `settled` tells whether
-    the rate was steady at its end, None where nobody looked.
+    the rate was steady at its end, None where nobody looked. `answers` has what was answered, where that was
+    to be kept.
     """
 
     start_s: NDArray[np.float64]
@@ -140,6 +142,7 @@ class LoadResult:
     discarded_s: float = 0.0
     discarded_answers: int = 0
     settled: bool | None = None
+    answers: Answers | None = None
 
     @property
     def requests(self) -> int:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from experiments.base.errors import ExperimentError
 from experiments.load.before.target import Target, tls_of
+from experiments.load.kept import Kept
 from experiments.load.wire import Connection
 
 HOPELESS_FAILURES = 100
@@ -102,6 +103,7 @@ class Recording:
     lost_connections: int = 0
     first_error: str | None = None
     pace: Pace | None = None  # of an open loop
+    kept: Kept | None = None  # where answers are kept
 
 
 async def at_once() -> float:
@@ -124,8 +126,9 @@ class Traffic(ABC):
         timeout_s: float,
         progress: Progress | None = None,
         part: Part = WHOLE,
+        keep_answers: bool = False,
     ) -> None:
-        self.recording = Recording()
+        self.recording = Recording(kept=Kept() if keep_answers else None)
         self.stopped = asyncio.Event()
         self._target = target
         self._address = (target.host, target.port)
@@ -138,10 +141,11 @@ class Traffic(ABC):
         self._connections: set[Connection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._failures = 0
-        self._ends_s = self.recording.ends_s  # bound once: these four are used for every answer
+        self._ends_s = self.recording.ends_s  # bound once: these are used for every answer
         self._add_start = self.recording.starts_s.append
         self._add_end = self.recording.ends_s.append
         self._add_status = self.recording.statuses.append
+        self._keep = self.recording.kept.add if self.recording.kept else None
 
     # What differs between loads.
 

@@ -21,6 +21,7 @@ IDLE = math.inf
 """`Connection.sent_s` while no request is in flight: never overdue, whatever the timeout."""
 
 ERROR_TEXT_CHARS = 300
+MOST_BODY_BYTES = 2**20  # of an answer, of which no more is kept
 MOST_HEAD_BYTES = 2**16  # of an answer that comes in pieces: more than servers send
 
 
@@ -29,7 +30,8 @@ class Connection(asyncio.Protocol):
 
     `on_answer(connection, sent_s, answered_s, status)` is called when an answer is complete, and
     `on_lost(connection, reason)` when one that was waited for will not come. Times are of `perf_counter`.
-    `number` is the sender's own, to know the request again when its answer comes.
+    `number` is the sender's own, to know the request again when its answer comes; `request` and `body` are
+    what was sent last, and what has come of its answer's body.
     """
 
     __slots__ = (
@@ -39,9 +41,10 @@ class Connection(asyncio.Protocol):
         "_on_lost",
         "_parser",
         "_transport",
-        "error_body",
+        "body",
         "keep_alive",
         "number",
+        "request",
         "sent_s",
     )
 
@@ -58,7 +61,7 @@ class Connection(asyncio.Protocol):
         self.sent_s = IDLE
         self.number = 0
         self.keep_alive = True
-        self.error_body = b""
+        self.request = self.body = b""
 
     # What traffic asks of a connection.
 
@@ -74,12 +77,14 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes, now_s: float) -> None:
         """Send a rendered request. `now_s` is its start: the caller has just read the clock anyway."""
         self.sent_s = now_s
+        self.request = request
+        self.body = b""
         self._transport.write(request)
 
-    def take_error(self, status: int) -> str:
+    def error(self, status: int) -> str:
         """One line about the non-2xx answer that has just arrived: its status and the begin of its body."""
-        body, self.error_body = self.error_body, b""
-        text = " ".join(body.decode("utf-8", "replace").split())[:ERROR_TEXT_CHARS]
+        begin = self.body[: 4 * ERROR_TEXT_CHARS].decode("utf-8", "replace")
+        text = " ".join(begin.split())[:ERROR_TEXT_CHARS]
         return f"{status} {responses.get(status, '')}".rstrip() + (f": {text}" if text else "")
 
     def give_up(self, reason: str) -> None:
@@ -133,8 +138,8 @@ class Connection(asyncio.Protocol):
     # What the parser calls. With a callback fewer an answer costs about 0.2 us less, so there are only two.
 
     def on_body(self, body: bytes) -> None:
-        if self._parser.get_status_code() >= 300 and len(self.error_body) < ERROR_TEXT_CHARS:
-            self.error_body += body
+        if len(self.body) < MOST_BODY_BYTES:
+            self.body += body
 
     def on_message_complete(self) -> None:
         answered_s = perf_counter()

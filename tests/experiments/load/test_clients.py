@@ -118,8 +118,8 @@ def test_schedules_dealt_out_and_merged_are_whole_again(
 def test_a_recording_goes_from_process_to_process_unchanged(paced: bool) -> None:
     pace = Pace(np.array([0.5, 1.5]), np.array([0.1, np.nan]), np.array([True, False]), array("l", [0]), 0.25)
     recording = a_part([1.0], lost_connections=2, first_error="x", pace=pace if paced else None)
-    message, blobs = clients._message_from(recording)
-    received = clients._recording_from(json.loads(json.dumps(message)), blobs)
+    message, blobs = clients._message_from(recording, [])
+    received = clients._recording_from(json.loads(json.dumps(message)), blobs, [])
     assert received.ends_s == recording.ends_s
     assert (received.lost_connections, received.first_error, received.closes_s) == (2, "x", 100.0)
     assert (received.pace is not None) == paced
