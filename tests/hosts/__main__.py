@@ -6,6 +6,7 @@ be. Needs root for another user, a small TMPDIR and a quota; what can't be made 
 """
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -102,10 +103,11 @@ def main_job(here: Surroundings, clone: Path, host: Host, archive: Path) -> str:
     return "measured, its page written; --resume goes on"
 
 
-def torchserve_start(here: Surroundings, clone: Path, host: Host, _: Path) -> str:
-    """Started, asked, stopped."""
+def torchserve_start(here: Surroundings, clone: Path, host: Host, archive: Path) -> str:
+    """Started, asked, stopped; one of our handlers among the models."""
     folder = _own_folder(here, clone)
     ports = a_folder(folder)
+    shutil.copy(archive, folder / "model_store")
     if "setpriv" in here.prefix:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, NOBODY, NOBODY)
