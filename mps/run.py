@@ -55,6 +55,7 @@ def main(
     noise_floor: options.NoiseFloor = None,
     input_: options.Input = None,
     input_as: options.InputAs = None,
+    check_answers: options.CheckAnswers = None,
     plan_file: options.PlanFile = None,
     out: options.Out = None,
     resume: options.Resume = None,

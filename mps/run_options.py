@@ -99,6 +99,13 @@ InputAs = Annotated[
     str | None,
     option(help="How they are sent: each as the 'body', as 'data' of a 'form', or in 'json'. [body]"),
 ]
+CheckAnswers = Annotated[
+    bool | None,
+    option(
+        "--check-answers/--no-check-answers",
+        help="Hold answers against those that are right: a wrong one makes a run invalid. [yes]",
+    ),
+]
 PlanFile = Annotated[Path | None, option("--plan", help="YAML file with these settings (see plans/).")]
 Out = Annotated[Path | None, option(help="Results folder. [results/<date>-<time>-<model>]")]
 Resume = Annotated[Path | None, option(help="Go on in this results folder; nothing is measured twice.")]
@@ -227,5 +234,6 @@ READ_AS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "thread_percentage": ("thread_percentage", whole_numbers),
     "input_": ("input", _path),
     "input_as": ("input_as", _as_it_is),
+    "check_answers": ("check_answers", _as_it_is),
 }
 """Option -> the plan's key that it sets, and how its text is read."""

@@ -1,7 +1,10 @@
 """The archive of a model, by its name or path, and what it says of itself."""
 
 import hashlib
+import zipfile
 from pathlib import Path
+
+import yaml
 
 from experiments.base.errors import UsageError
 from experiments.base.paths import ROOT
@@ -34,6 +37,15 @@ def provenance_of(archive: Path) -> Provenance:
         return read_provenance(archive)
     except ArchiveError as error:
         raise UsageError(str(error)) from error
+
+
+def archive_precision(archive: Path) -> str:
+    """What one of our handlers calculates in unless told otherwise, by its model-config.yaml."""
+    with zipfile.ZipFile(archive) as mar:
+        if "model-config.yaml" not in mar.namelist():
+            return "fp32"
+        config = yaml.safe_load(mar.read("model-config.yaml")) or {}
+    return str((config.get("handler") or {}).get("precision", "fp32"))
 
 
 def sha256_of(archive: Path) -> str:

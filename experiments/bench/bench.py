@@ -1,17 +1,19 @@
 """A bench: an archive, its inputs and a card, put together for a plan."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from experiments.base.errors import UsageError
-from experiments.bench.archive import archive_of, provenance_of, sha256_of
+from experiments.bench.archive import archive_of, archive_precision, provenance_of, sha256_of
 from experiments.bench.inputs import pool_for
 from experiments.load import Body, styled
 from experiments.plan import Cell, Plan
 from experiments.serving.arms import MpsOptions
+from experiments.serving.workers import PRECISION_VARIABLE
 from handlers.archive.archives import Provenance
 from mps.card import Gpu
 
@@ -36,9 +38,18 @@ class Bench:
         """What the bare model is fed."""
         return self.files or self.pool
 
+    @property
+    def pools(self) -> Mapping[int, Sequence[Body]]:
+        """The requests by the inputs that each holds."""
+        return {1: self.pool, **self.of_several}
+
     def pool_of(self, cell: Cell) -> Sequence[Body]:
         """The requests of a cell."""
         return self.of_several.get(cell.client_batch, self.pool)
+
+    def precision_of(self, cell: Cell) -> str:
+        """What a cell's workers calculate in: the cell's own, else the environment's, else the archive's."""
+        return cell.precision or os.environ.get(PRECISION_VARIABLE) or archive_precision(self.archive)
 
     def archive_told(self) -> dict[str, Any]:
         """The archive as environment.json has it."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
+import yaml
 
 from experiments.base.errors import ExperimentError
 from experiments.base.interrupts import carry_through
@@ -134,10 +135,13 @@ def seated_models(
     tokens: int | None = None,
     precision: str | None = None,
     seed: int = 0,
+    pool: Sequence[Body] | None = None,
     gpu_id: int | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[list["BareModel"]]:
-    """The model once in each seat, each asked on its own; otherwise as `bare_model`."""
-    with _running(archive, seats, threads, tokens, precision, seed, None, gpu_id) as loops:
+    """The model once in each seat, each asked on its own; otherwise as `bare_model`. `settings` take the
+    place of the archive's own in its model-config.yaml."""
+    with _running(archive, seats, threads, tokens, precision, seed, pool, gpu_id, settings) as loops:
         yield [BareModel(archive.name, threads, [loop]) for loop in loops]
 
 
@@ -151,6 +155,7 @@ def _running(
     seed: int,
     pool: Sequence[Body] | None,
     gpu_id: int | None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[list["_Loop"]]:
     """A process in each seat, ended when what is inside is done."""
     if pool is None:
@@ -159,6 +164,8 @@ def _running(
     with tempfile.TemporaryDirectory(prefix="bare-model-") as name:
         folder = Path(name)
         unpack(archive, folder / "model")
+        if settings:
+            _change_settings(folder / "model" / "model-config.yaml", settings)
         asked = {"folder": str(folder / "model"), "bodies": _put_down(pool, folder)}
         (folder / "asked.json").write_text(
             json.dumps(asked | {"gpu_id": gpu_id, "seed": seed}), encoding="utf-8"
@@ -223,6 +230,12 @@ class BareModel:
     def loaded(self) -> Loaded:
         """What `load` came to. Raises BareModelError, with the handler's reason where it refuses."""
         return Loaded(**self._hear(self._loops[0]))
+
+    def answers(self) -> list[str]:
+        """What the first process answers to each body of the pool, in its order, one at a time: JSON.
+        Raises BareModelError."""
+        _say(self._loops[0], {"task": "answers"})
+        return [str(answer) for answer in self._hear(self._loops[0])]
 
     def latencies_ms(self, batch_size: int, duration_s: float, fewest: int) -> list[float]:
         """How long each forward pass of the first process took on batches of `batch_size`, results on the
@@ -313,6 +326,12 @@ def _end(loops: Sequence[_Loop]) -> None:
             loop.process.wait()
         if loop.process.stdout is not None:
             loop.process.stdout.close()
+
+
+def _change_settings(config: Path, settings: Mapping[str, Any]) -> None:
+    values = yaml.safe_load(config.read_text("utf-8"))
+    values["handler"] = {**(values.get("handler") or {}), **settings}
+    config.write_text(yaml.safe_dump(values), "utf-8")
 
 
 def _put_down(pool: Sequence[Body], folder: Path) -> list[tuple[str, str]]:

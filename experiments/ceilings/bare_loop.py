@@ -64,8 +64,8 @@ def main() -> None:
             model.load(batch_size=1)
             tell(count(model.answer, [[(([body],), {})] for body in model.bodies[:MOST_COUNTED]]))
             continue
-        if command["task"] in ("load", "latencies"):
-            tell(load(model, command) if command["task"] == "load" else latencies(model, command))
+        if command["task"] in AT_ONCE:
+            tell(AT_ONCE[command["task"]](model, command))
             continue
         begin_s = time.perf_counter()
         task = makers[command["task"]](model, command)
@@ -118,6 +118,12 @@ def load(model: "Model", command: dict[str, Any]) -> dict[str, int | None]:
     return {"multiprocessors": facts.multi_processor_count, "memory_bytes": reserved}
 
 
+def answers(model: "Model", command: dict[str, Any]) -> list[str]:
+    """What the model says to each body, one at a time, in the order in which they were given."""
+    model.load(batch_size=1)
+    return [bytes(model.answer([body])[0]).decode() for body in model.given]
+
+
 def latencies(model: "Model", command: dict[str, Any]) -> list[float]:
     """Milliseconds of each pass over batches of `command["batch_size"]`, by the model as it is loaded."""
     size = command["batch_size"]
@@ -134,6 +140,8 @@ def latencies(model: "Model", command: dict[str, Any]) -> list[float]:
     return took_ms
 
 
+AT_ONCE = {"load": load, "latencies": latencies, "answers": answers}
+
 # The model: loaded as TorchServe's own worker does it, fed what a client would send.
 
 
@@ -144,6 +152,7 @@ class Model:
         self.folder = Path(folder)
         self.gpu_id = gpu_id
         # The order of the sweep's load generator, which shuffles with the same seed.
+        self.given = bodies
         self.bodies = list(bodies)
         Random(seed).shuffle(self.bodies)
         self.service: Any = None
@@ -205,18 +214,19 @@ class Model:
             sys.exit("its `handle` does not call its `forward`: there is no model to run alone")
         return calls
 
-    def answer(self, bodies: Sequence[tuple[str, str]]) -> None:
-        """Has the handler answer one batch of these requests. Raises SystemExit where it refuses one."""
+    def answer(self, bodies: Sequence[tuple[str, str]]) -> list[bytes]:
+        """What the handler answers to one batch of these requests. Raises SystemExit where it refuses one."""
         from ts.context import RequestProcessor  # type: ignore[import-untyped]
 
         context = self.service.context
         context.request_ids = {index: str(index) for index in range(len(bodies))}
         context.request_processor = [RequestProcessor({"body": {"content-type": t}}) for t, _ in bodies]
         rows = [{"body": _as_torchserve_hands_it_over(t, Path(path).read_bytes())} for t, path in bodies]
-        answers = self.handler.handle(rows, context)
+        answers: list[bytes] = self.handler.handle(rows, context)
         for index, answer in enumerate(answers):
             if context.get_response_status(index)[0] != 200:
-                sys.exit(f"its handler refuses an input: {answer}")
+                sys.exit(f"its handler refuses an input: {answer!r}")
+        return answers
 
 
 def _as_torchserve_hands_it_over(content_type: str, body: bytes) -> object:

@@ -17,6 +17,7 @@ from experiments.base.errors import ExperimentError
 from experiments.base.shown import command
 from experiments.bench import Bench
 from experiments.load import LoadResult
+from experiments.measure.checked_answers import CheckedAnswers
 from experiments.measure.first_answers import refuse_unanswered
 from experiments.measure.progress import Progress
 from experiments.measure.race import next_runs, rules_of
@@ -44,7 +45,10 @@ def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> lis
     """
     with open_for_append(folder) as file:
         results = read_trials(folder, plan)
-        campaign = _Campaign(bench, folder, file, progress, results)
+        answers = CheckedAnswers(plan, bench, folder, progress)
+        if due(plan, results):
+            answers.prepare()
+        campaign = _Campaign(bench, folder, file, progress, results, answers)
         if plan.budget_s is not None:
             campaign.ends_s = time.monotonic() + plan.budget_s
         try:
@@ -91,9 +95,15 @@ class _Campaign:
     """The trials of one carry_out: what they need in common, and the results so far."""
 
     def __init__(
-        self, bench: Bench, folder: Path, file: IO[bytes], progress: Progress, results: list[TrialResult]
+        self,
+        bench: Bench,
+        folder: Path,
+        file: IO[bytes],
+        progress: Progress,
+        results: list[TrialResult],
+        answers: CheckedAnswers,
     ) -> None:
-        self.bench, self.folder, self.file = bench, folder, file
+        self.bench, self.folder, self.file, self.answers = bench, folder, file, answers
         self.progress, self.results = progress, results
         self.failed_cells = 0
         self.tried = False
@@ -155,7 +165,9 @@ class _Campaign:
             self.progress.measuring(trial)
             pool = self.bench.pool_of(trial.cell)
             now = replace(serving, workers=workers)
-            result, load = measure(trial, now, pool, partial(self.progress.note, trial))
+            note = partial(self.progress.note, trial)
+            result, load = measure(trial, now, pool, note, keep_answers=self.answers.wanted)
+            result = self.answers.checked(result, load)
             self._keep(result, load)
             self._stop_if_hopeless(result, server)
             if not result.valid:  # a worker that died was replaced

@@ -49,10 +49,16 @@ class Serving:
 
 
 def measure(
-    trial: Trial, serving: Serving, pool: Sequence[Body], note: Callable[[str], None] = lambda line: None
+    trial: Trial,
+    serving: Serving,
+    pool: Sequence[Body],
+    note: Callable[[str], None] = lambda line: None,
+    *,
+    keep_answers: bool = False,
 ) -> tuple[TrialResult, LoadResult | None]:
     """Warms up, measures, and checks that every answer was good, that every worker lived through it and
-    that it was in its arm. `note` hears how a search for a rate goes on.
+    that it was in its arm. `note` hears how a search for a rate goes on. `keep_answers` leaves what
+    was answered in the LoadResult.
 
     Raises ServerError when the server is gone, ExperimentError when what carries the arm has failed.
     """
@@ -62,7 +68,7 @@ def measure(
     try:
         before = snapshot(server)
         with sampling(groups, serving.card.uuid if serving.card else None) as recorder:
-            measured, goodput = _put_on(trial, server, pool, note)
+            measured, goodput = _put_on(trial, server, pool, note, keep_answers)
     except NoGoodputError as error:
         return failed(trial, str(error), serving.torch_threads), None
     except LoadError as error:
@@ -114,7 +120,11 @@ def traffic_of(trial: Trial) -> ClosedLoop | OpenLoop:
 
 
 def _put_on(
-    trial: Trial, server: TorchServe, pool: Sequence[Body], note: Callable[[str], None]
+    trial: Trial,
+    server: TorchServe,
+    pool: Sequence[Body],
+    note: Callable[[str], None],
+    keep_answers: bool,
 ) -> tuple[LoadResult, Goodput | None]:
     """Sends the trial's load, or loads of many rates; of those, the result is one of the highest that the
     bound allows."""
@@ -122,7 +132,13 @@ def _put_on(
 
     def send(traffic: ClosedLoop | OpenLoop, seed: int) -> LoadResult:
         return run(
-            server.predict_url, pool, traffic, headers=server.headers, seed=seed, processes=load.processes
+            server.predict_url,
+            pool,
+            traffic,
+            headers=server.headers,
+            seed=seed,
+            processes=load.processes,
+            keep_answers=keep_answers,
         )
 
     if load.slo is None:

@@ -32,6 +32,7 @@ class Plan:
     `goal` says in the words of advice.py what is best; `until_sure` adds runs only to cells that may still be
     it (measure/race.py), and `budget_s` bounds the time that a start of the campaign takes.
     `input_as` says how the files of `input` are sent: each as the `body`, in a `form`, or in `json`.
+    `check_answers` holds the answers of every trial against those that are right (answers/).
     `noise_floor` measures the first cell twice, as itself and as its twin: what differs is noise.
     """
 
@@ -61,6 +62,7 @@ class Plan:
     budget_s: float | None = None
     input: str | None = None
     input_as: str = INPUT_STYLES[0]
+    check_answers: bool = True
 
     def __post_init__(self) -> None:
         _check_at_least(1, "workers", *self.workers)

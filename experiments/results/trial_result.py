@@ -29,6 +29,9 @@ class TrialResult:
     nothing could be measured. `flags` say what should make one careful with a run that is valid.
     `discarded_s` and `discarded_answers` are what the warm-up took. `open_loop` tells how the generator kept
     its schedule (load/result.py), `goodput` what the search for the highest rate found (load/goodput/).
+    `answers_checked` of the answers, the warm-up's included, were held against those that are right, and
+    `answers_wrong` are not; `answers_worst_difference` is the largest of any number (answers/compare.py), and
+    `top1_agreement` the share whose first label is the right one. None where nothing was checked.
     """
 
     trial: Trial
@@ -52,6 +55,10 @@ class TrialResult:
     discarded_answers: int | None = None
     open_loop: Mapping[str, Any] | None = None
     goodput: Mapping[str, Any] | None = None
+    answers_checked: int | None = None
+    answers_wrong: int | None = None
+    answers_worst_difference: float | None = None
+    top1_agreement: float | None = None
 
     @property
     def valid(self) -> bool:

@@ -61,6 +61,7 @@ def banners(verdict: Verdict) -> Iterator[str]:
     """What a reader must know before any number."""
     if verdict.stood_in_for:
         yield "The GPU and its MPS clients were stood in for: these are figures of a test and of no GPU."
+    yield from _wrong_answers(verdict)
     if verdict.random_weights:
         yield "The model's weights are random: its speed is representative, its predictions are not."
     if verdict.left and verdict.trials:
@@ -71,6 +72,19 @@ def banners(verdict: Verdict) -> Iterator[str]:
     if verdict.environment.get("git_dirty"):
         yield "Measured with changes that were not committed: the commit below does not tell all."
     yield from (sentence(note) for note in verdict.notes)
+
+
+def _wrong_answers(verdict: Verdict) -> Iterator[str]:
+    """The most expensive finding of all: something that was fast, and wrong."""
+    wrong = [result for result in verdict.trials if result.answers_wrong]
+    if not wrong:
+        return
+    cells = list(dict.fromkeys(result.trial.cell for result in wrong))
+    more = f" and {counted(len(cells) - 1, 'other configuration')}" if len(cells) > 1 else ""
+    yield (
+        f"Wrong answers in {len(wrong)} of {counted(len(verdict.trials), 'run')}, which don't count: "
+        f"{configuration(cells[0])}{more}. There, {wrong[0].problems[0]}."
+    )
 
 
 def what_mps_does(verdict: Verdict, *, explained: bool = True) -> str:

@@ -23,7 +23,9 @@ def summarise(
     """One row a cell of the plan: the median, minimum and maximum over its valid runs.
 
     Latency columns hold the median over the runs of each run's percentile. `errors` counts answers
-    that were not 2xx and lost connections, over all runs. A cell without a valid run has NaN figures.
+    that were not 2xx and lost connections, over all runs; `answers_checked` were held against the right
+    ones, with the largest difference of any run, and the share whose first label is the right one. A cell
+    without a valid run has NaN figures.
     Telemetry columns are medians over the runs too, NaN where nobody could tell; `throttle_reasons` are those
     of any run. `gpu_memory_bytes_per_worker` is what the server added to the GPU's memory in use, divided by
     its workers: with MPS their share of the common context is in it.
@@ -77,9 +79,27 @@ def _figures(plan: Plan, cell: Cell, of_cell: Sequence[TrialResult]) -> dict[str
         row[f"latency_ms_p{percentile}"] = float(np.median(values))
     row["errors"] = sum(_errors(result) for result in of_cell)
     row["flags"] = "; ".join(sorted({flag for result in valid for flag in result.flags}))
+    row |= _answer_columns(of_cell)
     row |= _telemetry_columns([result.telemetry for result in valid if result.telemetry])
     row["gpu_memory_bytes_per_worker"] = _median([_gpu_memory_per_worker(result) for result in valid])
     return row
+
+
+def _answer_columns(of_cell: Sequence[TrialResult]) -> dict[str, Any]:
+    """Of all runs, the invalid ones too: those are where answers are wrong."""
+    checked = [result for result in of_cell if result.answers_checked]
+    agreed = [(result.answers_checked or 0, result.top1_agreement) for result in checked]
+    topped = [(count, share) for count, share in agreed if share is not None]
+    worst = [result.answers_worst_difference for result in checked]
+    return {
+        "answers_checked": sum(count for count, _ in agreed),
+        "answers_worst_difference": max((value for value in worst if value is not None), default=np.nan),
+        "top1_agreement": (
+            sum(count * share for count, share in topped) / sum(count for count, _ in topped)
+            if topped
+            else np.nan
+        ),
+    }
 
 
 def _telemetry_columns(of_runs: Sequence[Telemetry]) -> dict[str, Any]:

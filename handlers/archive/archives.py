@@ -163,16 +163,23 @@ def _write_checkpoint(kind: Kind, folder: Path | None, content: Path) -> None:
         except Exception as error:  # of many types, and a checkpoint can be wrong in many ways
             told = f"{type(error).__name__}: {first_line(error)}"
             raise CheckpointError(f"{folder} can't be read: {told}") from error
-    elif kind == "text":
-        checkpoints.random_text(
-            content, checkpoints.bert_base(), CORPUS.read_text("utf-8").splitlines(), SEED
-        )
+    else:
+        _draw(kind, content)
+
+
+def _draw(kind: Kind, content: Path) -> None:
+    """A checkpoint of full size with seeded random weights into the folder."""
+    from handlers.archive import checkpoints, telling_apart  # import torch
+
+    corpus = CORPUS.read_text("utf-8").splitlines()
+    if kind == "text":
+        checkpoints.random_text(content, checkpoints.bert_base(), corpus, SEED)
+        telling_apart.tell_texts_apart(content, corpus)
     elif kind == "image":
         checkpoints.random_image(content, checkpoints.resnet50(), SEED)
+        telling_apart.tell_images_apart(content, SEED)
     else:
-        checkpoints.random_embedding(
-            content, checkpoints.minilm(), CORPUS.read_text("utf-8").splitlines(), SEED
-        )
+        checkpoints.random_embedding(content, checkpoints.minilm(), corpus, SEED)
 
 
 def _run_archiver(name: str, handler: str, work: Path) -> None:

@@ -1,0 +1,113 @@
+"""The answers that are right, and their file.
+
+Of our own handlers: what the plain forward pass in fp32 on the CPU gives, without short cuts and without MPS,
+one input at a time. Of any other archive: what the first trial without MPS answered most often.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.base.cores import usable_cores
+from experiments.base.errors import ExperimentError
+from experiments.base.files import write_whole
+from experiments.bench import Bench
+from experiments.ceilings.bare import Seat, seated_models
+from experiments.load import Body
+from experiments.plan import Cell, Plan
+from experiments.results.typed import strictly_parsed
+
+FILE = "reference_answers.json"
+SCHEMA_VERSION = 1
+MOST = 64  # bodies of a pool, of a larger one evenly spread
+FEWEST = 4  # bodies, however many inputs each holds
+PLAIN = {"tuned": False, "precision": "fp32", "compile": "none", "top_k": 1_000_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`answers` maps the inputs in a request to the right answers, by the number of the body in its pool.
+
+    `foreign`: they are an earlier trial's, of `cell`. `comparable` is False where the model was seen not to
+    agree with itself.
+    """
+
+    answers: Mapping[int, Mapping[int, Any]] = field(default_factory=dict)
+    foreign: bool = False
+    cell: Mapping[str, Any] | None = None
+    comparable: bool = True
+
+    def of(self, inputs: int) -> Mapping[int, Any]:
+        """The right answers to requests of so many inputs; none where nothing can be compared."""
+        return self.answers.get(inputs, {}) if self.comparable else {}
+
+    def is_from(self, cell: Cell) -> bool:
+        """Whether `cell`, or its twin, is the one that the answers come from."""
+        return self.cell == _told(cell)
+
+
+def reference_of(bench: Bench, plan: Plan) -> Reference:
+    """What the archive's handler answers when it takes no short cut. Takes the time of loading it, and of a
+    forward pass for each input. Raises BareModelError."""
+    pools = dict(bench.pools)
+    if plan.input_as == "form":  # which only a server takes apart
+        pools[1] = bench.files
+    chosen = {inputs: _chosen(pools[inputs], inputs) for inputs in {1, *plan.client_batch}}
+    pool = [pools[inputs][number] for inputs, numbers in chosen.items() for number in numbers]
+    # No GPU, whatever there is: what it calculates is what is to be checked.
+    seat = Seat({"CUDA_VISIBLE_DEVICES": "", "HANDLER_COMPILE": "none"})
+    with seated_models(
+        bench.archive, [seat], threads=usable_cores(), precision="fp32", pool=pool, settings=PLAIN
+    ) as (model,):
+        told = iter(model.answers())
+    return Reference(
+        {inputs: {n: json.loads(next(told)) for n in numbers} for inputs, numbers in chosen.items()}
+    )
+
+
+def reference_from(cell: Cell, answers: Mapping[int, Any]) -> Reference:
+    """The answers of a trial of `cell`, as the reference of a foreign archive."""
+    return Reference({cell.client_batch: answers}, foreign=True, cell=_told(cell))
+
+
+def write_reference(folder: Path, reference: Reference) -> None:
+    """Puts it beside the results. Raises ExperimentError where that is impossible."""
+    try:
+        values = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(reference)}
+        write_whole(folder / FILE, json.dumps(values) + "\n")
+    except OSError as error:
+        raise ExperimentError(f"can't write {folder / FILE}: {error.strerror}") from error
+
+
+def read_reference(folder: Path) -> Reference | None:
+    """The reference of a results folder, None where it has none yet. Raises ExperimentError if damaged."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        values = strictly_parsed(path.read_bytes())
+        if values["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"it has schema version {values['schema_version']!r}")
+        answers = {
+            int(inputs): {int(number): answer for number, answer in of_pool.items()}
+            for inputs, of_pool in values["answers"].items()
+        }
+        return Reference(answers, bool(values["foreign"]), values["cell"], bool(values["comparable"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExperimentError(f"{path} can't be read ({error}): remove it, and it is made anew") from error
+
+
+def _chosen(pool: Sequence[Body], inputs: int) -> list[int]:
+    most = max(FEWEST, MOST // inputs)
+    return (
+        sorted({index * len(pool) // most for index in range(most)})
+        if len(pool) > most
+        else list(range(len(pool)))
+    )
+
+
+def _told(cell: Cell) -> dict[str, Any]:
+    return dataclasses.asdict(dataclasses.replace(cell, twin=False))
