@@ -18,7 +18,15 @@ RECORDED = PUBLISHED / "cpu-epyc-2-cores-24-cells"
 def test_every_published_result_is_read_whatever_version_wrote_it(folder: Path) -> None:
     measured = read_trials(folder)
     assert {result.trial.cell for result in measured} == set(read_plan(folder).cells())
-    assert all(result.valid for result in measured)
+    assert all(result.valid for result in measured if not result.answers_wrong)
+
+
+def test_a_share_of_an_h200_that_answers_wrongly_is_no_result() -> None:
+    measured = read_trials(PUBLISHED / "h200-bert-wrong-answers")
+    wrong = {result.trial.cell.thread_percentage: result.answers_wrong for result in measured}
+    assert {share for share, answers in wrong.items() if answers} == {40, 60}
+    assert [result.valid for result in measured] == [not result.answers_wrong for result in measured]
+    assert all(result.answers_wrong == 0 for result in read_trials(PUBLISHED / "h200-bert-shares"))
 
 
 def test_a_race_decides_like_the_full_grid_in_at_most_half_of_its_measuring_time() -> None:
