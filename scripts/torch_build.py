@@ -4,8 +4,8 @@
 
 Without an argument: the CPU build where there is no NVIDIA driver, CUDA 12.6 for drivers before 580 and cards
 before Turing, else the one that PyPI has. It is asked before torch is there, by Python alone. An index that
-can't be reached is passed over with a sentence: then PyPI's build is taken. What pip would keep although it is
-another build is uninstalled first.
+can't be reached is passed over with a sentence: then PyPI's build is taken. What pip would keep although it
+is another build is uninstalled first.
 """
 
 import ctypes
@@ -112,7 +112,7 @@ def reachable(url: str) -> bool:
     """Whether an index answers, within PROBE_S."""
     if not url.startswith(("http://", "https://")):
         return False
-    request = urllib.request.Request(url, method="HEAD")
+    request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - http alone
     with suppress(OSError, ValueError), urllib.request.urlopen(request, timeout=PROBE_S):  # noqa: S310
         return True
     return False

@@ -29,6 +29,7 @@ class TrialResult:
     nothing could be measured. `flags` say what should make one careful with a run that is valid.
     `discarded_s` and `discarded_answers` are what the warm-up took. `open_loop` tells how the generator kept
     its schedule (load/result.py), `goodput` what the search for the highest rate found (load/goodput/).
+    `device` is the UUID of the GPU or "cpu"; None in files of before it was noted.
     """
 
     trial: Trial
@@ -52,6 +53,7 @@ class TrialResult:
     discarded_answers: int | None = None
     open_loop: Mapping[str, Any] | None = None
     goodput: Mapping[str, Any] | None = None
+    device: str | None = None
 
     @property
     def valid(self) -> bool:

@@ -9,7 +9,7 @@ Only the standard library is imported: `make setup` reads this file before anyth
 DRIVER_OF_CUDA = {12: 525, 13: 580}
 
 # The compute capabilities that torch's builds for a version of CUDA hold kernels for, the least and the most:
-# the matrices of pytorch/pytorch issues 182849 (release 2.12) and 190385 (CUDA 13 dropped what is below Turing).
+# pytorch/pytorch issues 182849 (the matrix of release 2.12) and 190385 (CUDA 13 begins with Turing).
 KERNELS: dict[str, tuple[tuple[int, int], tuple[int, int] | None]] = {
     "12.6": ((5, 0), (9, 0)),
     "13": ((7, 5), None),

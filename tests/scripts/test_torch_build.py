@@ -1,4 +1,4 @@
-"""`make setup`'s choice of torch: quick and quiet where an index can't be reached, obedient where it is told."""
+"""`make setup`'s choice of torch: quick where an index can't be reached, obedient where it is told."""
 
 import os
 import socket
