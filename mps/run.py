@@ -18,7 +18,6 @@ from experiments.ceilings.measure import Effort
 from experiments.checks import choose, faster_precision, first_obstacle
 from experiments.measure import measure
 from experiments.measure.measure import BESIDE_A_SWEEP
-from experiments.measure.resumed import CPU
 from experiments.plan import Plan
 from experiments.report import show
 from experiments.report.progress import ConsoleProgress
@@ -75,8 +74,7 @@ def main(
     given = dict(locals())
     with one_line_errors():
         plan, folder = _asked(options.settings_in(given), plan_file, out, resume)
-        mps = MpsOptions(keep_compute_mode, use_running_daemon)
-        device, gpu, mps, ceilings = options.as_before(resume, device, gpu, mps, ceilings)
+        device, gpu, mps, ceilings = options.beside_the_plan(given)
         card, where = _card(plan, device, gpu, mps)
         bench = bench_for(plan, card, mps)
     with one_line_errors(lambda: _kept(folder, plan)):
@@ -119,7 +117,7 @@ def _asked(
 
 def _card(plan: Plan, device: str | None, which: str | None, mps: MpsOptions) -> tuple[Gpu | None, str]:
     """The GPU to measure on, and a line about it. With MPS everything must be in place."""
-    if plan.with_mps and device == CPU:
+    if plan.with_mps and device == "cpu":
         raise UsageError("--with-mps needs a GPU: leave out --device cpu")
     if plan.with_mps and (obstacle := first_obstacle(max(plan.workers), mps, which)):
         raise UsageError(f"{obstacle} (`python -m mps.doctor` tells more)")

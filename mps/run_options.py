@@ -147,13 +147,15 @@ Device = Annotated[
 Gpu = Annotated[str | None, option(help="Index or UUID of the GPU. [the first that CUDA would use]")]
 
 
-def as_before(
-    resume: Path | None, device: str | None, which: str | None, mps: MpsOptions, ceilings: bool | None
+def beside_the_plan(
+    given: Mapping[str, Any],
 ) -> tuple[str | None, str | None, MpsOptions, bool | None]:
-    """The options that are in no plan; of a run that goes on, as it began, but for what is given."""
-    if resume is None:
+    """--device, --gpu, how MPS is set up, --ceilings; of a resumed run as it began, but for what is given."""
+    device, which, ceilings = given["device"], given["gpu"], given["ceilings"]
+    mps = MpsOptions(given["keep_compute_mode"], given["use_running_daemon"])
+    if given["resume"] is None:
         return device, which, mps, ceilings
-    setup = setup_of(resume)
+    setup = setup_of(given["resume"])
     keep = mps.keep_compute_mode or setup.mps.keep_compute_mode
     borrow = mps.use_running_daemon or setup.mps.use_running_daemon
     if device is None and which is None and setup.device is not None:

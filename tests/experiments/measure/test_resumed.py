@@ -15,11 +15,18 @@ from experiments.results import read, read_environment
 from experiments.results.trial_result import trial_result_from
 from experiments.serving.arms import MpsOptions, arm
 from experiments.verdict import judge
-from mps.run_options import as_before
+from mps.run_options import beside_the_plan
 from tests.stand_ins import UUID
 from tests.support.report_folders import ENVIRONMENT, a_folder
 
 CARDS = [{"name": "NVIDIA H200", "uuid": "GPU-other"}, {"name": "Tesla T4", "uuid": UUID}]
+
+
+def options(resume: Path | None, **given: Any) -> tuple[Any, ...]:
+    """What the command makes of its options."""
+    none = {"device": None, "gpu": None, "ceilings": None}
+    none |= {"keep_compute_mode": False, "use_running_daemon": False}
+    return beside_the_plan({**none, **given, "resume": resume})
 
 
 class Warnings(Progress):
@@ -42,11 +49,11 @@ def here() -> dict[str, Any]:
 def test_the_options_are_those_that_it_began_with(tmp_path: Path) -> None:
     mps = {"keep_compute_mode": True, "use_running_daemon": False}
     folder = begun_on(tmp_path / "gpu", device=UUID, mps_options=mps, ceilings=False)
-    assert as_before(folder, None, None, MpsOptions(), None) == (None, UUID, MpsOptions(True), False)
-    assert as_before(folder, None, "0", MpsOptions(), None)[1] == "0"  # which is refused below
+    assert options(folder) == (None, UUID, MpsOptions(True), False)
+    assert options(folder, gpu="0")[1] == "0"  # which is refused below
     folder = begun_on(tmp_path / "cpu", device="cpu")
-    assert as_before(folder, None, None, MpsOptions(), None) == ("cpu", None, MpsOptions(), None)
-    assert as_before(None, "gpu", "1", MpsOptions(), True) == ("gpu", "1", MpsOptions(), True)
+    assert options(folder) == ("cpu", None, MpsOptions(), None)
+    assert options(None, device="gpu", gpu="1", ceilings=True) == ("gpu", "1", MpsOptions(), True)
 
 
 def test_another_device_is_refused(tmp_path: Path, here: dict[str, Any]) -> None:
