@@ -4,7 +4,9 @@
 VENV ?= .venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
-# Extra arguments for pip, e.g. PIP_ARGS='--extra-index-url https://download.pytorch.org/whl/cpu'
+# torch's build: cpu, cu126 (drivers before 580, cards before Turing) or default. Empty: what fits the driver
+TORCH ?=
+# Extra arguments for pip. Where they are given, they alone say where torch comes from
 PIP_ARGS ?=
 # A value as one word of the shell, whatever is in it
 quoted = '$(subst ','\'',$(1))'
@@ -33,12 +35,23 @@ help: ## Show the targets
 
 setup: $(VENV)/.ready ## Build .venv with everything pinned, a Java runtime included
 
-$(VENV)/.ready: requirements.lock scripts/torchserve.py
+# Another TORCH= than the one that .venv was built with builds it anew
+ifneq ($(TORCH),)
+ifneq ($(TORCH),$(shell cat $(VENV)/.torch 2>/dev/null))
+ANOTHER_TORCH := another-torch
+endif
+endif
+.PHONY: another-torch
+another-torch:
+
+$(VENV)/.ready: requirements.lock scripts/torchserve.py $(ANOTHER_TORCH)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	@echo "setup: building $(VENV) (about a minute with a warm package cache; torch is large)"
 	@$(PYTHON) -m venv $(VENV) || { echo "setup: python3 has no venv; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	@$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.lock
+	@index="$(if $(PIP_ARGS),,$$($(PY) scripts/torch_build.py $(TORCH)))" || exit 1; \
+		$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) $$index -r requirements.lock
 	@$(PY) scripts/torchserve.py --install
+	@echo "$(TORCH)" > $(VENV)/.torch
 	@touch $@
 	@echo "setup: ready"
 

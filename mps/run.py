@@ -15,7 +15,7 @@ from experiments.base.paths import ROOT
 from experiments.base.shown import command
 from experiments.bench import bench_for
 from experiments.ceilings.measure import Effort
-from experiments.checks import first_obstacle
+from experiments.checks import choose, faster_precision, first_obstacle
 from experiments.measure import measure
 from experiments.measure.measure import BESIDE_A_SWEEP
 from experiments.plan import Plan
@@ -27,8 +27,7 @@ from experiments.serving.arms import MpsOptions
 from experiments.verdict import Verdict, judge
 from experiments.watch.environment import python_command
 from mps import run_options as options
-from mps.card import Gpu, NoGpuError
-from mps.card import gpu as find_gpu
+from mps.card import Gpu
 from mps.door import one_line_errors, to_stdout
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -69,16 +68,19 @@ def main(
     until_sure: options.UntilSure = None,
     budget: options.Budget = None,
     ceilings: options.Ceilings = None,
+    device: options.Device = None,
     gpu: options.Gpu = None,
 ) -> None:
     """See HELP."""
     given = dict(locals())
     with one_line_errors():
         plan, folder = _asked(options.settings_in(given), plan_file, out, resume)
-        mps = MpsOptions(keep_compute_mode, use_running_daemon)
-        bench = bench_for(plan, _card(plan, gpu, mps), mps)
+        device, gpu, mps, ceilings = options.beside_the_plan(given)
+        card, where = _card(plan, device, gpu, mps)
+        bench = bench_for(plan, card, mps)
     with one_line_errors(lambda: _kept(folder, plan)):
         console = to_stdout()
+        console.print(f"measuring on: {where}", markup=False)
         try:
             with ConsoleProgress(console) as progress:
                 results = measure(
@@ -114,16 +116,14 @@ def _asked(
     return read_plan(resume), resume
 
 
-def _card(plan: Plan, which: str | None, mps: MpsOptions) -> Gpu | None:
-    """The GPU to measure on. Without MPS a machine may have none; with it everything must be in place."""
+def _card(plan: Plan, device: str | None, which: str | None, mps: MpsOptions) -> tuple[Gpu | None, str]:
+    """The GPU to measure on, and a line about it. With MPS everything must be in place."""
+    if plan.with_mps and device == "cpu":
+        raise UsageError("--with-mps needs a GPU: leave out --device cpu")
     if plan.with_mps and (obstacle := first_obstacle(max(plan.workers), mps, which)):
         raise UsageError(f"{obstacle} (`python -m mps.doctor` tells more)")
-    try:
-        return find_gpu(which)
-    except NoGpuError:
-        if which is None:
-            return None
-        raise
+    card, line = choose(device, which)
+    return card, "\n".join([line, *faster_precision(card, plan.precision)])
 
 
 def _refuse_incomplete(verdict: Verdict) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from experiments.base.errors import UsageError
+from experiments.measure.resumed import CPU, setup_of
 from experiments.plan import DEFAULT_DELAY_MS, Plan, plan_from
 from experiments.plan import settings_in as read_plan_file
 from experiments.plan.defaults import LONGEST_LOOK_S
+from experiments.serving.arms import MpsOptions
 from mps.door import option
 
 DEFAULTS = Plan()
@@ -146,7 +148,27 @@ Ceilings = Annotated[
         help="What could be reached at most: measure this alone, or not at all. [before the sweep]",
     ),
 ]
+Device = Annotated[
+    str | None, option(help="'cpu' or 'gpu': demand one of them. [the GPU where there is one]")
+]
 Gpu = Annotated[str | None, option(help="Index or UUID of the GPU. [the first that CUDA would use]")]
+
+
+def beside_the_plan(
+    given: Mapping[str, Any],
+) -> tuple[str | None, str | None, MpsOptions, bool | None]:
+    """--device, --gpu, how MPS is set up, --ceilings; of a resumed run as it began, but for what is given."""
+    device, which, ceilings = given["device"], given["gpu"], given["ceilings"]
+    mps = MpsOptions(given["keep_compute_mode"], given["use_running_daemon"])
+    if given["resume"] is None:
+        return device, which, mps, ceilings
+    setup = setup_of(given["resume"])
+    keep = mps.keep_compute_mode or setup.mps.keep_compute_mode
+    borrow = mps.use_running_daemon or setup.mps.use_running_daemon
+    if device is None and which is None and setup.device is not None:
+        device, which = (CPU, None) if setup.device == CPU else (None, setup.device)
+    wanted = False if ceilings is None and not setup.ceilings else ceilings
+    return device, which, MpsOptions(keep, borrow), wanted
 
 
 def settings_in(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,12 +43,16 @@ def main(
     keep_compute_mode: Annotated[
         bool, typer.Option("--keep-compute-mode", help="With MPS: leave the GPU's compute mode as it is.")
     ] = False,
+    device: Annotated[str | None, typer.Option(help="'cpu' or 'gpu': as of mps.run.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="Index or UUID of the GPU, as of mps.run.")] = None,
 ) -> None:
     """See HELP."""
     console = to_stdout()
     with one_line_errors(lambda: f"what was measured is kept in {out}; the same command goes on with it"):
         pieces = pieces_of(plans, out)
         options = ["--keep-compute-mode"] if keep_compute_mode else []
+        options += ["--device", device] if device else []
+        options += ["--gpu", gpu] if gpu else []
         left, failed = carry_out_series(
             pieces,
             lambda piece: [*_command(piece), *options],

@@ -20,7 +20,7 @@ from mps.card import Gpu
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a campaign measures on and with. `card` is None on a machine without a GPU. `of_several` has the
+    """What a campaign measures on and with. `card` is None for the CPU. `of_several` has the
     requests that hold so many inputs each, where the plan asks for such. `files` are the inputs as a handler
     gets them alone, where `pool` sends them in a form or in JSON. `provenance` is what the archive says of
     itself; by default it is one that nothing is known of."""
@@ -32,6 +32,16 @@ class Bench:
     of_several: Mapping[int, Sequence[Body]] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
     files: Sequence[Body] = ()
+
+    @property
+    def device(self) -> str:
+        """The card's UUID, or "cpu"."""
+        return self.card.uuid if self.card else "cpu"
+
+    @property
+    def gpus_dealt(self) -> dict[str, str]:
+        """What tells TorchServe how many GPUs its workers are dealt: else it is all that nvidia-smi lists."""
+        return {"number_of_gpu": "1" if self.card else "0"}
 
     @property
     def bare_pool(self) -> Sequence[Body]:

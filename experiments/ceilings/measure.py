@@ -180,9 +180,13 @@ class _Measuring:
     def _empty_handler(self, workers: int) -> dict[tuple[int, int], float]:
         """Requests/s by (workers, batch size)."""
         env = worker_env(torch_threads(workers), precision=None)
-        settings = {"number_of_gpu": "1"} if self.bench.card else {}
+        settings = self.bench.gpus_dealt
         carried = {}
-        with tempfile.TemporaryDirectory() as folder, torchserve(env=env, settings=settings) as server:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            arm(False, self.bench.card, self.bench.mps, self.progress.warn) as current,
+            torchserve(env={**env, **current.env}, settings=settings) as server,
+        ):
             archive = noop_archive(Path(folder))
             of_workers = [cell for cell in self.plan.cells() if cell.workers == workers]
             for batch_size, cell in {cell.batch_size: cell for cell in of_workers}.items():

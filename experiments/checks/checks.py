@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 
 from experiments.base.cores import core_quota, usable_cores
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.memory import free_memory_bytes
 from experiments.base.paths import ROOT
+from experiments.checks.measured_on import choose
+from experiments.checks.torch_build import torch_build, torch_misfit
 from experiments.plan import Plan
 from experiments.serving.arms import MpsOptions, obstacles
 from experiments.serving.instances import FOLDER_NAME
@@ -35,9 +36,11 @@ from mps.card import (
     compute_mode,
     gpu,
     gpus,
+    in_another_pid_namespace,
     max_mps_clients,
     nvml,
     preflight,
+    unseen_neighbour,
 )
 from mps.control import CONTROL, PIPE_VARIABLE, find_control, running_daemon
 
@@ -96,7 +99,9 @@ def first_obstacle(
     options = options or MpsOptions()
     try:
         with nvml():
-            problems = obstacles(gpu(which), workers or max(Plan().workers), options)
+            card = gpu(which)
+            problems = obstacles(card, workers or max(Plan().workers), options)
+            problems += [reason] if (reason := torch_misfit(card)) else []
     except ExperimentError as error:
         return str(error)
     there = [] if options.use_running_daemon else _running_daemon()
@@ -150,7 +155,10 @@ def _mps_on(card: Gpu) -> Iterator[Check]:
     yield from (_failed("MPS", problem) for problem in problems)
     if not problems:
         most = max_mps_clients(card.compute_capability, card.driver)
-        yield Check("MPS", OK, f"up to {most} workers on GPU {card.index}, which nobody else uses")
+        as_far = ", as far as this pid namespace shows" if in_another_pid_namespace() else ""
+        yield Check("MPS", OK, f"up to {most} workers on GPU {card.index}, which nobody else uses{as_far}")
+        if neighbour := unseen_neighbour(card):
+            yield Check("neighbours", WARN, neighbour, "what they do is measured too: find out who it is")
 
 
 def _missing_driver() -> Check:
@@ -235,19 +243,23 @@ def _shared_memory() -> list[Check]:
 
 
 def _torch() -> Iterator[Check]:
-    spec = find_spec("torch")
-    if spec is None or spec.origin is None:
+    build = torch_build()
+    if build is None:
         yield Check("torch", FAIL, "not installed", "`make setup`, then use .venv/bin/python")
         return
-    told = Path(spec.origin).with_name("version.py").read_text("utf-8")
-    values = dict(re.findall(r"^(\w+)\b[^=\n]*= *'([^'\n]*)'", told, re.M))
-    found = f"{values.get('__version__', 'of unknown version')}"
-    if "cuda" in values:
-        yield Check("torch", OK, f"{found}, built for CUDA {values['cuda']}")
-    else:
-        yield Check(
-            "torch", FAIL, f"{found} is built without CUDA", "install a CUDA build of the same version"
-        )
+    if build.cuda is None:
+        remedy = "`make setup TORCH=default`, or TORCH=cu126 for drivers before 580"
+        yield Check("torch", FAIL, f"{build.version} is built without CUDA", remedy)
+        return
+    yield Check("torch", OK, f"{build.version}, built for CUDA {build.cuda}")
+    with suppress(ExperimentError):  # then the checks of the GPU say why there is none
+        if reason := torch_misfit(gpu()):
+            yield _failed("torch", reason)
+
+
+def _device() -> Iterator[Check]:
+    with suppress(ExperimentError):  # what speaks against it, the GPU's and torch's checks say
+        yield Check("measuring on", OK, choose()[1])
 
 
 def _java() -> Iterator[Check]:
@@ -358,6 +370,7 @@ EXAMINATIONS: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
     ("running daemon", lambda: iter(_running_daemon())),
     (str(SHARED_MEMORY), lambda: iter(_shared_memory())),
     ("torch", _torch),
+    ("measuring on", _device),
     ("Java", _java),
     ("TorchServe", _torchserve),
     ("archives", _archives),

@@ -29,7 +29,7 @@ from experiments.serving.arms import arm
 from experiments.serving.torchserve import Registration, ServerError, TorchServe, torchserve
 from experiments.serving.workers import share_env, torch_threads, worker_env
 from experiments.watch.counters import TALLY_VARIABLE
-from mps.card import read
+from mps.card import read, unseen_neighbour
 from mps.control import MpsError
 
 FAILED_CELLS_IN_A_ROW = 2  # then the cause is not the cell
@@ -48,6 +48,8 @@ def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> lis
         answers = CheckedAnswers(plan, bench, folder, progress)
         if due(plan, results):
             answers.prepare()
+        if bench.card and (neighbour := unseen_neighbour(bench.card)):
+            progress.warn(f"{neighbour}: what they do is measured too")
         campaign = _Campaign(bench, folder, file, progress, results, answers)
         if plan.budget_s is not None:
             campaign.ends_s = time.monotonic() + plan.budget_s
@@ -133,8 +135,7 @@ class _Campaign:
                 **current.env,
                 **share_env(cell.thread_percentage),
             }
-            # A worker gets the next of so many GPUs: of all that nvidia-smi lists, unless told.
-            settings = {"number_of_gpu": "1"} if self.bench.card else {}
+            settings = self.bench.gpus_dealt
             before_bytes = read(self.bench.card).memory_used_bytes if self.bench.card else None
             with torchserve(env=env, settings=settings) as server:
                 serving = Serving(server, (), current, threads, self.bench.card, before_bytes)
@@ -176,6 +177,7 @@ class _Campaign:
         self.failed_cells = 0
 
     def _keep(self, result: TrialResult, load: LoadResult | None) -> None:
+        result = replace(result, device=self.bench.device)
         append(self.folder, self.file, result, load.columns() if load else None)
         self.results.append(result)
         self.progress.finished(result)

@@ -11,6 +11,7 @@ from experiments.ceilings.measure import Effort, measure_ceilings
 from experiments.load import check_limits
 from experiments.measure.campaign import carry_out
 from experiments.measure.progress import Progress
+from experiments.measure.resumed import device_in
 from experiments.plan import Plan
 from experiments.results import (
     Results,
@@ -56,7 +57,15 @@ def measure(
     refuse_shadowed(bench.archive)
     for cell in plan.cells():
         check_limits(plan.load_of(cell).connections, processes=plan.processes)
-    here = environment.describe(list(command), plan.seed) | {"archive": bench.archive_told()}
+    here = environment.describe(list(command), plan.seed) | {
+        "archive": bench.archive_told(),
+        "device": bench.device,
+        "mps_options": {
+            "keep_compute_mode": bench.mps.keep_compute_mode,
+            "use_running_daemon": bench.mps.use_running_daemon,
+        },
+        "ceilings": ceilings is not None,
+    }
     if resume:
         _note_resumption(folder, here, progress)
     else:
@@ -70,10 +79,18 @@ def measure(
 
 
 def _note_resumption(folder: Path, here: dict[str, Any], progress: Progress) -> None:
-    """Adds this start to environment.json; refuses another archive, warns of another machine."""
+    """Adds this start to environment.json; refuses another archive or device, warns of another machine."""
     before = read_environment(folder)
     if before.get("archive", {}).get("sha256") != here["archive"]["sha256"]:
         raise UsageError(f"the archive is not the one {folder} was measured with: start a new run")
+    device = device_in(before)
+    if device is None:
+        progress.warn(f"{folder} does not tell its GPU: it goes on with {here['device']}")
+    elif device != here["device"]:
+        raise UsageError(
+            f"{folder} was measured on {device}, this would be {here['device']}: leave out --gpu and "
+            "--device, or start a new run"
+        )
     for difference in environment.differences(before, here):
         progress.warn(f"not as at the start of this run: {difference}")
     before.setdefault("resumed", []).append(here)

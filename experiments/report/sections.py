@@ -223,7 +223,7 @@ def _machine(verdict: Verdict) -> Iterator[tuple[str, str]]:
     told = verdict.environment
     for gpu in verdict.gpus:
         yield (
-            "GPU",
+            "GPU" if gpu == verdict.card else "GPU, not used",
             _listed(
                 gpu.get("name"),
                 f"{gpu['memory_bytes'] / GIB:.0f} GiB" if gpu.get("memory_bytes") else None,

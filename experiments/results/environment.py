@@ -17,10 +17,17 @@ class _Cpu:
 @dataclass(frozen=True, slots=True)
 class _Gpu:
     name: str | None = None
+    uuid: str | None = None
     driver: str | None = None
     memory_bytes: int | None = None
     power_limit_w: float | None = None
     mig: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _MpsOptions:
+    keep_compute_mode: bool = False
+    use_running_daemon: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,9 @@ class _Start:
     cpu: _Cpu | None = None
     gpus: Sequence[_Gpu] | None = None
     gpu_is_stood_in_for: bool | None = None
+    device: str | None = None  # a GPU's UUID or "cpu", from 2026-11-26 on
+    mps_options: _MpsOptions | None = None
+    ceilings: bool | None = None
     archive: _Archive | None = None
     memory_bytes: int | None = None
     os: str | None = None

@@ -32,6 +32,7 @@ class TrialResult:
     `answers_checked` of the answers, the warm-up's included, were held against those that are right, and
     `answers_wrong` are not; `answers_worst_difference` is the largest of any number (answers/compare.py), and
     `top1_agreement` the share whose first label is the right one. None where nothing was checked.
+    `device` is the UUID of the GPU or "cpu"; None in files of before it was noted.
     """
 
     trial: Trial
@@ -59,6 +60,7 @@ class TrialResult:
     answers_wrong: int | None = None
     answers_worst_difference: float | None = None
     top1_agreement: float | None = None
+    device: str | None = None
 
     @property
     def valid(self) -> bool:

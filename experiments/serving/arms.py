@@ -89,8 +89,8 @@ class _Without:
 
     @property
     def env(self) -> Mapping[str, str]:
-        if self._card is None:
-            return {}
+        if self._card is None:  # a GPU that is there stays out of it; TorchServe stumbles over a UUID in it
+            return {"CUDA_VISIBLE_DEVICES": ""}
         return {PIPE_VARIABLE: str(self._nowhere), **_select(self._card)}
 
     def clients(self, workers: Collection[int]) -> list[int]:

@@ -64,7 +64,7 @@ def _properties(best: Rated) -> str:
         "load_models": f"{best.cell.model}.mar",
         "default_workers_per_model": str(best.cell.workers),
     }
-    if best.on_gpu:  # else workers are dealt to every GPU of the machine, whatever the environment shows
+    if best.on_gpu:  # else a worker is dealt the next of all GPUs that TorchServe counts
         changed["number_of_gpu"] = "1"
     lines = [f"# Advised for {best.cell}; start it with start.sh.", ""]
     for line in (ROOT / PROPERTIES).read_text("utf-8").splitlines():

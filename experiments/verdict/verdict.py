@@ -151,10 +151,20 @@ class Verdict:
         return list(self.environment.get("gpus") or [])
 
     @property
+    def card(self) -> Mapping[str, Any] | None:
+        """The GPU that was measured, of those of the machine; the first where the files don't tell which."""
+        device = self.environment.get("device")
+        if device is None:
+            return self.gpus[0] if self.gpus else None
+        return next((gpu for gpu in self.gpus if gpu.get("uuid") == device), None)
+
+    @property
     def hardware(self) -> str:
-        """The GPU's name, or the CPU's on a machine without one; said where the GPU was a stand-in."""
-        if self.gpus:
-            return f"{self.gpus[0].get('name') or 'GPU'}{' (a stand-in)' if self.stood_in_for else ''}"
+        """The name of the GPU, or of the CPU, that was measured; said where the GPU was a stand-in."""
+        if self.card:
+            instance = ", its first MIG instance" if self.card.get("mig") else ""
+            stand_in = " (a stand-in)" if self.stood_in_for else ""
+            return f"{self.card.get('name') or 'GPU'}{instance}{stand_in}"
         cpu = self.environment.get("cpu")
         if not isinstance(cpu, dict):
             return "unknown machine"

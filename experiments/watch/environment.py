@@ -66,10 +66,10 @@ def _whole(cores: float) -> float:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """What NVML says of each GPU, empty where there is none."""
+    """What NVML says of each GPU, empty where there is none that answers."""
     try:
         return [dataclasses.asdict(each) for each in card.gpus()]
-    except card.NoGpuError:
+    except (card.NoGpuError, card.GpuError):
         return []
 
 

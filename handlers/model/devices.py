@@ -48,7 +48,7 @@ def device_of(gpu_id: int | None) -> torch.device:
     if gpu_id >= torch.cuda.device_count():
         raise DeviceError(
             f"TorchServe dealt this worker GPU {gpu_id}, torch sees {torch.cuda.device_count()}: set "
-            "number_of_gpu in config.properties to that, TorchServe doesn't heed CUDA_VISIBLE_DEVICES"
+            "number_of_gpu in config.properties to that"
         )
     device = torch.device("cuda", gpu_id)
     # Else pinned memory and streams would open a second context on the first GPU.

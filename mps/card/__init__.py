@@ -11,6 +11,7 @@ from mps.card.device import (
     NoGpuError,
     Reading,
     compute_mode,
+    cuda_of_driver,
     gpu,
     gpus,
     is_stood_in_for,
@@ -19,7 +20,7 @@ from mps.card.device import (
     read,
     throttle_reasons,
 )
-from mps.card.limits import max_mps_clients, preflight
+from mps.card.limits import in_another_pid_namespace, max_mps_clients, preflight, unseen_neighbour
 from mps.card.mode import exclusive_process
 
 __all__ = [
@@ -33,9 +34,11 @@ __all__ = [
     "NoGpuError",
     "Reading",
     "compute_mode",
+    "cuda_of_driver",
     "exclusive_process",
     "gpu",
     "gpus",
+    "in_another_pid_namespace",
     "is_stood_in_for",
     "max_mps_clients",
     "nvml",
@@ -43,4 +46,5 @@ __all__ = [
     "processes",
     "read",
     "throttle_reasons",
+    "unseen_neighbour",
 ]

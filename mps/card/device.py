@@ -45,6 +45,7 @@ CORES_PER_MULTIPROCESSOR = {
     (9, 0): 128,
     (10, 0): 128,
     (10, 3): 128,
+    (11, 0): 128,
     (12, 0): 128,
     (12, 1): 128,
 }
@@ -177,6 +178,11 @@ def gpu(which: str | None = None) -> Gpu:
     That is the first of CUDA_VISIBLE_DEVICES, else GPU 0. Raises NoGpuError where it does not exist.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # empty hides every GPU
+    if which is None and visible and visible.strip().startswith("MIG-"):
+        raise NoGpuError(
+            "CUDA_VISIBLE_DEVICES names a MIG instance, with which TorchServe 0.12.0 does not start: "
+            "--gpu INDEX measures the first instance of that card, --device cpu the CPU"
+        )
     wanted = which or ("0" if visible is None else visible.split(",")[0].strip())
     there, broken = _survey()
     for candidate in there:
@@ -228,10 +234,19 @@ def processes(card: Gpu) -> list[GpuProcess]:
     return [GpuProcess(pid, used, pid in through_mps) for pid, used in sorted(memory.items())]
 
 
-def compute_mode(card: Gpu) -> str:
-    """DEFAULT, EXCLUSIVE_PROCESS or PROHIBITED."""
+def cuda_of_driver() -> int | None:
+    """The newest CUDA that the driver runs, 13000 for 13.0; None where it doesn't tell."""
     with nvml():
-        mode = pynvml.nvmlDeviceGetComputeMode(_handle(card))
+        version = told(pynvml.nvmlSystemGetCudaDriverVersion)
+    return None if version is None else int(version)
+
+
+def compute_mode(card: Gpu) -> str:
+    """DEFAULT, EXCLUSIVE_PROCESS or PROHIBITED. DEFAULT where there are no modes, as on Tegra."""
+    with nvml():
+        mode = told(pynvml.nvmlDeviceGetComputeMode, _handle(card))
+    if mode is None:
+        return DEFAULT
     return COMPUTE_MODES.get(mode, f"mode {mode}")
 
 

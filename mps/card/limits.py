@@ -1,10 +1,15 @@
 """What MPS allows on a card, and what speaks against measuring both arms on it."""
 
 from collections.abc import Collection
+from pathlib import Path
 
 import psutil
 
-from mps.card.device import EXCLUSIVE_PROCESS, PROHIBITED, Gpu, compute_mode, processes
+from mps.card.device import EXCLUSIVE_PROCESS, PROHIBITED, Gpu, compute_mode, processes, read
+
+PID_NAMESPACE = Path("/proc/self/ns/pid")
+FIRST_PID_NAMESPACE = Path("pid:[4026531836]")  # PROC_PID_INIT_INO in the kernel's include/linux/proc_ns.h
+RESERVED_BYTES = 2**30  # NVML counts what the driver keeps for itself as used: 0.6 GiB of an H200
 
 
 def max_mps_clients(compute_capability: tuple[int, int], driver: str) -> int:
@@ -55,6 +60,27 @@ def preflight(card: Gpu, workers: int, *, ours: Collection[int] = ()) -> list[st
         if process.pid not in ours
     ]
     return problems
+
+
+def in_another_pid_namespace() -> bool:
+    """Whether we are in a container, say, that does not show all processes of this machine."""
+    try:
+        return PID_NAMESPACE.readlink() != FIRST_PID_NAMESPACE
+    except OSError:  # no Linux
+        return False
+
+
+def unseen_neighbour(card: Gpu, ours: Collection[int] = ()) -> str | None:
+    """What tells that somebody uses a GPU on which we see no process of others; None where nothing does."""
+    if any(process.pid not in ours for process in processes(card)):
+        return None
+    now = read(card)
+    signs = [f"is {now.utilisation_percent} % busy"] if now.utilisation_percent else []
+    if (used := now.memory_used_bytes) is not None and used > RESERVED_BYTES:
+        signs.append(f"has {used / 2**30:.1f} GiB of its memory in use")
+    if not signs:
+        return None
+    return f"{card.name} {' and '.join(signs)} before anything of ours runs, by processes that we don't see"
 
 
 def _described(pid: int) -> str:

@@ -38,6 +38,9 @@ def refused(*options: str) -> str:
         (["--with-mps", "--thread-percentage", "0"], "must be from 1 to 100, not 0"),
         (["--precision", "fp8"], "--precision must be one of fp32, tf32, fp16, bf16"),
         (["--tokens", "16", "--input", "."], "give one of them"),
+        (["--device", "tpu"], "--device is cpu or gpu, not 'tpu'"),
+        (["--device", "cpu", "--gpu", "0"], "--device cpu and --gpu 0: give one of them"),
+        (["--device", "cpu", "--with-mps"], "--with-mps needs a GPU: leave out --device cpu"),
     ],
 )
 def test_wrong_usage_ends_with_one_line_that_names_the_remedy(options: list[str], said: str) -> None:

@@ -21,12 +21,14 @@ def a_card(folder: Path, **facts: Any) -> Path:
         "init_error": None,  # an NVML error code that nvmlInit fails with
         "name": "NVIDIA H200",
         "uuid": UUID,
-        "driver": "575.57.08",
+        "driver": "580.159.04",
+        "driver_cuda": 13_000,  # the newest CUDA of that driver
         "memory_bytes": 150_754_820_096,  # None: not told, as of a GB10 or in a container with a MIG slice
         "memory_used_bytes": 625_344_512,
         "cores": 16_896,
         "compute_capability": [9, 0],
-        "compute_mode": 0,
+        "compute_mode": 0,  # None: a Tegra has none
+        "utilisation_percent": 37,
         "mig": [0, 0],  # None: not supported by the card
         "throttle_reasons": 1,
         "processes": [],  # [pid, bytes or None]

@@ -64,6 +64,10 @@ def nvmlSystemGetDriverVersion() -> str:
     return str(_card().driver)
 
 
+def nvmlSystemGetCudaDriverVersion() -> int:
+    return int(_card().driver_cuda)
+
+
 def nvmlDeviceGetCount() -> int:
     return 1 + len(_card().lost)
 
@@ -109,11 +113,11 @@ def nvmlDeviceGetMemoryInfo(card: Any) -> Any:
 
 
 def nvmlDeviceGetComputeMode(card: Any) -> int:
-    return int(card.compute_mode)
+    return int(_supported(card.compute_mode))
 
 
 def nvmlDeviceGetUtilizationRates(card: Any) -> Any:
-    return SimpleNamespace(gpu=37, memory=12)
+    return SimpleNamespace(gpu=card.utilisation_percent, memory=12)
 
 
 def nvmlDeviceGetClockInfo(card: Any, kind: int) -> int:

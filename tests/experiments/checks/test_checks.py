@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+import pynvml
 import pytest
 from typer.testing import CliRunner
 
-from experiments.base.errors import ExperimentError
-from experiments.checks import checks
+from experiments.base.errors import ExperimentError, UsageError
+from experiments.checks import checks, choose, faster_precision, torch_build
 from experiments.checks.checks import FAIL, OK, WARN, Check, examine, first_obstacle
 from experiments.serving.arms import MpsOptions
 from mps import doctor
-from mps.card import device
+from mps.card import NoGpuError, device, limits
 from mps.control import PIPE_VARIABLE, RunningDaemon
 from tests import stand_ins
 from tests.stand_ins import NVIDIA_SMI, UUID, a_card, change
@@ -37,14 +38,15 @@ def a_torch(folder: Path, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "version.py").write_text(told)
     spec = ModuleSpec("torch", None, origin=str(folder / "__init__.py"))
-    monkeypatch.setattr(checks, "find_spec", lambda name: spec)
+    monkeypatch.setattr(torch_build, "find_spec", lambda name: spec)
 
 
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine on which `--with-mps` can run: an idle H200, its driver and tools, the archives."""
     monkeypatch.setattr(device, "pynvml", stand_in_pynvml)
-    monkeypatch.setenv(stand_ins.VARIABLE, str(a_card(tmp_path / "card")))
+    monkeypatch.setenv(stand_ins.VARIABLE, str(a_card(tmp_path / "card", utilisation_percent=0)))
+    monkeypatch.setattr(limits, "FIRST_PID_NAMESPACE", limits.PID_NAMESPACE.readlink())
     monkeypatch.setenv(PIPE_VARIABLE, str(tmp_path / "no daemon"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     a_program(tmp_path / "bin/nvidia-cuda-mps-control", 'echo "CUDA MPS Control 575.57.08"')
@@ -76,7 +78,7 @@ def test_a_machine_with_everything() -> None:
     assert all(
         check.status == OK for check in found.values() if check.name not in ("ports", "memory", "disk")
     )
-    assert found["driver"].found == "575.57.08"
+    assert found["driver"].found == "580.159.04"
     assert found["GPU 0"].found.startswith("NVIDIA H200, 140.4 GiB, 132 multiprocessors")
     assert found["GPU 0"].found.endswith("compute mode DEFAULT, MIG off")
     assert found["MPS"].found == "up to 48 workers on GPU 0, which nobody else uses"
@@ -91,7 +93,6 @@ def test_a_machine_with_everything() -> None:
         ({"mig": [1, 1]}, "MIG is on", f"`nvidia-smi -i {UUID} -mig 0` turns it off"),
         ({"compute_mode": 2}, "in compute mode PROHIBITED", f"`nvidia-smi -i {UUID} -c DEFAULT`"),
         ({"compute_mode": 3}, "in compute mode EXCLUSIVE_PROCESS", f"`nvidia-smi -i {UUID} -c DEFAULT`"),
-        ({"compute_capability": [3, 0]}, "has no MPS", "that needs compute capability 3.5"),
     ],
 )
 def test_a_card_on_which_mps_cannot_run(
@@ -105,11 +106,128 @@ def test_a_card_on_which_mps_cannot_run(
     assert said in (first_obstacle() or "")
 
 
+def test_a_card_for_which_there_is_neither_mps_nor_a_torch(machine: Path) -> None:
+    change(machine / "card", compute_capability=[3, 0])
+    mps, torch = failures()
+    assert (mps.name, torch.name) == ("MPS", "torch")
+    assert "has no MPS" in mps.found
+    assert "that needs compute capability 3.5" in mps.remedy
+    assert "torch for CUDA 13.0 has no kernels for NVIDIA H200" in torch.found
+    assert "has no MPS" in (first_obstacle() or "")
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"driver": "535.261.03", "driver_cuda": 12_020}, "driver 535.261.03 goes up to CUDA 12.2"),
+        ({"compute_capability": [7, 0]}, "has no kernels for NVIDIA H200 (compute capability 7.0)"),
+    ],
+)
+def test_a_torch_that_does_not_fit_driver_or_card(machine: Path, facts: dict[str, object], said: str) -> None:
+    change(machine / "card", **facts)
+    (failure,) = failures()
+    assert failure.name == "torch"
+    assert said in failure.found
+    assert "`make setup TORCH=cu126`" in failure.remedy
+    assert said in (first_obstacle() or "")
+    with pytest.raises(UsageError, match=r"make setup TORCH=cu126.*--device cpu"):
+        choose()
+
+
+def test_a_torch_for_cpus_beside_a_gpu(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_torch(machine / "torch", monkeypatch, CPU_TORCH)
+    monkeypatch.setattr(stand_in_pynvml, "STAND_IN", False)
+    with pytest.raises(UsageError, match=r"2.13.0.cpu is built without CUDA, .*`make setup TORCH=default`"):
+        choose()
+
+
+def test_what_is_measured_on_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    card, line = choose()
+    assert card is not None
+    assert line == "NVIDIA H200 (GPU 0, driver 580.159.04, torch 2.13.0 for CUDA 13.0)"
+    assert the("measuring on").found == line
+    (hint,) = faster_precision(card, (None,))
+    assert "--precision fp16" in hint
+    assert faster_precision(card, ("fp16", "fp32")) == faster_precision(None, (None,)) == []
+
+
+def test_the_cpu_is_measured_where_it_is_asked_for_or_there_is_no_gpu(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, line = choose("cpu")
+    assert card is None
+    assert line.startswith("the CPU, ")
+    assert line.endswith("; as --device cpu asks")
+    for hidden in ("", "-1", "7"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        card, line = choose()
+        assert card is None
+        assert f"; no GPU: no GPU '{hidden}' (from CUDA_VISIBLE_DEVICES) here" in line
+        with pytest.raises(NoGpuError):
+            choose("gpu")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    change(machine / "card", init_error=18)  # the library of another version than the kernel's module
+    assert "no GPU: NVML can't be used (RM has detected an NVML/RM version mismatch.)" in choose()[1]
+    with pytest.raises(NoGpuError, match="version mismatch"):
+        choose("gpu")
+
+
+def test_devices_that_are_none() -> None:
+    with pytest.raises(UsageError, match="--device is cpu or gpu, not 'tpu'"):
+        choose("tpu")
+    with pytest.raises(UsageError, match="--device cpu and --gpu 0: give one of them"):
+        choose("cpu", "0")
+
+
+def test_an_instance_of_a_card_is_not_measured_under_the_cards_name(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(machine / "card", mig=[1, 1])
+    card, line = choose()
+    assert card is not None
+    assert (card.name, card.memory_bytes) == ("NVIDIA H200, its first MIG instance", None)
+    assert "power, energy and memory in use are the whole card's" in line
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-5d1f0c4e-0000-4a3b-8c2d-0123456789ab")
+    with pytest.raises(NoGpuError, match=r"names a MIG instance.*--gpu INDEX measures the first instance"):
+        choose()
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"memory_bytes": None, "compute_capability": [12, 1]},  # a GB10, whose memory is the CPU's
+        {"compute_mode": None, "compute_capability": [8, 7]},  # a Tegra
+        {"compute_mode": None, "compute_capability": [11, 0]},
+        {"lost": [pynvml.NVML_ERROR_GPU_IS_LOST]},
+    ],
+)
+def test_unusual_cards_can_be_measured(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, object]
+) -> None:
+    change(machine / "card", **facts)
+    card, line = choose(None, UUID)
+    assert card is not None
+    assert line.startswith("NVIDIA H200 (GPU ")
+    assert first_obstacle(which=UUID) is None
+    assert not [c for c in examine() if "could not be looked at" in c.found]
+
+
 def test_a_card_that_somebody_else_uses(machine: Path) -> None:
     change(machine / "card", processes=[[os.getpid(), 2**30]])
     (failure,) = failures()
     assert f"process {os.getpid()}" in failure.found
     assert "end it or take another GPU" in failure.remedy
+
+
+def test_in_a_container_others_may_be_there_that_are_not_seen(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FIRST_PID_NAMESPACE", Path("pid:[1]"))
+    assert the("MPS").found.endswith("which nobody else uses, as far as this pid namespace shows")
+    change(machine / "card", utilisation_percent=80, memory_used_bytes=5 * 2**30)
+    assert the("neighbours").status == WARN
+    assert "is 80 % busy and has 5.0 GiB of its memory in use" in the("neighbours").found
+    assert first_obstacle() is None
 
 
 def test_no_driver_at_all(machine: Path) -> None:

@@ -47,7 +47,7 @@ def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_facts_of_a_card(card: Path) -> None:
     (found,) = gpus()
-    assert (found.name, found.uuid, found.driver) == ("NVIDIA H200", UUID, "575.57.08")
+    assert (found.name, found.uuid, found.driver) == ("NVIDIA H200", UUID, "580.159.04")
     assert found.compute_capability == (9, 0)
     assert found.multiprocessors == 132
     assert found.memory_bytes == 150_754_820_096
