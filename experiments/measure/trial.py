@@ -20,7 +20,7 @@ from experiments.results.trial_result import PERCENTILES, TrialResult
 from experiments.serving.arms import Arm
 from experiments.serving.torchserve import ServerError, TorchServe, Worker
 from experiments.watch.counters import between, snapshot
-from experiments.watch.flags import flags_of
+from experiments.watch.flags import Flag, flags_of
 from experiments.watch.telemetry import sampling
 from mps.card import Gpu
 
@@ -49,10 +49,16 @@ class Serving:
 
 
 def measure(
-    trial: Trial, serving: Serving, pool: Sequence[Body], note: Callable[[str], None] = lambda line: None
+    trial: Trial,
+    serving: Serving,
+    pool: Sequence[Body],
+    note: Callable[[str], None] = lambda line: None,
+    *,
+    first_clock_mhz: float | None = None,
 ) -> tuple[TrialResult, LoadResult | None]:
     """Warms up, measures, and checks that every answer was good, that every worker lived through it and
-    that it was in its arm. `note` hears how a search for a rate goes on.
+    that it was in its arm. `note` hears how a search for a rate goes on; `first_clock_mhz` is the GPU's mean
+    clock in the cell's first run.
 
     Raises ServerError when the server is gone, ExperimentError when what carries the arm has failed.
     """
@@ -72,6 +78,10 @@ def measure(
     window = measured.begin_s, measured.begin_s + measured.window_s
     telemetry = recorder.summary(measured.requests, window)
     found = goodput.problems() if goodput else measured.problems()
+    passing, own = _by_cause(found, _deaths(pids), serving.arm.problems(pids), measured)
+    flags = flags_of(trial.cell, measured, telemetry, allowed_cores(), first_clock_mhz=first_clock_mhz)
+    if recorder.killed and telemetry.window_s is None:
+        flags.append(Flag("the telemetry sampler was killed: what else ran is not known", disturbs=True))
     result = TrialResult(
         trial=trial,
         started_at=started_at,
@@ -88,14 +98,32 @@ def measure(
         counted=between(before, after),
         gpu_memory_before_bytes=serving.gpu_memory_before_bytes,
         telemetry=telemetry,
-        problems=[*found, *_deaths(pids), *serving.arm.problems(pids)],
-        flags=flags_of(trial.cell, measured, telemetry, allowed_cores()),
+        problems=[*passing, *own],
+        flags=[flag.text for flag in flags],
         discarded_s=measured.discarded_s,
         discarded_answers=measured.discarded_answers,
         open_loop=measured.pacing.told() if measured.pacing else None,
         goodput=as_json(goodput) if goodput else None,
+        disturbances=tuple(flag.text for flag in flags if flag.disturbs),
+        may_have_passed=bool(passing) and not own,
     )
     return result, measured
+
+
+def _by_cause(
+    of_load: Sequence[str], deaths: Sequence[str], of_arm: Sequence[str], measured: LoadResult
+) -> tuple[list[str], list[str]]:
+    """The problems of causes that may have passed, and those that are the cell's own.
+
+    Only what is known to pass is taken for it: a worker's death, with the failures that it brings, and
+    connections that were lost while every answer was good.
+    """
+    if deaths:
+        return [*of_load, *deaths, *of_arm], []
+    good = all(200 <= status < 300 for status in measured.statuses)
+    if measured.lost_connections and good and len(of_load) == 1:
+        return list(of_load), list(of_arm)
+    return [], [*of_load, *of_arm]
 
 
 def traffic_of(trial: Trial) -> ClosedLoop | OpenLoop:
@@ -149,7 +177,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def failed(trial: Trial, reason: str, torch_threads: int) -> TrialResult:
+def failed(trial: Trial, reason: str, torch_threads: int, *, may_have_passed: bool = False) -> TrialResult:
     """The record of a trial that could not be measured at all, because of `reason`."""
     return TrialResult(
         trial=trial,
@@ -168,6 +196,7 @@ def failed(trial: Trial, reason: str, torch_threads: int) -> TrialResult:
         gpu_memory_before_bytes=None,
         telemetry=None,
         problems=[reason],
+        may_have_passed=may_have_passed,
     )
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from experiments.plan import Cell, Plan
 from experiments.results.ceilings import Ceilings
+from experiments.results.counting import by_cell, counting
 from experiments.results.telemetry import PROCESS_GROUPS, Telemetry
 from experiments.results.trial_result import PERCENTILES, TrialResult
 from experiments.verdict.diagnosis import Shares, diagnose, explain, shares_of
@@ -22,8 +23,10 @@ def summarise(
 ) -> pd.DataFrame:
     """One row a cell of the plan: the median, minimum and maximum over its valid runs.
 
-    Latency columns hold the median over the runs of each run's percentile. `errors` counts answers
-    that were not 2xx and lost connections, over all runs. A cell without a valid run has NaN figures.
+    Where enough of a cell's runs are undisturbed, these alone count (results/counting.py); `disturbed_runs` are
+    the valid ones that were disturbed, whether they count or not. Latency columns hold the median over the
+    runs of each run's percentile. `errors` counts answers that were not 2xx and lost connections, over all
+    runs. A cell without a valid run has NaN figures.
     Telemetry columns are medians over the runs too, NaN where nobody could tell; `throttle_reasons` are those
     of any run. `gpu_memory_bytes_per_worker` is what the server added to the GPU's memory in use, divided by
     its workers: with MPS their share of the common context is in it.
@@ -52,22 +55,15 @@ def summarise(
     return summary
 
 
-def by_cell(results: Sequence[TrialResult]) -> dict[Cell, list[TrialResult]]:
-    """The runs of each cell, in their order."""
-    runs: dict[Cell, list[TrialResult]] = {}
-    for result in results:
-        runs.setdefault(result.trial.cell, []).append(result)
-    return runs
-
-
 def _figures(plan: Plan, cell: Cell, of_cell: Sequence[TrialResult]) -> dict[str, Any]:
-    valid = [result for result in of_cell if result.valid]
+    valid = counting(of_cell)
     throughputs = np.array([result.throughput_rps for result in valid] or [np.nan])
     row = dataclasses.asdict(cell)
     row |= {
         "concurrency": plan.load_of(cell).connections,
         "runs": len(valid),
-        "invalid_runs": len(of_cell) - len(valid),
+        "invalid_runs": sum(not result.valid for result in of_cell),
+        "disturbed_runs": sum(result.valid and result.disturbed for result in of_cell),
         "throughput_rps_median": float(np.median(throughputs)),
         "throughput_rps_min": float(np.min(throughputs)),
         "throughput_rps_max": float(np.max(throughputs)),
@@ -143,9 +139,9 @@ def _of_ceilings(cells: Sequence[Cell], ceilings: Ceilings) -> pd.DataFrame:
 
 
 def _typical(runs: Sequence[TrialResult]) -> TrialResult | None:
-    """The valid run with the median throughput; of an even number, the slower of the two in the middle."""
-    valid = [result for result in runs if result.valid]
-    valid.sort(key=lambda result: result.throughput_rps)
+    """The run with the median throughput of those that count; of an even number, the slower of the two in the
+    middle."""
+    valid = sorted(counting(runs), key=lambda result: result.throughput_rps)
     return valid[(len(valid) - 1) // 2] if valid else None
 
 

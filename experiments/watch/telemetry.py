@@ -63,6 +63,7 @@ def sampling(
     finally:
         if sampler is not None:
             recorder.failure = _stop(sampler)
+            recorder.killed = (sampler.returncode or 0) < 0
         recorder.output = os.pread(output, os.fstat(output).st_size, 0)
         os.close(output)
 
@@ -71,12 +72,14 @@ def sampling(
 class Recorder:
     """What the sampler wrote, filled in by `sampling()` at its end.
 
-    `workers` are the pids whose GPU memory is wanted; `failure` is why the sampler did not work to the end.
+    `workers` are the pids whose GPU memory is wanted; `failure` is why the sampler did not work to the end,
+    `killed` whether somebody's signal ended it.
     """
 
     workers: Sequence[int]
     output: bytes = b""
     failure: str | None = None
+    killed: bool = False
 
     def summary(self, requests: int, window: tuple[float, float] | None = None) -> Telemetry:
         """The figures of the measured window, in which `requests` were answered.
