@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import psutil
 
@@ -20,8 +21,8 @@ from experiments.results.trial_result import PERCENTILES, TrialResult
 from experiments.serving.arms import Arm
 from experiments.serving.torchserve import ServerError, TorchServe, Worker
 from experiments.watch.counters import between, snapshot
-from experiments.watch.flags import Flag, flags_of
-from experiments.watch.telemetry import sampling
+from experiments.watch.flags import Flag, flags_of, others_too_busy
+from experiments.watch.telemetry import Recorder, sampling
 from mps.card import Gpu
 
 LONGEST_WARM_UP = 5  # times as long as planned, where the rate is not steady before
@@ -68,7 +69,7 @@ def measure(
     try:
         before = snapshot(server)
         with sampling(groups, serving.card.uuid if serving.card else None) as recorder:
-            measured, goodput = _put_on(trial, server, pool, note)
+            measured, goodput = _put_on(trial, server, pool, note, partial(_others, recorder))
     except NoGoodputError as error:
         return failed(trial, str(error), serving.torch_threads), None
     except LoadError as error:
@@ -80,6 +81,8 @@ def measure(
     found = goodput.problems() if goodput else measured.problems()
     passing, own = _by_cause(found, _deaths(pids), serving.arm.problems(pids), measured)
     flags = flags_of(trial.cell, measured, telemetry, allowed_cores(), first_clock_mhz=first_clock_mhz)
+    if goodput and goodput.disturbed:
+        flags.append(Flag(goodput.disturbed, disturbs=True))
     if recorder.killed and telemetry.window_s is None:
         flags.append(Flag("the telemetry sampler was killed: what else ran is not known", disturbs=True))
     result = TrialResult(
@@ -142,10 +145,14 @@ def traffic_of(trial: Trial) -> ClosedLoop | OpenLoop:
 
 
 def _put_on(
-    trial: Trial, server: TorchServe, pool: Sequence[Body], note: Callable[[str], None]
+    trial: Trial,
+    server: TorchServe,
+    pool: Sequence[Body],
+    note: Callable[[str], None],
+    others: Callable[[LoadResult], str | None],
 ) -> tuple[LoadResult, Goodput | None]:
     """Sends the trial's load, or loads of many rates; of those, the result is one of the highest that the
-    bound allows."""
+    bound allows. `others` tells what other programs did during one of them."""
     load = trial.load
 
     def send(traffic: ClosedLoop | OpenLoop, seed: int) -> LoadResult:
@@ -169,8 +176,15 @@ def _put_on(
         longest_s=load.duration_s or LONGEST_LOOK_S,
         seed=trial.seed,
         note=lambda probe: note(str(probe)),
+        disturbed=others,
     )
     return sent[goodput.rate_rps], goodput
+
+
+def _others(recorder: Recorder, measured: LoadResult) -> str | None:
+    """What other programs used while a load was measured, where that is much."""
+    window = measured.begin_s, measured.begin_s + measured.window_s
+    return others_too_busy(recorder.so_far(window), allowed_cores())
 
 
 def _now() -> str:
