@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from experiments.measure import due
 from experiments.measure.again import came_back, due_again
 from experiments.plan import Plan, Trial
-from experiments.results import TrialResult, best_attempts, counting
+from experiments.results import Results, TrialResult, best_attempts, counting
+from experiments.verdict import judge
+from experiments.verdict.sentence import banners
 from experiments.verdict.summary import summarise
 from tests.support.builders import a_result
 
@@ -108,3 +111,28 @@ def test_undisturbed_runs_count_alone_where_they_are_more_than_half() -> None:
     few = [*map(disturbed, runs[:3]), *map(quiet, runs[3:])]
     assert summarise(plan, few)["throughput_rps_median"][0] == 50
     assert summarise(plan, few)[["runs", "disturbed_runs"]].values.tolist() == [[5, 3]]
+
+
+def test_a_busy_machine_is_told_before_anything_else(tmp_path: Path) -> None:
+    plan = Plan(workers=(1,), batch_size=(4,), runs=5, noise_floor=False)
+    runs = plan.trials()
+    again = [replace(trial, attempt=1, position=10 + trial.run) for trial in runs[:2]]
+    measured = [*map(disturbed, runs[:2]), *map(quiet, runs[2:]), *map(quiet, again)]
+    verdict = judge(Results(tmp_path, plan, tuple(measured), {}))
+    assert next(banners(verdict)) == (
+        "This machine was busy: 2 of 5 runs were disturbed, 2 were measured again; "
+        "the figures are those of undisturbed runs."
+    )
+    given_up = judge(Results(tmp_path, plan, tuple(map(disturbed, runs)), {}))
+    assert next(banners(given_up)) == (
+        "This machine was busy: 5 of 5 runs were disturbed, 0 were measured again; "
+        "too few are undisturbed, and all count, of batch size 4 on 1 worker."
+    )
+
+
+def test_a_cell_with_fewer_valid_runs_than_asked_is_told(tmp_path: Path) -> None:
+    plan = Plan(workers=(1,), batch_size=(4,), runs=5, noise_floor=False)
+    first, *others = plan.trials()
+    measured = [a_result(first, 0.0, problems=["3 answers were wrong"]), *map(quiet, others)]
+    told = list(banners(judge(Results(tmp_path, plan, tuple(measured), {}))))
+    assert told == ["1 cell with fewer valid runs than were asked for: batch size 4 on 1 worker (4)."]
