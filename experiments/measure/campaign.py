@@ -250,7 +250,7 @@ class _Campaign:
 
     def _record_lost(self, lost: _LostInTrialError) -> list[Trial]:
         """Notes the trial that was lost as invalid; returns the attempt to measure it after all."""
-        trial, threads = lost.trial, torch_threads(lost.trial.cell.workers)
+        trial, threads = self._placed(lost.trial), torch_threads(lost.trial.cell.workers)
         self._keep(failed(trial, str(lost), threads, may_have_passed=True), None)
         attempts = due_again(self.plan, self.results)
         again = [each for each in attempts if (each.cell, each.run) == (trial.cell, trial.run)]
@@ -266,7 +266,8 @@ class _Campaign:
         if not left or not worked or self.failed_cells == FAILED_CELLS_IN_A_ROW:
             raise error
         for trial in takewhile(lambda trial: trial.cell == left[0].cell, left):
-            self._keep(failed(trial, str(error), torch_threads(trial.cell.workers)), None)
+            placed = self._placed(trial)
+            self._keep(failed(placed, str(error), torch_threads(trial.cell.workers)), None)
 
     def _stop_if_hopeless(self, result: TrialResult, server: TorchServe) -> None:
         served = sum(count for status, count in result.statuses.items() if status.startswith("2"))
