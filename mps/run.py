@@ -133,7 +133,7 @@ def _refuse_incomplete(verdict: Verdict) -> None:
 
 
 def _kept(folder: Path, plan: Plan) -> str:
-    kept = len(read_trials(folder))
+    kept = len({(result.trial.cell, result.trial.run) for result in read_trials(folder)})
     return f"{kept} of {len(plan.trials())} trials are kept; go on with: {_resume_command(folder)}"
 
 

@@ -197,6 +197,11 @@ class BareModel:
         self.threads = threads
         self._loops = loops
 
+    @property
+    def pids(self) -> list[int]:
+        """Its processes."""
+        return [loop.process.pid for loop in self._loops]
+
     def throughput(self, batch_size: int, duration_s: float, windows: int = 1) -> BareResult:
         """All processes run batches for `duration_s`, at least one each; of several such windows, the one
         with the median throughput. Raises BareModelError."""

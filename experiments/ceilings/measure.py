@@ -4,14 +4,17 @@ The same processes, threads, inputs, arms and server settings as in the sweep. W
 shown, lives in record.py.
 """
 
+import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from experiments.base.cores import allowed_cores
 from experiments.base.errors import ExperimentError
 from experiments.bench import Bench
 from experiments.ceilings.bare import BareModel, bare_model
@@ -20,14 +23,20 @@ from experiments.load import ClosedLoop, LoadError, run
 from experiments.plan import Cell, Plan, full_queue
 from experiments.results.ceilings import Ceiling, Ceilings, write_ceilings
 from experiments.results.roofline import Work
+from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS
 from experiments.serving.arms import arm
 from experiments.serving.noop import noop_archive
 from experiments.serving.torchserve import Registration, ServerError, TorchServe, torchserve
 from experiments.serving.workers import share_env, torch_threads, worker_env
+from experiments.watch.flags import others_too_busy
+from experiments.watch.telemetry import sampling
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 COMPILE_VARIABLE = "HANDLER_COMPILE"  # heeded by handlers/
 PRECISIONS_WITH_PEAKS = ("fp32", "tf32", "fp16", "bf16")
+MOST_TAKES = 3  # of a ceiling that was disturbed
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +145,42 @@ class _Measuring:
             self.progress.ceiling(
                 f"bare model, {row.workers} x {row.threads} threads, batch {row.batch_size}"
             )
-            found = model.throughput(row.batch_size, effort.bare_s, effort.windows if planned else 1)
+            windows = effort.windows if planned else 1
+            take = partial(model.throughput, row.batch_size, effort.bare_s, windows)
+            what = f"bare model, {row.workers} workers, batch {row.batch_size}"
+            found, undisturbed = self._undisturbed(what, {WORKERS: model.pids}, take)
             request_s = found.batch_ms / 1e3 / row.batch_size
+            if not undisturbed:
+                yield row
+                continue
             yield replace(row, bare_rps=found.throughput_rps, bare_batch_ms=found.batch_ms)
 
-    def _peaks(self, model: BareModel, work: Work) -> tuple[float | None, float]:
+    def _peaks(self, model: BareModel, work: Work) -> tuple[float | None, float | None]:
         """Operations a second in the model's precision, and bytes a second."""
         self.progress.ceiling("the device's peaks")
-        peak_s, windows = self.effort.peak_s, self.effort.windows
-        bytes_per_s = model.bytes_per_s(peak_s, windows)
-        if work.precision not in PRECISIONS_WITH_PEAKS:
-            return None, bytes_per_s
-        return model.flops(work.precision, peak_s, windows), bytes_per_s
+        peak_s, windows, ours = self.effort.peak_s, self.effort.windows, {WORKERS: model.pids}
+        take = partial(model.bytes_per_s, peak_s, windows)
+        bytes_per_s, undisturbed = self._undisturbed("peak of copying", ours, take)
+        flops: float | None = None
+        if work.precision in PRECISIONS_WITH_PEAKS:
+            take = partial(model.flops, work.precision, peak_s, windows)
+            flops, quiet = self._undisturbed("peak of products", ours, take)
+            undisturbed = undisturbed and quiet
+        return (flops, bytes_per_s) if undisturbed else (None, None)
+
+    def _undisturbed(
+        self, what: str, ours: Mapping[str, Sequence[int]], take: Callable[[], T]
+    ) -> tuple[T, bool]:
+        """What `take` measures, again where other programs used the CPU meanwhile, and whether one was quiet
+        at last. `ours` are the processes that are no others, beside this one."""
+        for _ in range(MOST_TAKES):
+            with sampling({**ours, LOAD_GENERATOR: [os.getpid()]}) as recorder:
+                found = take()
+            busy = others_too_busy(recorder.summary(0), allowed_cores())
+            if busy is None:
+                return found, True
+        self._note(ExperimentError(f"{what}: not known, {busy} in each of {MOST_TAKES} takes"))
+        return found, False
 
     @contextmanager
     def _bare_model(self, cell: Cell, env: Mapping[str, str] | None = None) -> Iterator[BareModel]:
@@ -191,12 +224,18 @@ class _Measuring:
             of_workers = [cell for cell in self.plan.cells() if cell.workers == workers]
             for batch_size, cell in {cell.batch_size: cell for cell in of_workers}.items():
                 self.progress.ceiling(f"empty handler, {workers} workers, batch {batch_size}")
-                server.register(Registration(archive, *cell.registration))
-                figures = [self._load(server, cell) for _ in range(self.effort.windows)]
-                if None not in figures:
+                pids = [each.pid for each in server.register(Registration(archive, *cell.registration))]
+                what = f"empty handler, {workers} workers, batch {batch_size}"
+                take = partial(self._loads, server, cell)
+                ours = {FRONTEND: [server.process.pid], WORKERS: pids}
+                figures, undisturbed = self._undisturbed(what, ours, take)
+                if undisturbed and None not in figures:
                     carried[workers, batch_size] = median(figure for figure in figures if figure)
                 server.unregister()
         return carried
+
+    def _loads(self, server: TorchServe, cell: Cell) -> list[float | None]:
+        return [self._load(server, cell) for _ in range(self.effort.windows)]
 
     def _load(self, server: TorchServe, cell: Cell) -> float | None:
         """Requests/s with as many requests in flight as the sweep has; None when one of them failed."""

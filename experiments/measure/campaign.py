@@ -6,7 +6,7 @@ changes. What a trial measures, and what the files look like, lives elsewhere.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby, takewhile
@@ -17,10 +17,11 @@ from experiments.base.errors import ExperimentError
 from experiments.base.shown import command
 from experiments.bench import Bench
 from experiments.load import LoadResult
+from experiments.measure.again import came_back, due_again, next_position
 from experiments.measure.checked_answers import CheckedAnswers
 from experiments.measure.first_answers import refuse_unanswered
 from experiments.measure.progress import Progress
-from experiments.measure.race import next_runs, rules_of
+from experiments.measure.race import next_runs, rules_of, standing
 from experiments.measure.trial import Serving, failed, measure
 from experiments.plan import Plan, Trial
 from experiments.results.folder import append, open_for_append, read_trials
@@ -39,7 +40,8 @@ JUST_STARTED = 3  # times as long a warm-up: Java compiles its own code beside t
 def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> list[TrialResult]:
     """Measures every trial of `plan` that `folder` doesn't hold yet; returns all results.
 
-    A cell that cannot be loaded, or whose server dies, is recorded as invalid and the rest goes on.
+    A cell that cannot be loaded, or whose server dies twice, is recorded as invalid and the rest goes on. A
+    run that was disturbed, or failed for a cause that may have passed, is measured again (again.py).
     Ends early when the plan's budget is spent. Raises ExperimentError when nothing works at all; what was
     measured until then stays in `folder`.
     """
@@ -50,7 +52,7 @@ def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> lis
             answers.prepare()
         if bench.card and (neighbour := unseen_neighbour(bench.card)):
             progress.warn(f"{neighbour}: what they do is measured too")
-        campaign = _Campaign(bench, folder, file, progress, results, answers)
+        campaign = _Campaign(plan, bench, folder, file, progress, results, answers)
         if plan.budget_s is not None:
             campaign.ends_s = time.monotonic() + plan.budget_s
         try:
@@ -66,11 +68,16 @@ def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> lis
 
 
 def due(plan: Plan, results: Sequence[TrialResult]) -> list[Trial]:
-    """The trials to measure now: all that are left or, until it is sure what is best, the next round."""
+    """The trials to measure now: all that are left or, until it is sure what is best, the next round; and
+    what is worth measuring again, after all that are left, but before the next round."""
     if plan.until_sure:
-        return next_runs(plan, results, rules_of(plan))
+        rules = rules_of(plan)
+        racing = standing(plan, results, rules).contenders
+        again = [trial for trial in due_again(plan, results) if trial.cell in racing]
+        return again or next_runs(plan, results, rules)
     done = {(result.trial.cell, result.trial.run) for result in results}
-    return [trial for trial in plan.trials() if (trial.cell, trial.run) not in done]
+    left = [trial for trial in plan.trials() if (trial.cell, trial.run) not in done]
+    return left or due_again(plan, results)
 
 
 def _same_server(trial: Trial) -> tuple[Any, ...]:
@@ -89,8 +96,21 @@ def _longer_warm_up(trial: Trial) -> Trial:
     return replace(trial, load=replace(trial.load, warm_up_s=JUST_STARTED * trial.load.warm_up_s))
 
 
+def _visit(trial: Trial) -> tuple[Any, ...]:
+    """What tells a trial from all others, wherever in the order it is measured."""
+    return trial.cell, trial.run, trial.attempt
+
+
 class _BudgetSpentError(Exception):
     """There is no time for another trial."""
+
+
+class _LostInTrialError(Exception):
+    """Server or daemon went while `trial` was measured, or its frontend while the model was loaded."""
+
+    def __init__(self, trial: Trial, cause: ExperimentError) -> None:
+        super().__init__(str(cause))
+        self.trial, self.cause = trial, cause
 
 
 class _Campaign:
@@ -98,6 +118,7 @@ class _Campaign:
 
     def __init__(
         self,
+        plan: Plan,
         bench: Bench,
         folder: Path,
         file: IO[bytes],
@@ -105,7 +126,8 @@ class _Campaign:
         results: list[TrialResult],
         answers: CheckedAnswers,
     ) -> None:
-        self.bench, self.folder, self.file, self.answers = bench, folder, file, answers
+        self.plan, self.bench, self.folder, self.file = plan, bench, folder, file
+        self.answers = answers
         self.progress, self.results = progress, results
         self.failed_cells = 0
         self.tried = False
@@ -114,16 +136,28 @@ class _Campaign:
     def measure_on_one_server(self, todo: Sequence[Trial]) -> list[Trial]:
         """Measures the leading trials that can share a server; returns those that are left.
 
-        Where the server or the daemon fails, the cell at hand is recorded and the rest gets new ones.
+        Where the server or the daemon goes in a trial, that is recorded and measured again at once, on a new
+        one. Where it goes again, or fails otherwise, the cell at hand is recorded and the rest gets new ones.
         """
         block = list(next(trials for _, trials in groupby(todo, key=_same_server)))
         before = len(self.results)
+        again: list[Trial] = []
         try:
             self._measure_block(block)
+        except _LostInTrialError as lost:
+            if came_back(lost.trial, self.results):
+                others = [trial for trial in self._left(block, before) if _visit(trial) != _visit(lost.trial)]
+                self._record_failure([lost.trial, *others], lost.cause)
+            else:
+                again = self._record_lost(lost)
         except (ServerError, MpsError) as error:
-            left = block[len(self.results) - before :]
-            self._record_failure(left, error)
-        return list(todo[len(self.results) - before :])
+            self._record_failure(self._left(block, before), error)
+        return [*again, *self._left(todo, before)]
+
+    def _left(self, todo: Sequence[Trial], before: int) -> list[Trial]:
+        """Those of `todo` that are not among the results since there were `before` of them."""
+        done = {_visit(result.trial) for result in self.results[before:]}
+        return [trial for trial in todo if _visit(trial) not in done]
 
     def _measure_block(self, block: Sequence[Trial]) -> None:
         cell = block[0].cell
@@ -158,17 +192,18 @@ class _Campaign:
         server, cell = serving.server, trials[0].cell
         self.progress.loading(trials[0])
         registration = Registration(self.bench.archive, cell.workers, cell.batch_size, cell.batch_delay_ms)
-        workers = server.register(registration)
+        try:
+            workers = server.register(registration)
+        except ServerError as error:
+            if server.process.poll() is None:
+                raise
+            raise _LostInTrialError(trials[0], error) from error
         self._try_inputs(server)
-        for trial in trials:
+        for trial in self._and_again(trials):
             if time.monotonic() > self.ends_s:
                 raise _BudgetSpentError
             self.progress.measuring(trial)
-            pool = self.bench.pool_of(trial.cell)
-            now = replace(serving, workers=workers)
-            note = partial(self.progress.note, trial)
-            result, load = measure(trial, now, pool, note, keep_answers=self.answers.wanted)
-            result = self.answers.checked(result, load)
+            result, load = self._measure(trial, replace(serving, workers=workers))
             self._keep(result, load)
             self._stop_if_hopeless(result, server)
             if not result.valid:  # a worker that died was replaced
@@ -176,11 +211,62 @@ class _Campaign:
         server.unregister()
         self.failed_cells = 0
 
+    def _and_again(self, trials: Sequence[Trial]) -> Iterator[Trial]:
+        """`trials` and then, while their model is loaded, each once more that is worth it."""
+        for trial in trials:
+            yield self._placed(trial)
+        measured = {(trial.cell, trial.run) for trial in trials}
+        while measured:
+            due_now = (
+                each for each in due_again(self.plan, self.results) if (each.cell, each.run) in measured
+            )
+            again = next(due_now, None)
+            if again is None:
+                return
+            measured.remove((again.cell, again.run))
+            self.progress.again(again)
+            yield self._placed(again)
+
+    def _placed(self, trial: Trial) -> Trial:
+        """A trial whose place in the order the plan does not give has the next one that is free."""
+        if not (trial.attempt or self.plan.until_sure):
+            return trial
+        return replace(trial, position=next_position(self.plan, self.results))
+
+    def _measure(self, trial: Trial, serving: Serving) -> tuple[TrialResult, LoadResult | None]:
+        clocks_mhz = [
+            each.telemetry.sm_clock_mhz_mean
+            for each in self.results
+            if each.telemetry and each.trial.cell == trial.cell
+        ]
+        try:
+            result, load = measure(
+                trial,
+                serving,
+                self.bench.pool_of(trial.cell),
+                partial(self.progress.note, trial),
+                keep_answers=self.answers.wanted,
+                first_clock_mhz=next(iter(clocks_mhz), None),
+            )
+        except (ServerError, MpsError) as error:
+            raise _LostInTrialError(trial, error) from error
+        return self.answers.checked(result, load), load
+
     def _keep(self, result: TrialResult, load: LoadResult | None) -> None:
         result = replace(result, device=self.bench.device)
         append(self.folder, self.file, result, load.columns() if load else None)
         self.results.append(result)
         self.progress.finished(result)
+
+    def _record_lost(self, lost: _LostInTrialError) -> list[Trial]:
+        """Notes the trial that was lost as invalid; returns the attempt to measure it after all."""
+        trial, threads = self._placed(lost.trial), torch_threads(lost.trial.cell.workers)
+        self._keep(failed(trial, str(lost), threads, may_have_passed=True), None)
+        attempts = due_again(self.plan, self.results)
+        again = [each for each in attempts if (each.cell, each.run) == (trial.cell, trial.run)]
+        for each in again:
+            self.progress.again(each)
+        return again
 
     def _record_failure(self, left: Sequence[Trial], error: ExperimentError) -> None:
         """Notes the outstanding trials of the leading cell as invalid; raises `error` where nothing has
@@ -190,7 +276,8 @@ class _Campaign:
         if not left or not worked or self.failed_cells == FAILED_CELLS_IN_A_ROW:
             raise error
         for trial in takewhile(lambda trial: trial.cell == left[0].cell, left):
-            self._keep(failed(trial, str(error), torch_threads(trial.cell.workers)), None)
+            placed = self._placed(trial)
+            self._keep(failed(placed, str(error), torch_threads(trial.cell.workers)), None)
 
     def _stop_if_hopeless(self, result: TrialResult, server: TorchServe) -> None:
         served = sum(count for status, count in result.statuses.items() if status.startswith("2"))

@@ -85,4 +85,5 @@ def _noted(result: TrialResult, found: Checked) -> TrialResult:
         answers_worst_difference=found.worst_difference,
         top1_agreement=found.top1_agreement,
         problems=[*problems, *result.problems],
+        may_have_passed=result.may_have_passed and not found.wrong,
     )

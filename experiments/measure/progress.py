@@ -32,6 +32,9 @@ class Progress:
     def note(self, trial: Trial, line: str) -> None:
         """What is found on the way, in a trial that takes long."""
 
+    def again(self, trial: Trial) -> None:
+        """A trial is measured once more, beside those that were planned: it was disturbed, or it failed."""
+
     def finished(self, result: TrialResult) -> None:
         """A trial is on disk."""
 

@@ -18,6 +18,7 @@ from scipy.special import stdtrit  # scipy.stats has it too, but takes a second 
 from experiments.base.arrays import Floats
 from experiments.plan import Bound, Cell, Goal, Plan, Trial, goal_from
 from experiments.plan.defaults import CONFIDENCE
+from experiments.results.counting import best_attempts
 from experiments.results.figures import known
 from experiments.results.trial_result import TrialResult
 
@@ -124,7 +125,7 @@ def replay(plan: Plan, recorded: Sequence[TrialResult], rules: Rules | None = No
     By default a cell has as many runs as the plan gave it.
     """
     rules = rules or Rules(most_runs=plan.runs)
-    by_trial = {(result.trial.cell, result.trial.run): result for result in recorded}
+    by_trial = {(result.trial.cell, result.trial.run): result for result in best_attempts(recorded)}
     taken: list[TrialResult] = []
     while found := [
         by_trial[trial.cell, trial.run]
@@ -266,12 +267,13 @@ def _leader_first(now: Standing, attempts: Seen, rules: Rules) -> Standing:
 def _attempts(plan: Plan, results: Sequence[TrialResult]) -> dict[Cell, list[TrialResult]]:
     """The results of each cell in the order of measuring; cells in the plan's order, that of servers.
 
-    The twin does not race: the noise is known from the spread of all cells.
+    The twin does not race: the noise is known from the spread of all cells. Of a run that was measured more
+    than once it is the attempt that tells most.
     """
     attempts: dict[Cell, list[TrialResult]] = {
         trial.cell: [] for trial in plan.trials() if not trial.cell.twin
     }
-    for result in results:
+    for result in best_attempts(results):
         if result.trial.cell in attempts:
             attempts[result.trial.cell].append(result)
     return attempts

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import psutil
 
@@ -20,8 +21,8 @@ from experiments.results.trial_result import PERCENTILES, TrialResult
 from experiments.serving.arms import Arm
 from experiments.serving.torchserve import ServerError, TorchServe, Worker
 from experiments.watch.counters import between, snapshot
-from experiments.watch.flags import flags_of
-from experiments.watch.telemetry import sampling
+from experiments.watch.flags import Flag, flags_of, others_too_busy
+from experiments.watch.telemetry import Recorder, sampling
 from mps.card import Gpu
 
 LONGEST_WARM_UP = 5  # times as long as planned, where the rate is not steady before
@@ -55,10 +56,11 @@ def measure(
     note: Callable[[str], None] = lambda line: None,
     *,
     keep_answers: bool = False,
+    first_clock_mhz: float | None = None,
 ) -> tuple[TrialResult, LoadResult | None]:
     """Warms up, measures, and checks that every answer was good, that every worker lived through it and
-    that it was in its arm. `note` hears how a search for a rate goes on. `keep_answers` leaves what
-    was answered in the LoadResult.
+    that it was in its arm. `note` hears how a search for a rate goes on. `keep_answers` leaves what was
+    answered in the LoadResult; `first_clock_mhz` is the GPU's mean clock in the cell's first run.
 
     Raises ServerError when the server is gone, ExperimentError when what carries the arm has failed.
     """
@@ -68,7 +70,8 @@ def measure(
     try:
         before = snapshot(server)
         with sampling(groups, serving.card.uuid if serving.card else None) as recorder:
-            measured, goodput = _put_on(trial, server, pool, note, keep_answers)
+            others = partial(_others, recorder)
+            measured, goodput = _put_on(trial, server, pool, note, others, keep_answers)
     except NoGoodputError as error:
         return failed(trial, str(error), serving.torch_threads), None
     except LoadError as error:
@@ -78,6 +81,12 @@ def measure(
     window = measured.begin_s, measured.begin_s + measured.window_s
     telemetry = recorder.summary(measured.requests, window)
     found = goodput.problems() if goodput else measured.problems()
+    passing, own = _by_cause(found, _deaths(pids), serving.arm.problems(pids), measured)
+    flags = flags_of(trial.cell, measured, telemetry, allowed_cores(), first_clock_mhz=first_clock_mhz)
+    if goodput and goodput.disturbed:
+        flags.append(Flag(goodput.disturbed, disturbs=True))
+    if recorder.killed and telemetry.window_s is None:
+        flags.append(Flag("the telemetry sampler was killed: what else ran is not known", disturbs=True))
     result = TrialResult(
         trial=trial,
         started_at=started_at,
@@ -94,14 +103,32 @@ def measure(
         counted=between(before, after),
         gpu_memory_before_bytes=serving.gpu_memory_before_bytes,
         telemetry=telemetry,
-        problems=[*found, *_deaths(pids), *serving.arm.problems(pids)],
-        flags=flags_of(trial.cell, measured, telemetry, allowed_cores()),
+        problems=[*passing, *own],
+        flags=[flag.text for flag in flags],
         discarded_s=measured.discarded_s,
         discarded_answers=measured.discarded_answers,
         open_loop=measured.pacing.told() if measured.pacing else None,
         goodput=as_json(goodput) if goodput else None,
+        disturbances=tuple(flag.text for flag in flags if flag.disturbs),
+        may_have_passed=bool(passing) and not own,
     )
     return result, measured
+
+
+def _by_cause(
+    of_load: Sequence[str], deaths: Sequence[str], of_arm: Sequence[str], measured: LoadResult
+) -> tuple[list[str], list[str]]:
+    """The problems of causes that may have passed, and those that are the cell's own.
+
+    Only what is known to pass is taken for it: a worker's death, with the failures that it brings, and
+    connections that were lost while every answer was good.
+    """
+    if deaths:
+        return [*of_load, *deaths, *of_arm], []
+    good = all(200 <= status < 300 for status in measured.statuses)
+    if measured.lost_connections and good and len(of_load) == 1:
+        return list(of_load), list(of_arm)
+    return [], [*of_load, *of_arm]
 
 
 def traffic_of(trial: Trial) -> ClosedLoop | OpenLoop:
@@ -124,10 +151,11 @@ def _put_on(
     server: TorchServe,
     pool: Sequence[Body],
     note: Callable[[str], None],
+    others: Callable[[LoadResult], str | None],
     keep_answers: bool,
 ) -> tuple[LoadResult, Goodput | None]:
     """Sends the trial's load, or loads of many rates; of those, the result is one of the highest that the
-    bound allows."""
+    bound allows. `others` tells what other programs did during one of them."""
     load = trial.load
 
     def send(traffic: ClosedLoop | OpenLoop, seed: int) -> LoadResult:
@@ -157,15 +185,22 @@ def _put_on(
         longest_s=load.duration_s or LONGEST_LOOK_S,
         seed=trial.seed,
         note=lambda probe: note(str(probe)),
+        disturbed=others,
     )
     return sent[goodput.rate_rps], goodput
+
+
+def _others(recorder: Recorder, measured: LoadResult) -> str | None:
+    """What other programs used while a load was measured, where that is much."""
+    window = measured.begin_s, measured.begin_s + measured.window_s
+    return others_too_busy(recorder.so_far(window), allowed_cores())
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def failed(trial: Trial, reason: str, torch_threads: int) -> TrialResult:
+def failed(trial: Trial, reason: str, torch_threads: int, *, may_have_passed: bool = False) -> TrialResult:
     """The record of a trial that could not be measured at all, because of `reason`."""
     return TrialResult(
         trial=trial,
@@ -184,6 +219,7 @@ def failed(trial: Trial, reason: str, torch_threads: int) -> TrialResult:
         gpu_memory_before_bytes=None,
         telemetry=None,
         problems=[reason],
+        may_have_passed=may_have_passed,
     )
 
 

@@ -35,13 +35,15 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One measurement of one cell. `run` counts from 1, `position` is its place in the order from 0,
-    `seed` that of the order of inputs."""
+    `seed` that of the order of inputs. `attempt` counts from 0: a run that was disturbed, or failed for a
+    cause that passed, is measured again."""
 
     cell: Cell
     load: Load
     run: int
     position: int
     seed: int
+    attempt: int = 0
 
 
 def estimated_s(trials: Sequence[Trial]) -> float:

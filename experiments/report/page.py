@@ -119,7 +119,7 @@ def _templates() -> Environment:
 
 
 def _key_figures(verdict: Verdict) -> list[KeyFigure]:
-    valid = len(verdict.trials) - len(verdict.invalid)
+    valid = len({(each.trial.cell, each.trial.run) for each in verdict.trials if each.valid})
     cells = counted(len(verdict.plan.cells()), "cell")
     runs = KeyFigure("Valid runs", f"{valid}", f"of {len(verdict.planned)}", cells)
     floor = (

@@ -13,6 +13,7 @@ from experiments.measure import Progress
 from experiments.plan import Trial, estimated_s
 from experiments.report.terminal import ceilings_table
 from experiments.results import Ceilings, TrialResult
+from experiments.verdict.words import counted
 
 
 class ConsoleProgress(Progress):
@@ -49,6 +50,10 @@ class ConsoleProgress(Progress):
         self._todo, self._finished, self._started_s = len(todo), 0, time.monotonic()
         cells = len({trial.cell for trial in todo})
         self._estimate_s = estimated_s(todo)
+        if all(trial.attempt for trial in todo):
+            what = f"{counted(len(todo), 'run')} of {counted(cells, 'cell')}, disturbed or failed"
+            self._console.print(f"measuring again: {what}, about {_clock(self._estimate_s)}")
+            return
         kept = f" ({done} are there already)" if done else ""
         self._console.print(f"{self._todo} trials of {cells} cells{kept}, about {_clock(self._estimate_s)}")
 
@@ -67,6 +72,10 @@ class ConsoleProgress(Progress):
         if not self._status:
             self._console.print(f"  {line}", markup=False, highlight=False)
 
+    def again(self, trial: Trial) -> None:
+        self._todo += 1
+        self._estimate_s += estimated_s([trial])
+
     def finished(self, result: TrialResult) -> None:
         self._finished += 1
         trial = result.trial
@@ -74,7 +83,11 @@ class ConsoleProgress(Progress):
             f"{result.throughput_rps:8.2f} requests/s" if result.valid else "INVALID: " + result.problems[0]
         )
         counter = f"[{self._finished:>{len(str(self._todo))}}/{self._todo}]"
-        self._console.print(f"{counter} {trial.cell}, run {trial.run}: {said}", markup=False, highlight=False)
+        if result.disturbed:
+            said += f" (disturbed: {'; '.join(result.disturbances)})"
+        again = " again" if trial.attempt else ""
+        line = f"{counter} {trial.cell}, run {trial.run}{again}: {said}"
+        self._console.print(line, markup=False, highlight=False)
 
     def warn(self, message: str) -> None:
         self._console.print(f"warning: {message}", style="yellow", markup=False, highlight=False)

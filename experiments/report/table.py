@@ -105,7 +105,8 @@ def of_flagged(verdict: Verdict) -> Table:
     for result in verdict.trials:
         for flag in result.flags if result.valid else ():
             found.setdefault((result.trial.cell, flag), []).append(result.trial.run)
-    return _of_reasons("flagged", "flag (these runs count)", verdict.model, found)
+    counts = "these runs count" + (", unless enough are undisturbed" if verdict.disturbed else "")
+    return _of_reasons("flagged", f"flag ({counts})", verdict.model, found)
 
 
 def _of_reasons(name: str, heading: str, model: str, found: Mapping[tuple[Cell, str], list[int]]) -> Table:

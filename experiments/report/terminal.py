@@ -15,7 +15,7 @@ from experiments.plan import Plan
 from experiments.report import ADVICE
 from experiments.results import PERCENTILES, Ceilings
 from experiments.verdict import Verdict, besides, verdict_sentence
-from experiments.verdict.sentence import banners
+from experiments.verdict.sentence import banners, disturbed_sentence
 from experiments.verdict.words import counted, number
 
 # Shown where the summary has them: heading, column, what of its unit makes one of the heading's.
@@ -39,11 +39,13 @@ IF_VARIED = (
 
 def tell(console: Console, verdict: Verdict) -> None:
     """Prints the table, the verdict's sentence, what belongs beside it, and what must not be overlooked."""
+    if busy := disturbed_sentence(verdict):
+        console.print(busy, style="yellow", markup=False, highlight=False)
     _show_table(console, verdict.plan, verdict.summary)
     console.print(verdict_sentence(verdict), style="bold", markup=False, highlight=False)
     for line in besides(verdict):
         console.print(line, markup=False, highlight=False)
-    for line in banners(verdict):
+    for line in (line for line in banners(verdict) if line != busy):
         console.print(line, style="yellow", markup=False, highlight=False)
 
 

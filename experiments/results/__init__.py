@@ -5,6 +5,7 @@ Nothing here measures or judges: what the figures say is found in verdict/, how 
 
 from experiments.results.ceilings import Ceiling, Ceilings, read_ceilings
 from experiments.results.counted import Counted
+from experiments.results.counting import all_counting, best_attempts, by_cell, counting
 from experiments.results.folder import (
     Results,
     create,
@@ -29,6 +30,10 @@ __all__ = [
     "Results",
     "Telemetry",
     "TrialResult",
+    "all_counting",
+    "best_attempts",
+    "by_cell",
+    "counting",
     "create",
     "read",
     "read_ceilings",

@@ -140,13 +140,14 @@ def read_trials(folder: Path, plan: Plan | None = None) -> list[TrialResult]:
     if rest:
         warnings.warn(f"{path}: the last line is torn and was dropped", stacklevel=2)
     cells = None if plan is None else set(plan.cells())
-    found: dict[tuple[Cell, int], TrialResult] = {}
+    found: dict[tuple[Cell, int, int], TrialResult] = {}
     for number, line in enumerate(lines, start=1):
         try:
             result = _trial_in(line)
-            key = result.trial.cell, result.trial.run
+            key = result.trial.cell, result.trial.run, result.trial.attempt
             if key in found:
-                raise ValueError(f"run {key[1]} of {key[0]} is there already")
+                again = f", attempt {key[2]}," if key[2] else ""
+                raise ValueError(f"run {key[1]}{again} of {key[0]} is there already")
             if plan and cells is not None:
                 _check_planned(result, plan, cells)
         except ValueError as error:
@@ -180,6 +181,8 @@ def _check_planned(result: TrialResult, plan: Plan, cells: Container[Cell]) -> N
         raise ValueError(f"run {trial.run} is none of the {plan.runs} in plan.json")
     if trial.position < 0:
         raise ValueError(f"position {trial.position} is below 0")
+    if trial.attempt < 0:
+        raise ValueError(f"attempt {trial.attempt} is below 0")
 
 
 def read_environment(folder: Path) -> dict[str, Any]:

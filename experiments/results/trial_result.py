@@ -26,7 +26,9 @@ class TrialResult:
     that were clients of an MPS daemon: all of them in the arm with MPS, none in the other.
     `counted` is what TorchServe and handlers count, from before the warm-up until after the last answer.
     `gpu_memory_before_bytes` was in use on the GPU before the server started. `telemetry` is None where
-    nothing could be measured. `flags` say what should make one careful with a run that is valid.
+    nothing could be measured. `flags` say what should make one careful with a run that is valid;
+    `disturbances` are those among them that came from outside, such as another program on the CPU.
+    `may_have_passed`: every problem has a cause that may be gone, such as a worker that was killed.
     `discarded_s` and `discarded_answers` are what the warm-up took. `open_loop` tells how the generator kept
     its schedule (load/result.py), `goodput` what the search for the highest rate found (load/goodput/).
     `answers_checked` of the answers, the warm-up's included, were held against those that are right, and
@@ -61,6 +63,13 @@ class TrialResult:
     answers_worst_difference: float | None = None
     top1_agreement: float | None = None
     device: str | None = None
+    disturbances: Sequence[str] = ()
+    may_have_passed: bool = False
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether something else on the machine had a part in its figures."""
+        return bool(self.disturbances)
 
     @property
     def valid(self) -> bool:
@@ -78,6 +87,7 @@ class TrialResult:
             "run": trial.run,
             "position": trial.position,
             "seed": trial.seed,
+            "attempt": trial.attempt,
             **own,
             "counted": self.counted and dataclasses.asdict(self.counted),
             "telemetry": self.telemetry and dataclasses.asdict(self.telemetry),
@@ -95,7 +105,11 @@ def trial_result_from(line: Mapping[str, Any]) -> TrialResult:
         )
     result = record_from(TrialResult, {**line, "trial": {**line, "cell": line, "load": line}})
     _check_sense(result)
-    return replace(result, telemetry=result.telemetry and with_tuples(result.telemetry))
+    return replace(
+        result,
+        telemetry=result.telemetry and with_tuples(result.telemetry),
+        disturbances=tuple(result.disturbances),
+    )
 
 
 def _check_sense(result: TrialResult) -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from experiments.base.shown import command
+from experiments.results import by_cell, counting
 from experiments.verdict.advice import Advice
 from experiments.verdict.stats import OUTCOMES
 from experiments.verdict.verdict import Pair, Verdict
@@ -59,9 +60,11 @@ def besides(verdict: Verdict) -> list[str]:
 
 def banners(verdict: Verdict) -> Iterator[str]:
     """What a reader must know before any number."""
+    yield from _wrong_answers(verdict)
+    if busy := disturbed_sentence(verdict):
+        yield busy
     if verdict.stood_in_for:
         yield "The GPU and its MPS clients were stood in for: these are figures of a test and of no GPU."
-    yield from _wrong_answers(verdict)
     if verdict.random_weights:
         yield "The model's weights are random: its speed is representative, its predictions are not."
     if verdict.left and verdict.trials:
@@ -69,6 +72,9 @@ def banners(verdict: Verdict) -> Iterator[str]:
             f"Not complete: {len(verdict.left)} of {len(verdict.planned)} runs are not measured. "
             f"Go on with {command('python', '-m', 'mps.run', '--resume', verdict.folder)}"
         )
+    if verdict.short:
+        told = shortened([f"{configuration(cell)} ({valid})" for cell, valid in verdict.short.items()])
+        yield f"{counted(len(verdict.short), 'cell')} with fewer valid runs than were asked for: {told}."
     if verdict.environment.get("git_dirty"):
         yield "Measured with changes that were not committed: the commit below does not tell all."
     yield from (sentence(note) for note in verdict.notes)
@@ -85,6 +91,29 @@ def _wrong_answers(verdict: Verdict) -> Iterator[str]:
         f"Wrong answers in {len(wrong)} of {counted(len(verdict.trials), 'run')}, which don't count: "
         f"{configuration(cells[0])}{more}. There, {wrong[0].problems[0]}."
     )
+
+
+def disturbed_sentence(verdict: Verdict) -> str:
+    """How many runs something else had a part in, what was done about it, and which figures rest on them;
+    empty on a quiet machine."""
+    runs = {(result.trial.cell, result.trial.run): None for result in verdict.disturbed}
+    if not runs:
+        return ""
+    measured = {(result.trial.cell, result.trial.run) for result in verdict.trials}
+    again = {
+        (result.trial.cell, result.trial.run) for result in verdict.trials if result.trial.attempt
+    } & set(runs)
+    which = "run was" if len(measured) == 1 else "runs were"
+    text = f"This machine was busy: {len(runs)} of {len(measured)} {which} disturbed, {len(again)} "
+    text += f"{'was' if len(again) == 1 else 'were'} measured again"
+    resting = [
+        configuration(cell)
+        for cell, of_cell in by_cell(verdict.trials).items()
+        if any(result.disturbed for result in counting(of_cell))
+    ]
+    if resting:
+        return f"{text}; too few are undisturbed, and all count, of {shortened(resting)}."
+    return f"{text}; the figures are those of undisturbed runs."
 
 
 def what_mps_does(verdict: Verdict, *, explained: bool = True) -> str:

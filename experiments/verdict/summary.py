@@ -12,9 +12,13 @@ import pandas as pd
 
 from experiments.plan import Cell, Plan
 from experiments.results.ceilings import Ceilings
+from experiments.results.counting import by_cell, counting
 from experiments.results.telemetry import PROCESS_GROUPS, Telemetry
 from experiments.results.trial_result import PERCENTILES, TrialResult
 from experiments.verdict.diagnosis import Shares, diagnose, explain, shares_of
+
+MOST_OF_BARE = 1.1  # served over the bare model; beyond it, and the next, the ceiling was not one
+MOST_OF_ROOFLINE = 1.05  # the bare model over the roofline
 
 
 def summarise(
@@ -22,10 +26,11 @@ def summarise(
 ) -> pd.DataFrame:
     """One row a cell of the plan: the median, minimum and maximum over its valid runs.
 
-    Latency columns hold the median over the runs of each run's percentile. `errors` counts answers
-    that were not 2xx and lost connections, over all runs; `answers_checked` were held against the right
-    ones, with the largest difference of any run, and the share whose first label is the right one. A cell
-    without a valid run has NaN figures.
+    Where enough of a cell's runs are undisturbed, these alone count (results/counting.py); `disturbed_runs`
+    are the valid ones that were disturbed, whether they count or not. Latency columns hold the median over
+    the runs of each run's percentile. `errors` counts answers that were not 2xx and lost connections, over
+    all runs; `answers_checked` were held against the right ones, with the largest difference of any run, and
+    the share whose first label is the right one. A cell without a valid run has NaN figures.
     Telemetry columns are medians over the runs too, NaN where nobody could tell; `throttle_reasons` are those
     of any run. `gpu_memory_bytes_per_worker` is what the server added to the GPU's memory in use, divided by
     its workers: with MPS their share of the common context is in it.
@@ -35,7 +40,8 @@ def summarise(
 
     Where there are ceilings, adds `bare_rps`, `empty_rps`, `roofline_rps` and `datasheet_rps` (requests/s),
     `served_over_bare` (the served median over the bare model with as many processes, threads and requests in
-    a batch) and `bare_over_roofline` (by measured peaks).
+    a batch) and `bare_over_roofline` (by measured peaks). NaN where they are more than can be: then what they
+    are compared with was disturbed while it was measured.
     `binds` is what to improve first, and `binds_because` the measured shares behind it, empty where the
     handler keeps no tally; `cores` are all that the machine let us use.
     """
@@ -47,29 +53,25 @@ def summarise(
     summary["gpu_memory_saved_bytes"] = _same_without_mps(cells, memory_bytes) - memory_bytes
     if ceilings:
         summary = summary.join(_of_ceilings(cells, ceilings))
-        summary["served_over_bare"] = summary["throughput_rps_median"] / summary["bare_rps"]
+        over_bare = summary["throughput_rps_median"] / summary["bare_rps"]
+        summary["served_over_bare"] = over_bare.where(over_bare <= MOST_OF_BARE)
+        over_roofline = summary["bare_over_roofline"]
+        summary["bare_over_roofline"] = over_roofline.where(over_roofline <= MOST_OF_ROOFLINE)
     shares = [_shares(_typical(runs.get(cell, ())), ceilings, cores) for cell in cells]
     summary["binds"] = [str(diagnose(each)) if each else "" for each in shares]
     summary["binds_because"] = [explain(each) if each else "" for each in shares]
     return summary
 
 
-def by_cell(results: Sequence[TrialResult]) -> dict[Cell, list[TrialResult]]:
-    """The runs of each cell, in their order."""
-    runs: dict[Cell, list[TrialResult]] = {}
-    for result in results:
-        runs.setdefault(result.trial.cell, []).append(result)
-    return runs
-
-
 def _figures(plan: Plan, cell: Cell, of_cell: Sequence[TrialResult]) -> dict[str, Any]:
-    valid = [result for result in of_cell if result.valid]
+    valid = counting(of_cell)
     throughputs = np.array([result.throughput_rps for result in valid] or [np.nan])
     row = dataclasses.asdict(cell)
     row |= {
         "concurrency": plan.load_of(cell).connections,
         "runs": len(valid),
-        "invalid_runs": len(of_cell) - len(valid),
+        "invalid_runs": sum(not result.valid for result in of_cell),
+        "disturbed_runs": sum(result.valid and result.disturbed for result in of_cell),
         "throughput_rps_median": float(np.median(throughputs)),
         "throughput_rps_min": float(np.min(throughputs)),
         "throughput_rps_max": float(np.max(throughputs)),
@@ -163,9 +165,9 @@ def _of_ceilings(cells: Sequence[Cell], ceilings: Ceilings) -> pd.DataFrame:
 
 
 def _typical(runs: Sequence[TrialResult]) -> TrialResult | None:
-    """The valid run with the median throughput; of an even number, the slower of the two in the middle."""
-    valid = [result for result in runs if result.valid]
-    valid.sort(key=lambda result: result.throughput_rps)
+    """The run with the median throughput of those that count; of an even number, the slower of the two in the
+    middle."""
+    valid = sorted(counting(runs), key=lambda result: result.throughput_rps)
     return valid[(len(valid) - 1) // 2] if valid else None
 
 

@@ -15,15 +15,15 @@ import pandas as pd
 from experiments.base.errors import ExperimentError
 from experiments.measure.race import rules_of, standing
 from experiments.plan import Cell, Goal, Plan, Trial, goal_from
-from experiments.results import Ceilings, Results, TrialResult
+from experiments.results import Ceilings, Results, TrialResult, all_counting, by_cell, counting
 from experiments.verdict.advice import Advice, NoAdviceError, advise
 from experiments.verdict.stats import Comparison, compare_all, noise_floor, runs_needed
-from experiments.verdict.summary import by_cell, summarise
+from experiments.verdict.summary import summarise
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A cell with its row of the summary and the requests/s of each of its valid runs."""
+    """A cell with its row of the summary and the requests/s of each of its runs that count."""
 
     cell: Cell
     row: Mapping[str, Any]
@@ -126,6 +126,22 @@ class Verdict:
         return [result for result in self.trials if not result.valid]
 
     @property
+    def disturbed(self) -> list[TrialResult]:
+        """What something else on the machine had a part in."""
+        return [result for result in self.trials if result.disturbed]
+
+    @property
+    def short(self) -> dict[Cell, int]:
+        """The cells of which fewer runs are valid than were measured, with their number; none that has no
+        valid run at all."""
+        found = {}
+        for cell, of_cell in by_cell(self.trials).items():
+            valid = {result.trial.run for result in of_cell if result.valid}
+            if 0 < len(valid) < len({result.trial.run for result in of_cell}):
+                found[cell] = len(valid)
+        return found
+
+    @property
     def left(self) -> list[Trial]:
         """What the plan asked for and was not measured."""
         done = {(result.trial.cell, result.trial.run) for result in self.trials}
@@ -212,7 +228,7 @@ def judge(results: Results, goal: Goal | None = None) -> Verdict:
     runs = by_cell(results.trials)
     summary = summarise(results.plan, results.trials, results.ceilings, _cores(results))
     measured = tuple(
-        Measured(cell, row, tuple(run.throughput_rps for run in runs.get(cell, ()) if run.valid))
+        Measured(cell, row, tuple(run.throughput_rps for run in counting(runs.get(cell, ()))))
         for cell, row in zip(cells, _rows(summary), strict=True)
     )
     floor = _floor(measured)
@@ -258,7 +274,8 @@ def _advice(results: Results, goal: Goal | None, floor: float) -> tuple[Advice |
         return None, "nothing is measured yet"
     contenders = standing(plan, trials, rules_of(plan)).contenders if plan.until_sure else None
     try:
-        return advise(trials, goal or goal_from(plan.goal), contenders=contenders, noise_floor=floor), ""
+        counted = all_counting(trials)
+        return advise(counted, goal or goal_from(plan.goal), contenders=contenders, noise_floor=floor), ""
     except NoAdviceError as error:
         return None, str(error)
     except ExperimentError as error:

@@ -59,10 +59,13 @@ def sampling(
     try:
         if sampler is not None:
             _wait_for_output(sampler, output)
+        recorder.running = output
         yield recorder
     finally:
+        recorder.running = None
         if sampler is not None:
             recorder.failure = _stop(sampler)
+            recorder.killed = (sampler.returncode or 0) < 0
         recorder.output = os.pread(output, os.fstat(output).st_size, 0)
         os.close(output)
 
@@ -71,12 +74,22 @@ def sampling(
 class Recorder:
     """What the sampler wrote, filled in by `sampling()` at its end.
 
-    `workers` are the pids whose GPU memory is wanted; `failure` is why the sampler did not work to the end.
+    `workers` are the pids whose GPU memory is wanted; `failure` is why the sampler did not work to the end,
+    `killed` whether somebody's signal ended it.
     """
 
     workers: Sequence[int]
     output: bytes = b""
     failure: str | None = None
+    killed: bool = False
+    running: int | None = None  # where the sampler writes, while it does
+
+    def so_far(self, window: tuple[float, float]) -> Telemetry:
+        """The figures of a window that has passed, while the sampler is still at work."""
+        if self.running is None:
+            return Telemetry()
+        samples, problems, _ = parse(os.pread(self.running, os.fstat(self.running).st_size, 0))
+        return summarise(samples, problems, 0, window, self.workers)
 
     def summary(self, requests: int, window: tuple[float, float] | None = None) -> Telemetry:
         """The figures of the measured window, in which `requests` were answered.

@@ -18,6 +18,8 @@ def a_result(
     statuses: dict[str, int] | None = None,
     lost_connections: int = 0,
     telemetry: Telemetry | None = None,
+    disturbances: Sequence[str] = (),
+    may_have_passed: bool = False,
 ) -> TrialResult:
     return TrialResult(
         trial=trial,
@@ -36,7 +38,9 @@ def a_result(
         gpu_memory_before_bytes=2**30 if telemetry else None,
         telemetry=telemetry,
         problems=list(problems),
-        flags=[],
+        flags=list(disturbances),
+        disturbances=tuple(disturbances),
+        may_have_passed=may_have_passed,
     )
 
 

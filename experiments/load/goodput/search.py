@@ -34,6 +34,7 @@ _GLANCE_RISK = 0.01
 _LIMIT_TOLERANCE = 0.5  # the generator's limit isn't what is searched for
 _BEYOND = (1.1, 1.25, 1.5)  # where to look for certainty
 _SHORTEST_S = 0.5
+_MOST_TAKES = 3  # of a look that was disturbed
 _WARM_UP_IN_BOUNDS = 3
 _MOST_LATE_IN_BOUNDS = 0.1
 _ALONE_REQUESTS = 7
@@ -52,7 +53,7 @@ class Probe:
     """What a rate gave. `verdict` is sure or "unsure"; `holds` is the best guess where it is.
 
     `latency_ms` is the bound's percentile of the sample. `generator_problem` tells why the rate could not be
-    measured, `failure` what failed besides latency.
+    measured, `failure` what failed besides latency, `disturbed` what else the machine did meanwhile.
     """
 
     rate_rps: float
@@ -64,9 +65,11 @@ class Probe:
     measured_s: float
     failure: str | None = None
     generator_problem: str | None = None
+    disturbed: str | None = None
 
     def __str__(self) -> str:
         why = self.generator_problem or self.failure or f"{self.latency_ms:,.3g} ms"
+        why += f", {self.disturbed}" if self.disturbed else ""
         verdict = "holds" if self.holds else "fails"
         sure = "at a glance" if self.glance else "not sure" if self.verdict == "unsure" else "sure"
         return f"{self.rate_rps:g} requests/s: {verdict}, {sure} ({why}, {self.measured_s:.1f} s)"
@@ -92,6 +95,12 @@ class Goodput:
         return _of_rate(self.probes, self.fails_at_rps).generator_problem
 
     @property
+    def disturbed(self) -> str | None:
+        """What else the machine did while one of the two ends was measured; None where they were quiet."""
+        ends = [_of_rate(self.probes, rate_rps) for rate_rps in (self.rate_rps, self.fails_at_rps)]
+        return next((each.disturbed for each in ends if each.disturbed), None)
+
+    @property
     def surely_rps(self) -> float | None:
         return max((each.rate_rps for each in self.probes if each.verdict == "holds"), default=None)
 
@@ -106,6 +115,9 @@ class Goodput:
 
     def problems(self) -> list[str]:
         """Why this is not the server's goodput; empty when it is."""
+        if self.disturbed:
+            why = f"this machine was busy, each time that it was looked at: {self.disturbed}"
+            return [f"the goodput may be other than {self.rate_rps:g} requests/s: {why}"]
         if problem := self.generator_problem:
             return [f"the goodput is {self.rate_rps:g} requests/s or more: {problem}"]
         if self.surely_rps and self.surely_not_rps and self.surely_rps > self.surely_not_rps:
@@ -168,11 +180,13 @@ def find(
     confidence: float = CONFIDENCE,
     seed: int = 0,
     note: Callable[[Probe], None] | None = None,
+    disturbed: Callable[[LoadResult], str | None] = lambda result: None,
 ) -> Goodput:
     """The goodput of the server that `send` puts loads on, within `tolerance` (0.05: 5 %).
 
     Begins at `start_rps`, best somewhat below what the server can do. A rate is measured until what it shows
-    is beyond chance, for `longest_s` at most. `note` hears of each rate. Raises NoGoodputError where no rate
+    is beyond chance, for `longest_s` at most. `note` hears of each rate. A look of which `disturbed` says
+    what else the machine did meanwhile is taken again, twice at most. Raises NoGoodputError where no rate
     keeps the bound or none can be measured, and what `send` raises.
     """
     _check(start_rps, tolerance)
@@ -185,7 +199,7 @@ def find(
             (OpenLoop(rate_rps, length_s, arrivals, warm_up_s, max_in_flight), risk)
             for length_s, risk in looks
         )
-        found = _measure(send, slo, rate_rps, loads, seeds, glance)
+        found = _measure(send, slo, rate_rps, loads, seeds, glance, disturbed)
         if note is not None:
             note(found)
         return found
@@ -235,13 +249,16 @@ def _measure(
     loads: Iterator[tuple[OpenLoop, float]],
     seeds: Iterator[int],
     glance: bool,
+    disturbed: Callable[[LoadResult], str | None],
 ) -> Probe:
     samples: list[NDArray[np.float64]] = []
     measured_s = 0.0
     verdict: Verdict = "unsure"
     found, problem, failure = Evidence(0, 0, 1.0), None, None
+    others: str | None = None
     for load, risk in loads:
-        result, problem = _send_on_time(send, slo, load, seeds)
+        result, problem, busy = _send_on_time(send, slo, load, seeds, disturbed)
+        others = others or busy
         measured_s += load.duration_s
         failure = _failure(result)
         if problem or failure:
@@ -262,20 +279,26 @@ def _measure(
         measured_s=measured_s,
         failure=failure,
         generator_problem=problem,
+        disturbed=others,
     )
 
 
 def _send_on_time(
-    send: Send, slo: Slo, load: OpenLoop, seeds: Iterator[int]
-) -> tuple[LoadResult, str | None]:
-    """The result, and why the generator could not send that load: something else may be in its way once."""
-    for _ in range(2):
+    send: Send,
+    slo: Slo,
+    load: OpenLoop,
+    seeds: Iterator[int],
+    disturbed: Callable[[LoadResult], str | None],
+) -> tuple[LoadResult, str | None, str | None]:
+    """The result, why the generator could not send that load, and what else the machine did: something may be
+    in its way once, or twice."""
+    for take in range(_MOST_TAKES):
         result = send(load, next(seeds))
         assert result.pacing is not None
-        problem = _generator_problem(slo, result.pacing)
-        if problem is None:
+        problem, busy = _generator_problem(slo, result.pacing), disturbed(result)
+        if busy is None and (problem is None or take):
             break
-    return result, problem
+    return result, problem, busy
 
 
 def _generator_problem(slo: Slo, pacing: Pacing) -> str | None:

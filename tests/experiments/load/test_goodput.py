@@ -17,7 +17,7 @@ from experiments.base.errors import UsageError
 from experiments.load import LoadResult, OpenLoop, Pacing
 from experiments.load.__main__ import app
 from experiments.load.goodput.evidence import Evidence, at_most, evidence, judge, least_requests
-from experiments.load.goodput.search import Goodput, NoGoodputError, Probe, find, search
+from experiments.load.goodput.search import Goodput, NoGoodputError, Probe, as_json, find, search
 from experiments.plan import Slo, parse_slo
 from tests.support.queueing import departures, fifo_departures
 
@@ -270,6 +270,40 @@ def test_the_generators_lateness_matters_where_the_bound_is_as_small() -> None:
         NoGoodputError, match=r"no rate can be measured: .* 2 ms late at p99.*tenth of the bound"
     ):
         find(late, Slo(99, 10), start_rps=500)
+
+
+BUSY = "other programs used 1.00 of 2 cores"
+
+
+def busy_looks(*numbers: int) -> Callable[[LoadResult], str | None]:
+    """Says of the looks with these numbers, or of all where none is given, that another program ran."""
+    looks = iter(range(10**6))
+
+    def disturbed(result: LoadResult) -> str | None:
+        return BUSY if not numbers or next(looks) in numbers else None
+
+    return disturbed
+
+
+def test_a_look_that_was_disturbed_is_taken_again() -> None:
+    server = simulated(exponential(0.008))
+    looked: list[float] = []
+
+    def send(load: OpenLoop, seed: int) -> LoadResult:
+        looked.append(load.rate_rps)
+        return server(load, seed)
+
+    goodput = find(send, P99_100MS, longest_s=60, disturbed=busy_looks(0, 3))
+    assert goodput.problems() == []
+    assert not any(probe.disturbed for probe in goodput.probes)
+    assert looked[1] == looked[2]  # the first is that of a request alone
+
+
+def test_a_search_on_a_machine_that_stays_busy_says_so() -> None:
+    goodput = find(simulated(exponential(0.008)), P99_100MS, longest_s=20, disturbed=busy_looks())
+    (problem,) = goodput.problems()
+    assert problem.endswith("this machine was busy, each time that it was looked at: " + BUSY)
+    assert as_json(goodput)["probes"][0]["disturbed"] == BUSY
 
 
 # The program.

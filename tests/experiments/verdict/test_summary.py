@@ -46,3 +46,10 @@ def test_ceilings_stand_beside_the_figures_and_in_the_reasons() -> None:
     summary = summarise(PLAN, measured(tally), Ceilings(None, None, (row,)), cores=2)
     assert summary.served_over_bare[0] == 102 / 200  # runs of 101, 102 and 103 requests/s
     assert "a batch takes 1.19 x the bare model's time" in summary.binds_because[0]
+
+
+def test_more_than_a_ceiling_allows_is_no_finding_but_unknown() -> None:
+    row = Ceiling(False, None, None, 1, 8, 2, bare_rps=46.0, bare_batch_ms=40.0, empty_rps=5000.0)
+    summary = summarise(PLAN, measured(None), Ceilings(None, None, (row,)), cores=2)
+    assert summary.bare_rps[0] == 46.0
+    assert summary.served_over_bare.isna()[0]  # 102 requests/s were served

@@ -14,7 +14,13 @@ QUIET = replace(a_gpu_telemetry(2**30, 100.0), other_cpu_cores=0.05, gpu_process
 
 
 def flags(cell: Cell = CELL, telemetry: Telemetry | None = QUIET, **load: object) -> list[str]:
-    return flags_of(cell, replace(a_load_result(), **load), telemetry, cores=2)  # type: ignore[arg-type]
+    found = flags_of(cell, replace(a_load_result(), **load), telemetry, cores=2)  # type: ignore[arg-type]
+    return [flag.text for flag in found]
+
+
+def disturbances(telemetry: Telemetry, first_clock_mhz: float | None = None) -> list[str]:
+    found = flags_of(CELL, a_load_result(), telemetry, cores=2, first_clock_mhz=first_clock_mhz)
+    return [flag.text for flag in found if flag.disturbs]
 
 
 def test_a_quiet_machine_and_an_even_rate_give_no_flag() -> None:
@@ -54,3 +60,24 @@ def test_a_rate_that_drifts_or_was_never_steady_is_told() -> None:
 def test_a_server_that_falls_behind_its_schedule_is_told() -> None:
     assert flags(replace(CELL, rate_rps=4.0)) == ["the server fell behind: 1 of 4 requests/s"]
     assert flags(replace(CELL, rate_rps=1.0)) == []
+
+
+def test_what_others_do_on_the_machine_disturbs_what_the_server_does_by_itself_does_not() -> None:
+    assert disturbances(QUIET) == []
+    assert len(disturbances(replace(QUIET, other_cpu_cores=0.4))) == 1
+    assert len(disturbances(replace(QUIET, gpu_processes=3))) == 1
+    assert len(disturbances(replace(QUIET, quota_periods=80, quota_stopped_periods=31))) == 1
+    drifted = np.concatenate([np.arange(0.02, 4, 0.02), np.arange(4.04, 8, 0.04)])
+    (flag,) = flags_of(CELL, replace(a_load_result(), end_s=drifted), QUIET, cores=2)
+    assert not flag.disturbs
+
+
+def test_a_power_cap_disturbs_only_where_the_clock_is_below_that_of_the_cells_first_run() -> None:
+    capped = replace(QUIET, throttle_reasons=("power cap",), sm_clock_mhz_mean=1100.0)
+    assert disturbances(capped) == []
+    assert disturbances(capped, first_clock_mhz=1150.0) == []
+    assert disturbances(capped, first_clock_mhz=1500.0) == [
+        "the GPU's clock was 1100 MHz, in the cell's first run 1500"
+    ]
+    hot = replace(QUIET, throttle_reasons=("power cap", "temperature (hardware)"))
+    assert len(disturbances(hot)) == 1

@@ -52,6 +52,11 @@ def trials(out: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
 
 
+def first_attempts(out: Path) -> list[dict[str, object]]:
+    """Those of the plan. Beside other programs there are more, of runs that were disturbed."""
+    return [trial for trial in trials(out) if not trial["attempt"]]
+
+
 def resumed(out: Path) -> "subprocess.CompletedProcess[str]":
     return finished([sys.executable, "-m", "mps.run", "--resume", str(out)])
 
@@ -72,15 +77,15 @@ def test_a_sweep_leaves_its_files_and_prints_the_table(tmp_path: Path, own_tmp: 
     assert run.returncode == 0, run.stderr
     out = tmp_path / "out"
     measured = trials(out)
-    assert len(measured) == QUICK_TRIALS
+    assert len(first_attempts(out)) == QUICK_TRIALS
     assert all(trial["valid"] for trial in measured)
-    assert len(list((out / "requests").glob("*.npz"))) == QUICK_TRIALS
+    assert len(list((out / "requests").glob("*.npz"))) == len(measured)
     cores = len(os.sched_getaffinity(0))
     assert all(trial["torch_threads"] == max(1, cores // int(str(trial["workers"]))) for trial in measured)
     summary = pd.read_csv(out / "summary.csv")
     assert list(zip(summary.workers, summary.batch_size, strict=True)) == [(1, 4), (2, 4), (1, 4)]
     assert summary.twin.tolist() == [False, False, True]
-    assert (summary.runs == 3).all()
+    assert ((summary.runs == 3) | (summary.disturbed_runs > 0)).all()
     assert (summary.throughput_rps_median > 0).all()
     assert {"report.html", "report.md"} <= {path.name for path in out.iterdir()}
     assert (out / "advice" / "start.sh").exists()
@@ -105,7 +110,7 @@ def test_ctrl_c_leaves_nothing_behind_and_tells_how_to_go_on(tmp_path: Path, own
     run.send_signal(signal.SIGINT)
     stdout, stderr = run.communicate(timeout=30)
     assert run.returncode == 130
-    kept = len(trials(tmp_path / "out"))
+    kept = len(first_attempts(tmp_path / "out"))
     assert f"interrupted: {kept} of {QUICK_TRIALS} trials are kept" in stderr
     assert f"python -m mps.run --resume {tmp_path / 'out'}" in stderr
     assert "Traceback" not in stdout + stderr
@@ -150,7 +155,7 @@ def assert_nothing_left(own_tmp: Path) -> None:
 
 def assert_complete(out: Path, planned: int = QUICK_TRIALS) -> None:
     """Every trial of the plan is there once, and valid."""
-    measured = trials(out)
+    measured = first_attempts(out)
     keys = {(trial["workers"], trial["twin"], trial["run"]) for trial in measured}
     assert len(measured) == len(keys) == planned
     assert all(trial["valid"] for trial in measured)
@@ -192,11 +197,13 @@ def test_files_that_the_model_refuses_are_named_before_anything_is_measured(
     assert not (tmp_path / "out" / "trials.jsonl").read_bytes()
     (inputs / "empty.txt").unlink()
     again = resumed(tmp_path / "out")  # with --input-as json, as the plan has it
-    assert (again.returncode, len(trials(tmp_path / "out"))) == (0, ONE_SERVER_TRIALS)
+    assert (again.returncode, len(first_attempts(tmp_path / "out"))) == (0, ONE_SERVER_TRIALS)
     assert_nothing_left(own_tmp)
 
 
-def test_a_worker_that_dies_once_costs_one_trial_and_no_more(tmp_path: Path, own_tmp: Path) -> None:
+def test_a_worker_that_dies_once_costs_one_trial_which_is_measured_again(
+    tmp_path: Path, own_tmp: Path
+) -> None:
     options = (
         "--duration",
         "0.5",
@@ -213,11 +220,11 @@ def test_a_worker_that_dies_once_costs_one_trial_and_no_more(tmp_path: Path, own
     run = in_process(sweep(tmp_path, small_archives.DIES_ONCE, *options))
     measured = trials(tmp_path / "out")
     invalid = [trial for trial in measured if not trial["valid"]]
-    assert len(measured) == 3
-    assert len(invalid) == 1
+    assert len(first_attempts(tmp_path / "out")) == 3
     assert "died" in str(invalid[0]["problems"])
+    assert (invalid[0]["run"], 1) in [(trial["run"], trial["attempt"]) for trial in measured]
+    assert {trial["run"] for trial in measured if trial["valid"]} == {1, 2, 3}
     assert run.returncode == 0, run.stderr
-    assert "2/3" in run.stdout
 
 
 def test_a_results_folder_that_cannot_be_written_is_said_before_anything_starts(

@@ -195,6 +195,13 @@ class Told:
         self.warnings.append(message)
 
 
+@pytest.fixture
+def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else runs beside the tests."""
+    monkeypatch.setattr("experiments.ceilings.measure.others_too_busy", lambda telemetry, cores: None)
+
+
+@pytest.mark.usefixtures("quiet_machine")
 def test_the_ceilings_of_a_plan(tmp_path: Path) -> None:
     mar = archive(tmp_path, "linear", LINEAR)
     plan = Plan(model=str(mar), workers=(2,), batch_size=(8,))
@@ -215,6 +222,7 @@ def test_the_ceilings_of_a_plan(tmp_path: Path) -> None:
     assert "empty handler, 2 workers, batch 8" in told.ceilings
 
 
+@pytest.mark.usefixtures("quiet_machine")
 def test_a_model_that_can_t_run_alone_still_has_the_ceiling_of_the_frontend(tmp_path: Path) -> None:
     broken = archive(tmp_path, "noop-function", NOOP)
     plan = Plan(model=str(broken), workers=(1,), batch_size=(2,))

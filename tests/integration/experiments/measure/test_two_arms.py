@@ -31,7 +31,10 @@ pytestmark = pytest.mark.integration
 PROGRAM = """
 import sys
 import psutil
+from experiments.watch import flags
 from mps.control import daemon
+
+flags.MOST_OTHER_CPU = 100.0  # whatever else runs beside the tests
 
 def clients(self):
     mine = []
@@ -148,7 +151,7 @@ def test_a_signal_in_the_arm_with_mps_puts_the_compute_mode_back(
     assert programs_in(own_tmp) == []
 
 
-def test_a_killed_torchserve_in_the_arm_with_mps_costs_its_trials_and_no_more(
+def test_a_killed_torchserve_in_the_arm_with_mps_costs_one_trial_which_is_measured_again(
     tmp_path: Path, own_tmp: Path
 ) -> None:
     options = ["--workers", "1", "--batch-size", "4", "--duration", "1", "--warm-up", "0.1", "--runs", "3"]
@@ -161,9 +164,13 @@ def test_a_killed_torchserve_in_the_arm_with_mps_costs_its_trials_and_no_more(
     time.sleep(2.5)
     frontend.kill()
     _, stderr = process.communicate(timeout=90)
-    assert process.returncode == 1, stderr
-    assert len(trials(tmp_path)) == 6, stderr
-    assert all(trial["valid"] for trial in trials(tmp_path) if not trial["mps"])
+    assert process.returncode == 0, stderr
+    measured = trials(tmp_path)
+    assert sum(not trial["attempt"] for trial in measured) == 6, stderr
+    (lost,) = [trial for trial in measured if not trial["valid"]]
+    assert lost["mps"]
+    assert lost["may_have_passed"]
+    assert len({(trial["mps"], trial["run"]) for trial in measured if trial["valid"]}) == 6
     assert facts_of(tmp_path / "card")["compute_mode"] == 0
     assert programs_in(own_tmp) == []
 
