@@ -111,17 +111,18 @@ def invalid(verdict: Verdict) -> str:
     valid, measured = len(verdict.trials) - len(verdict.invalid), len(verdict.trials)
     text = f"all {counted(measured, 'run')} are valid" if valid == measured else ""
     text = text or f"{valid} of {counted(measured, 'run')} {'is' if valid == 1 else 'are'} valid"
-    checked = sum(result.answers_checked or 0 for result in verdict.trials)
-    wrong = sum(result.answers_wrong or 0 for result in verdict.trials)
-    text += (
-        f"; {wrong or 'none'} of {checked:,} answers that were checked"
-        if checked
-        else "; no answer was checked"
-    )
-    text += f" {'is' if wrong <= 1 else 'are'} wrong" if checked else ""
     if verdict.left:
         text += f"; {len(verdict.left)} of the plan's {len(verdict.planned)} are not measured"
-    return sentence(text)
+    return sentence(f"{text}; {_of_answers(verdict)}")
+
+
+def _of_answers(verdict: Verdict) -> str:
+    checked = sum(result.answers_checked or 0 for result in verdict.trials)
+    wrong = sum(result.answers_wrong or 0 for result in verdict.trials)
+    if not checked:
+        return "no answer was checked"
+    how_many = f"{wrong:,} are" if wrong > 1 else "1 is" if wrong else "none is"
+    return f"of {checked:,} answers that were checked {how_many} wrong"
 
 
 def png_note(verdict: Verdict) -> str:

@@ -231,7 +231,7 @@ def test_invalid_runs_are_listed_with_their_reason_and_not_counted(tmp_path: Pat
     first = SMALL.trials()[0]
     assert (row[1].text, row[2].text) == (f"{first.run}", "throttled")
     assert len(measured.measured(first.cell).rps) == 2
-    assert findings.invalid(measured) == "14 of 15 runs are valid."
+    assert findings.invalid(measured) == "14 of 15 runs are valid; no answer was checked."
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]"], ids=["missing", "torn", "a list"])
