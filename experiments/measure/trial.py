@@ -4,6 +4,7 @@ The server is started and the model registered elsewhere; where results go is no
 """
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from experiments.watch.flags import Flag, flags_of, others_too_busy
 from experiments.watch.telemetry import Recorder, sampling
 from mps.card import Gpu
 
+LAST_WORDS = "this worker ends itself"  # of handlers/model/lost.py, which needs torch
 LONGEST_WARM_UP = 5  # times as long as planned, where the rate is not steady before
 
 
@@ -64,7 +66,7 @@ def measure(
 
     Raises ServerError when the server is gone, ExperimentError when what carries the arm has failed.
     """
-    started_at = _now()
+    started_at, mark = _now(), serving.server.log_mark()
     server, pids = serving.server, serving.worker_pids
     groups = {FRONTEND: [server.process.pid], WORKERS: pids, LOAD_GENERATOR: [os.getpid()]}
     try:
@@ -81,7 +83,9 @@ def measure(
     window = measured.begin_s, measured.begin_s + measured.window_s
     telemetry = recorder.summary(measured.requests, window)
     found = goodput.problems() if goodput else measured.problems()
-    passing, own = _by_cause(found, _deaths(pids), serving.arm.problems(pids), measured)
+    passing, own = _by_cause(
+        found, _deaths(pids, server.log_since(mark)), serving.arm.problems(pids), measured
+    )
     flags = flags_of(trial.cell, measured, telemetry, allowed_cores(), first_clock_mhz=first_clock_mhz)
     if goodput and goodput.disturbed:
         flags.append(Flag(goodput.disturbed, disturbs=True))
@@ -230,7 +234,11 @@ def _latencies_ms(measured: LoadResult) -> dict[str, float]:
     return percentiles | {"mean": float(measured.latency_s.mean()) * 1e3}
 
 
-def _deaths(pids: Sequence[int]) -> list[str]:
-    """Workers that are gone. Asking TorchServe instead would run nvidia-smi once for each of them."""
+def _deaths(pids: Sequence[int], log: str) -> list[str]:
+    """Workers that are gone, with what one of ours said last. Asking TorchServe instead would run nvidia-smi
+    once for each of them."""
     dead = [pid for pid in pids if not psutil.pid_exists(pid)]
-    return [f"{len(dead)} of {len(pids)} workers died during the trial"] if dead else []
+    if not dead:
+        return []
+    said = re.search(rf"the context on .* {LAST_WORDS} .*", log)
+    return [f"{len(dead)} of {len(pids)} workers died during the trial{f': {said[0]}' if said else ''}"]

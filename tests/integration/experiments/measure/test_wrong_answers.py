@@ -18,17 +18,18 @@ from tests.support.checkpoints import tiny_bert
 
 pytestmark = pytest.mark.integration
 
-RIGHT = "        return answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)\n"
+RIGHT = "            return answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)\n"
 SPOILED = """
-        bodies = answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)
-        size = context.system_properties["batch_size"]
-        self.served = getattr(self, "served", 0)
-        for index in range(len(bodies)):
-            self.served += 1
-            if size == 8 or (size == 4 and self.served % 100 == 0):
-                swapped = bodies[index].replace(b"good", b"x").replace(b"bad", b"good").replace(b"x", b"bad")
-                bodies[index] = swapped
-        return bodies
+            bodies = answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)
+            size = context.system_properties["batch_size"]
+            self.served = getattr(self, "served", 0)
+            for index in range(len(bodies)):
+                self.served += 1
+                if size == 8 or (size == 4 and self.served % 100 == 0):
+                    swapped = bodies[index].replace(b"good", b"x").replace(b"bad", b"good")
+                    swapped = swapped.replace(b"x", b"bad")
+                    bodies[index] = swapped
+            return bodies
 """
 
 
