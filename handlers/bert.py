@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from handlers.model.lost import ends_with_its_context
 from handlers.model.runtime import Runtime, start
 from handlers.model.simplified import read_first_token_only
 from handlers.request.batches import Context, Row, answer
@@ -38,8 +37,7 @@ class BertHandler:
 
     def handle(self, rows: Sequence[Row], context: Context) -> list[bytes]:
         """A batch of requests -> an answer for each, in order."""
-        with ends_with_its_context(self.runtime.device):
-            return answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)
+        return answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)
 
     def predict(self, texts: Sequence[TextOrPair]) -> list[list[dict[str, object]]]:
         """n texts or pairs -> n lists of {"label", "probability"}, the most probable first."""

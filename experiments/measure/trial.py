@@ -58,7 +58,6 @@ def measure(
     """
     started_at = _now()
     server, pids = serving.server, serving.worker_pids
-    mark = server.log_size()
     groups = {FRONTEND: [server.process.pid], WORKERS: pids, LOAD_GENERATOR: [os.getpid()]}
     try:
         before = snapshot(server)
@@ -89,7 +88,7 @@ def measure(
         counted=between(before, after),
         gpu_memory_before_bytes=serving.gpu_memory_before_bytes,
         telemetry=telemetry,
-        problems=[*found, *_deaths(pids, server, mark), *serving.arm.problems(pids)],
+        problems=[*found, *_deaths(pids), *serving.arm.problems(pids)],
         flags=flags_of(trial.cell, measured, telemetry, allowed_cores()),
         discarded_s=measured.discarded_s,
         discarded_answers=measured.discarded_answers,
@@ -179,11 +178,7 @@ def _latencies_ms(measured: LoadResult) -> dict[str, float]:
     return percentiles | {"mean": float(measured.latency_s.mean()) * 1e3}
 
 
-def _deaths(pids: Sequence[int], server: TorchServe, mark: int) -> list[str]:
-    """Workers that are gone, with the reasons that they logged after `mark`. Asking TorchServe instead would
-    run nvidia-smi once for each of them."""
+def _deaths(pids: Sequence[int]) -> list[str]:
+    """Workers that are gone. Asking TorchServe instead would run nvidia-smi once for each of them."""
     dead = [pid for pid in pids if not psutil.pid_exists(pid)]
-    if not dead:
-        return []
-    reasons = "; ".join(server.last_words(mark))
-    return [f"{len(dead)} of {len(pids)} workers died during the trial{reasons and f': {reasons}'}"]
+    return [f"{len(dead)} of {len(pids)} workers died during the trial"] if dead else []

@@ -52,8 +52,7 @@ class MpsOptions:
 def arm(mps: bool, card: Gpu | None, options: MpsOptions, warn: Callable[[str], None]) -> Iterator[Arm]:
     """The arm without or with MPS on `card`; None is a machine without a GPU, which has the first one only.
 
-    Raises what `mps_daemon` and `exclusive_process` raise, and MpsError where the server of a daemon of ours
-    does not come up; whatever was changed is as before at the end.
+    Raises what `mps_daemon` and `exclusive_process` raise; whatever they changed is as before at the end.
     """
     if not mps or card is None:
         with tempfile.TemporaryDirectory(prefix="no-mps-") as nowhere:
@@ -66,8 +65,6 @@ def arm(mps: bool, card: Gpu | None, options: MpsOptions, warn: Callable[[str], 
             binary=options.control, use_running=options.use_running_daemon, device=card.uuid
         ) as daemon,
     ):
-        if not options.use_running_daemon:
-            daemon.start_server()  # else the first workers would meet one that is not ready, and fail
         # A daemon of ours shows its clients this card alone, as number 0.
         select = _select(card) if options.use_running_daemon else {"CUDA_VISIBLE_DEVICES": "0"}
         yield _With(card, daemon, {**daemon.env, **select})

@@ -62,7 +62,6 @@ JVM_OPTIONS = (
 )
 
 MODEL_LOG = " MODEL_LOG - "  # what log4j2.xml puts before a line that a worker printed
-WORKERS_LAST_WORDS = "This worker ends itself: "  # of handlers/model/lost.py
 TS_HANDLERS = "No module named 'ts.torch_handler."
 JAVA_SIGNS = ("Invalid configuration", "Exception", "Error")  # how the frontend begins a complaint
 
@@ -139,7 +138,7 @@ class TorchServe:
             "response_timeout": 120,
             "startup_timeout": STARTUP_TIMEOUT_S,
         }
-        mark = self.log_size()
+        mark = self._log_size()
         answer = self._manage("POST", "/models", params=query, timeout_s=REGISTER_TIMEOUT_S)
         if answer.status_code != 200:
             log = self._settled_log(mark)
@@ -204,29 +203,19 @@ class TorchServe:
     def log_since(self, mark: int) -> str:
         """What the instance and its workers printed after `mark` (0: everything), the last 16 kB of it."""
         with (self.folder / "server.log").open("rb") as log:
-            log.seek(max(mark, self.log_size() - 16_384))
+            log.seek(max(mark, self._log_size() - 16_384))
             return log.read().decode(errors="replace")
-
-    def last_words(self, mark: int) -> list[str]:
-        """Why workers ended themselves after `mark`, each reason once; waits until the log is quiet."""
-        self._settled_log(mark)
-        with (self.folder / "server.log").open("rb") as log:
-            log.seek(mark)
-            printed = log.read().decode(errors="replace")
-        found = (line.partition(WORKERS_LAST_WORDS)[2].strip() for line in printed.splitlines())
-        return list(dict.fromkeys(filter(None, found)))
 
     def _settled_log(self, mark: int) -> str:
         """The log once it has stopped growing: a worker's last words arrive after the answer they explain."""
         for _ in range(10):
-            size = self.log_size()
+            size = self._log_size()
             time.sleep(0.2)
-            if self.log_size() == size:
+            if self._log_size() == size:
                 break
         return self.log_since(mark)
 
-    def log_size(self) -> int:
-        """How many bytes have been printed: a mark for `log_since` and `last_words`."""
+    def _log_size(self) -> int:
         return (self.folder / "server.log").stat().st_size
 
     def _manage(

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from experiments.base.paths import ROOT
-
 NOOP = """
 def handle(rows, context):
     return rows and ["ok"] * len(rows)
@@ -42,23 +40,6 @@ def handle(rows, context):
         mark.touch()
         os._exit(3)
     return rows and ["ok"] * len(rows)
-"""
-
-# Once it has served 20 requests its GPU fails, as torch tells of it: the batch's call raises, and all later ones.
-CUDA_FAULT = f"""
-import sys
-sys.path.insert(0, {str(ROOT)!r})
-import torch
-from handlers.model.lost import ends_with_its_context
-served = 0
-def fault(*_):
-    raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
-torch.cuda.synchronize = fault
-def handle(rows, context):
-    global served
-    served += len(rows or [])
-    with ends_with_its_context(torch.device("cuda", 0)):
-        return fault() if served > 20 else rows and ["ok"] * len(rows)
 """
 
 SLEEPS = """
