@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from handlers.model.lost import ending_with_its_context
 from handlers.model.runtime import Runtime, start
 from handlers.model.simplified import read_first_token_only
 from handlers.request.batches import Context, Row, answer
@@ -37,7 +38,8 @@ class BertHandler:
 
     def handle(self, rows: Sequence[Row], context: Context) -> list[bytes]:
         """A batch of requests -> an answer for each, in order."""
-        return answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)
+        with ending_with_its_context(self.runtime.device):
+            return answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)
 
     def predict(self, texts: Sequence[TextOrPair]) -> list[list[dict[str, object]]]:
         """n texts or pairs -> n lists of {"label", "probability"}, the most probable first."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModel
 
+from handlers.model.lost import ending_with_its_context
 from handlers.model.runtime import Runtime, start
 from handlers.model.simplified import drop_pooler, read_first_token_only
 from handlers.request.batches import Context, Row, answer
@@ -39,7 +40,8 @@ class EmbeddingsHandler:
 
     def handle(self, rows: Sequence[Row], context: Context) -> list[bytes]:
         """A batch of requests -> an answer for each, in order."""
-        return answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)
+        with ending_with_its_context(self.runtime.device):
+            return answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)
 
     def predict(self, texts: list[str]) -> torch.Tensor:
         """n texts -> their vectors, n x size, fp32."""

@@ -15,6 +15,7 @@ from transformers import ResNetForImageClassification
 from handlers.image.pixels import ImageBatch, Pixels, scaled_and_cut
 from handlers.image.recipe import Recipe, resolve
 from handlers.model.devices import host_buffer, send
+from handlers.model.lost import ending_with_its_context
 from handlers.model.packed import pack_convolutions, pack_linears
 from handlers.model.products import refuse_wrong_products
 from handlers.model.runtime import Runtime, start
@@ -69,7 +70,8 @@ class ResNet50Handler:
     def handle(self, rows: Sequence[Row], context: Context) -> list[bytes]:
         """A batch of requests -> an answer for each, in order."""
         settings, tally = self.runtime.settings, self.runtime.tally
-        return answer(self, rows, context, settings.limits, tally, self.each)
+        with ending_with_its_context(self.runtime.device):
+            return answer(self, rows, context, settings.limits, tally, self.each)
 
     def read_item(self, value: object) -> Pixels:
         """What the client sent -> height x width x 3 bytes, scaled and cut around the centre: of a large

@@ -4,6 +4,7 @@ The server is started and the model registered elsewhere; where results go is no
 """
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from experiments.watch.flags import flags_of
 from experiments.watch.telemetry import sampling
 from mps.card import Gpu
 
+LAST_WORDS = "this worker ends itself"  # of handlers/model/lost.py, which needs torch
 LONGEST_WARM_UP = 5  # times as long as planned, where the rate is not steady before
 
 
@@ -56,7 +58,7 @@ def measure(
 
     Raises ServerError when the server is gone, ExperimentError when what carries the arm has failed.
     """
-    started_at = _now()
+    started_at, mark = _now(), serving.server.log_mark()
     server, pids = serving.server, serving.worker_pids
     groups = {FRONTEND: [server.process.pid], WORKERS: pids, LOAD_GENERATOR: [os.getpid()]}
     try:
@@ -88,7 +90,7 @@ def measure(
         counted=between(before, after),
         gpu_memory_before_bytes=serving.gpu_memory_before_bytes,
         telemetry=telemetry,
-        problems=[*found, *_deaths(pids), *serving.arm.problems(pids)],
+        problems=[*found, *_deaths(pids, server.log_since(mark)), *serving.arm.problems(pids)],
         flags=flags_of(trial.cell, measured, telemetry, allowed_cores()),
         discarded_s=measured.discarded_s,
         discarded_answers=measured.discarded_answers,
@@ -178,7 +180,11 @@ def _latencies_ms(measured: LoadResult) -> dict[str, float]:
     return percentiles | {"mean": float(measured.latency_s.mean()) * 1e3}
 
 
-def _deaths(pids: Sequence[int]) -> list[str]:
-    """Workers that are gone. Asking TorchServe instead would run nvidia-smi once for each of them."""
+def _deaths(pids: Sequence[int], log: str) -> list[str]:
+    """Workers that are gone, with what one of ours said last. Asking TorchServe instead would run nvidia-smi
+    once for each of them."""
     dead = [pid for pid in pids if not psutil.pid_exists(pid)]
-    return [f"{len(dead)} of {len(pids)} workers died during the trial"] if dead else []
+    if not dead:
+        return []
+    said = re.search(rf"the context on .* {LAST_WORDS} .*", log)
+    return [f"{len(dead)} of {len(pids)} workers died during the trial{f': {said[0]}' if said else ''}"]

@@ -14,7 +14,8 @@ from typing import Protocol
 
 import psutil
 
-from mps.card import Gpu, exclusive_process, preflight, processes
+from experiments.serving.borrowed import obstacles_of_running
+from mps.card import Gpu, exclusive_process, nvml, preflight, processes
 from mps.control import PIPE_VARIABLE, MpsDaemon, find_control, mps_daemon, running_daemon
 
 
@@ -60,11 +61,15 @@ def arm(mps: bool, card: Gpu | None, options: MpsOptions, warn: Callable[[str], 
         return
     keep = options.keep_compute_mode
     with (
+        nvml(),  # held open: where nobody else does, the GPU forgets its compute mode
         exclusive_process(card, keep=keep, warn=warn),
         mps_daemon(
             binary=options.control, use_running=options.use_running_daemon, device=card.uuid
         ) as daemon,
     ):
+        if not options.use_running_daemon:
+            # Else the first workers start it, and those that come meanwhile may be turned away.
+            daemon.start_server()
         # A daemon of ours shows its clients this card alone, as number 0.
         select = _select(card) if options.use_running_daemon else {"CUDA_VISIBLE_DEVICES": "0"}
         yield _With(card, daemon, {**daemon.env, **select})
@@ -77,7 +82,10 @@ def obstacles(card: Gpu, workers: int, options: MpsOptions) -> list[str]:
     """
     find_control(options.control)
     daemons = {process.pid for process in processes(card) if _is_mps_server(process.pid)}
-    return preflight(card, workers, ours=daemons if options.use_running_daemon else ())
+    problems = preflight(card, workers, ours=daemons if options.use_running_daemon else ())
+    if options.use_running_daemon:
+        problems += obstacles_of_running(card, options.control)
+    return problems
 
 
 class _Without:
@@ -133,7 +141,13 @@ class _With:
 
     def problems(self, workers: Collection[int]) -> list[str]:
         outside = set(workers).difference(self.clients(workers))
-        return [f"worker {pid} is no client of the MPS daemon in the arm with it" for pid in sorted(outside)]
+        found = [f"worker {pid} is no client of the MPS daemon in the arm with it" for pid in sorted(outside)]
+        found += [
+            f"worker {client.pid} is on {client.device} by the MPS daemon, not on {self._card.uuid}"
+            for client in self._daemon.clients()
+            if client.pid in workers and not self._card.uuid.startswith(client.device)
+        ]
+        return found
 
     def check(self) -> None:
         self._daemon.check()

@@ -200,6 +200,10 @@ class TorchServe:
         page = self._request("GET", f"http://127.0.0.1:{self.ports.metrics}/metrics", self._management_key)
         return parse_counters(page.text)
 
+    def log_mark(self) -> int:
+        """How far the log has come, for `log_since`."""
+        return self._log_size()
+
     def log_since(self, mark: int) -> str:
         """What the instance and its workers printed after `mark` (0: everything), the last 16 kB of it."""
         with (self.folder / "server.log").open("rb") as log:

@@ -59,6 +59,8 @@ THROTTLE_REASONS = {
     pynvml.nvmlClocksThrottleReasonHwThermalSlowdown: "temperature (hardware)",
     pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown: "power brake",
     pynvml.nvmlClocksThrottleReasonDisplayClockSetting: "display clocks",
+    pynvml.nvmlClocksThrottleReasonBoardLimit: "board limit",
+    pynvml.nvmlClocksThrottleReasonReliability: "reliability limit",
 }
 
 # What NVML answers where a card, a driver or a container does not offer a value.

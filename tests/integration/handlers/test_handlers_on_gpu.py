@@ -1,5 +1,6 @@
 """The handlers on a real GPU: the CPU's answers in every precision, compiled or not; one wait a batch."""
 
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ def load(folders: dict[str, Path], kind: Any, gpu_id: int | None, **settings: An
 @pytest.mark.parametrize("precision", TOLERANCE)
 @pytest.mark.parametrize("kind", ["text", "image"])
 def test_answers_are_the_cpus(folders: dict[str, Path], kind: str, precision: str, compiled: str) -> None:
+    if precision in ("tf32", "bf16") and torch.cuda.get_device_capability() < (8, 0):
+        pytest.skip(f"{torch.cuda.get_device_name()} does not multiply in {precision}")
+    if compiled == "torch_compile" and not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        pytest.skip("torch compiles with a C compiler, and there is none")
     reference, items = load(folders, kind, None, tuned=False)
     handler, _ = load(folders, kind, 0, precision=precision, compile=compiled, shapes=SHAPES)
     for count in range(1, len(items) + 1):

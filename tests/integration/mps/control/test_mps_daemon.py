@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 
 from experiments.base.errors import UsageError
 from experiments.base.paths import ROOT
+from experiments.serving.borrowed import obstacles_of_running
 from mps.card import device, exclusive_process, gpu
 from mps.control import (
     PIPE_VARIABLE,
@@ -141,6 +144,17 @@ def test_a_borrowed_daemon_is_used_and_left_running(
             borrowed.set_default_thread_percentage(50)
     assert daemon.default_thread_percentage() == 100.0
     daemon.check()
+
+
+def test_a_borrowed_daemon_that_limits_its_clients_is_an_obstacle(
+    daemon: MpsDaemon, programs: NvidiaPrograms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PIPE_VARIABLE, str(daemon.pipe_folder))
+    card: Any = SimpleNamespace(uuid="GPU-0")
+    assert list(obstacles_of_running(card, programs.control)) == []
+    daemon.set_default_thread_percentage(50)
+    (line,) = obstacles_of_running(card, programs.control)
+    assert line.startswith("the MPS daemon gives its clients 50 % of the GPU at most")
 
 
 def test_a_borrowed_daemon_that_ends_is_seen(
@@ -286,6 +300,8 @@ def test_a_hundred_starts_and_stops_leave_nothing(temporary: Path, programs: Nvi
 KILLED = """
 import sys, tempfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from mps.control import mps_daemon
 tempfile.tempdir = sys.argv[2]
 with mps_daemon(binary=Path(sys.argv[1])) as daemon:
@@ -314,6 +330,9 @@ def test_stale_sockets_of_a_killed_run_and_daemon_are_removed(
     os.kill(pid, signal.SIGKILL)
     run.kill()
     run.wait()
+    deadline = time.monotonic() + 10
+    while _lives(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert (pipe_folder / "control").exists()
     assert running_daemon(pipe_folder) is None
 
