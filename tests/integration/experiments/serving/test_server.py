@@ -13,7 +13,11 @@ import pytest
 import requests
 
 from experiments.base.errors import UsageError
+from experiments.load import Body
+from experiments.measure.trial import Serving, measure
+from experiments.plan import Plan
 from experiments.serving import torchserve as server_module
+from experiments.serving.arms import MpsOptions, arm
 from experiments.serving.instances import PREFIX, remove_leftovers
 from experiments.serving.torchserve import Ports, Registration, ServerError, TorchServe, torchserve
 from tests.support import small_archives
@@ -67,6 +71,24 @@ def test_a_handler_that_fails_at_load_is_named_with_its_traceback(server: TorchS
         server.register(Registration(broken, workers=1, batch_size=1))
     assert "Traceback" in caught.value.details
     server.register(Registration(archive(tmp_path, "noop", small_archives.NOOP), workers=1, batch_size=1))
+    server.unregister()
+
+
+def test_a_worker_whose_gpu_failed_is_replaced_and_the_trial_says_why(
+    server: TorchServe, tmp_path: Path
+) -> None:
+    faulty = archive(tmp_path, "faulty", small_archives.CUDA_FAULT)
+    workers = server.register(Registration(faulty, workers=1, batch_size=1))
+    plan = Plan(workers=(1,), batch_size=(1,), duration_s=0.5, warm_up_s=0.0, runs=1, noise_floor=False)
+    with arm(False, None, MpsOptions(), pytest.fail) as without:
+        serving = Serving(server, workers, without, torch_threads=1)
+        result, _ = measure(plan.trials()[0], serving, [Body(b"hello", "text/plain")])
+    assert not result.valid
+    (died,) = [problem for problem in result.problems if "died during the trial" in problem]
+    assert died.endswith("this worker ends itself (CUDA error: an illegal memory access was encountered)")
+    assert not {"507", "200"}.issubset(result.statuses)
+    (replaced,) = server.wait_for_workers(1)
+    assert replaced.pid != workers[0].pid
     server.unregister()
 
 
