@@ -20,10 +20,10 @@ from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS
 from experiments.results.trial_result import PERCENTILES, TrialResult
 from experiments.serving.arms import Arm
 from experiments.serving.torchserve import ServerError, TorchServe, Worker
-from experiments.watch.counters import between, snapshot
+from experiments.watch.counters import between, read_multiprocessors, snapshot
 from experiments.watch.flags import flags_of
 from experiments.watch.telemetry import sampling
-from mps.card import Gpu
+from mps.card import Gpu, not_in_force
 
 LAST_WORDS = "this worker ends itself"  # of handlers/model/lost.py, which needs torch
 LONGEST_WARM_UP = 5  # times as long as planned, where the rate is not steady before
@@ -74,6 +74,11 @@ def measure(
     window = measured.begin_s, measured.begin_s + measured.window_s
     telemetry = recorder.summary(measured.requests, window)
     found = goodput.problems() if goodput else measured.problems()
+    multiprocessors = read_multiprocessors(server.folder, pids)
+    strayed = [
+        *serving.arm.problems(pids),
+        *not_in_force(serving.card, trial.cell.thread_percentage, multiprocessors),
+    ]
     result = TrialResult(
         trial=trial,
         started_at=started_at,
@@ -90,12 +95,13 @@ def measure(
         counted=between(before, after),
         gpu_memory_before_bytes=serving.gpu_memory_before_bytes,
         telemetry=telemetry,
-        problems=[*found, *_deaths(pids, server.log_since(mark)), *serving.arm.problems(pids)],
+        problems=[*found, *_deaths(pids, server.log_since(mark)), *strayed],
         flags=flags_of(trial.cell, measured, telemetry, allowed_cores()),
         discarded_s=measured.discarded_s,
         discarded_answers=measured.discarded_answers,
         open_loop=measured.pacing.told() if measured.pacing else None,
         goodput=as_json(goodput) if goodput else None,
+        multiprocessors=multiprocessors,
     )
     return result, measured
 

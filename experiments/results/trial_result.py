@@ -29,6 +29,8 @@ class TrialResult:
     nothing could be measured. `flags` say what should make one careful with a run that is valid.
     `discarded_s` and `discarded_answers` are what the warm-up took. `open_loop` tells how the generator kept
     its schedule (load/result.py), `goodput` what the search for the highest rate found (load/goodput/).
+    `multiprocessors` are those that each of `worker_pids` sees of the GPU, under MPS its share of them; None
+    on a CPU and where the handler does not tell.
     """
 
     trial: Trial
@@ -52,6 +54,7 @@ class TrialResult:
     discarded_answers: int | None = None
     open_loop: Mapping[str, Any] | None = None
     goodput: Mapping[str, Any] | None = None
+    multiprocessors: Sequence[int] | None = None
 
     @property
     def valid(self) -> bool:

@@ -21,6 +21,7 @@ from mps.card.device import (
 )
 from mps.card.limits import max_mps_clients, preflight
 from mps.card.mode import exclusive_process
+from mps.card.shares import alike, multiprocessors_at, not_in_force
 
 __all__ = [
     "DEFAULT",
@@ -32,12 +33,15 @@ __all__ = [
     "GpuProcess",
     "NoGpuError",
     "Reading",
+    "alike",
     "compute_mode",
     "exclusive_process",
     "gpu",
     "gpus",
     "is_stood_in_for",
     "max_mps_clients",
+    "multiprocessors_at",
+    "not_in_force",
     "nvml",
     "preflight",
     "processes",

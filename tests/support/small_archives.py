@@ -61,6 +61,14 @@ def handle(rows, context):
         return fault() if served > 20 else rows and ["ok"] * len(rows)
 """
 
+# Tells, as our handlers do on a GPU, of more multiprocessors than a share leaves.
+SEES_132 = """
+import os, pathlib, tempfile
+(pathlib.Path(tempfile.gettempdir()) / f"{os.getpid()}.multiprocessors").write_text("132")
+def handle(rows, context):
+    return rows and ["ok"] * len(rows)
+"""
+
 SLEEPS = """
 import time
 def handle(rows, context):

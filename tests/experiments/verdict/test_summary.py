@@ -46,3 +46,9 @@ def test_ceilings_stand_beside_the_figures_and_in_the_reasons() -> None:
     summary = summarise(PLAN, measured(tally), Ceilings(None, None, (row,)), cores=2)
     assert summary.served_over_bare[0] == 102 / 200  # runs of 101, 102 and 103 requests/s
     assert "a batch takes 1.19 x the bare model's time" in summary.binds_because[0]
+
+
+def test_the_multiprocessors_of_a_cell_are_the_fewest_that_a_worker_sees() -> None:
+    told = [replace(result, multiprocessors=[132, 66]) for result in results_of(PLAN)]
+    assert summarise(PLAN, told).multiprocessors.tolist() == [66]
+    assert summarise(PLAN, results_of(PLAN)).multiprocessors.isna().all()
