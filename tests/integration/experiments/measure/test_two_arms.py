@@ -165,6 +165,7 @@ def test_a_killed_torchserve_in_the_arm_with_mps_costs_its_trials_and_no_more(
     assert process.returncode == 1, stderr
     assert len(trials(tmp_path)) == 6, stderr
     assert all(trial["valid"] for trial in trials(tmp_path) if not trial["mps"])
+    assert "control ps" in transcript(tmp_path / "card"), "who is left of its workers was to leave the daemon"
     assert facts_of(tmp_path / "card")["compute_mode"] == 0
     assert programs_in(own_tmp) == []
 
