@@ -37,6 +37,7 @@ from mps.card import (
     gpus,
     max_mps_clients,
     nvml,
+    persists,
     preflight,
 )
 from mps.control import CONTROL, PIPE_VARIABLE, find_control, running_daemon
@@ -143,6 +144,7 @@ def _gpu() -> Iterator[Check]:
             return
         yield from _mps_on(chosen)
         yield _compute_mode_permission(chosen)
+        yield from _persistence(chosen)
 
 
 def _mps_on(card: Gpu) -> Iterator[Check]:
@@ -190,6 +192,13 @@ def _compute_mode_permission(card: Gpu) -> Check:
     if os.geteuid() != 0:
         return Check(name, WARN, f"stays {mode}: only root may change it", "none needed: MPS works in it too")
     return Check(name, OK, f"is {mode}, and root may change it; a container can refuse that")
+
+
+def _persistence(card: Gpu) -> Iterator[Check]:
+    """Off, a card that nobody has open is started anew for whoever comes next, an MPS server too."""
+    if persists(card) is False:
+        found = "off: each first use of the GPU takes seconds, and the driver forgets its compute mode"
+        yield Check("persistence mode", WARN, found, f"as root: `nvidia-smi -i {card.uuid} -pm 1`")
 
 
 # The control daemon.
