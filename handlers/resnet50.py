@@ -19,7 +19,7 @@ from handlers.model.lost import ending_with_its_context
 from handlers.model.packed import pack_convolutions, pack_linears
 from handlers.model.products import refuse_wrong_products
 from handlers.model.runtime import Runtime, start
-from handlers.model.shapes import Network, make_ready, portions
+from handlers.model.shapes import Network, make_ready, portions, warm_up
 from handlers.model.simplified import fold_normalization
 from handlers.request.batches import Context, Map, Row, answer
 from handlers.request.declared import IMAGE
@@ -66,6 +66,8 @@ class ResNet50Handler:
         noise = (torch.randint(0, 256, shape).to(runtime.device) for shape in shapes)
         refuse_wrong_products(self._logits, noise, runtime.device, runtime.model.dtype)
         self.network = make_ready(self._logits, examples, runtime.settings.compile)
+        largest = torch.zeros(runtime.batch_sizes()[-1], *examples[0].shape[1:], dtype=torch.uint8)
+        warm_up([self.network], [largest.to(runtime.device)])
 
     def handle(self, rows: Sequence[Row], context: Context) -> list[bytes]:
         """A batch of requests -> an answer for each, in order."""

@@ -82,17 +82,23 @@ def repeat(task: Task, duration_s: float, tell: Tell) -> None:
     while json.loads(sys.stdin.readline() or "null") == "begin":
         tell(_measure(task, duration_s))
         step = 0
-        while not select.select([sys.stdin], [], [], 0)[0]:
+        while not _is_called():
             task.step(step)
             step += 1
 
 
+def _is_called() -> bool:
+    """Whether a word or the end of standard input waits to be read."""
+    return bool(select.select([sys.stdin], [], [], 0)[0])
+
+
 def _measure(task: Task, duration_s: float) -> dict[str, float]:
     """Steps until `duration_s` have passed. Only whole rounds count, where there was one, so that each of
-    several different batches counts the same."""
+    several different batches counts the same. Nothing is said meanwhile but the end, which ends it too: it
+    would else be killed with work on the GPU."""
     ends_s: list[float] = []
     begin_s = time.perf_counter()
-    while not ends_s or ends_s[-1] < duration_s:
+    while not ends_s or (ends_s[-1] < duration_s and not _is_called()):
         task.step(len(ends_s))
         ends_s.append(time.perf_counter() - begin_s)
     counted = len(ends_s) // task.steps_in_a_round * task.steps_in_a_round or len(ends_s)
@@ -101,7 +107,7 @@ def _measure(task: Task, duration_s: float) -> dict[str, float]:
 
 def _warm_up(task: Task, until_s: float) -> None:
     step = 0
-    while time.perf_counter() < until_s:
+    while time.perf_counter() < until_s and not _is_called():
         task.step(step)
         step += 1
 

@@ -39,6 +39,7 @@ from mps.card import (
     in_another_pid_namespace,
     max_mps_clients,
     nvml,
+    persists,
     preflight,
     unseen_neighbour,
 )
@@ -148,6 +149,7 @@ def _gpu() -> Iterator[Check]:
             return
         yield from _mps_on(chosen)
         yield _compute_mode_permission(chosen)
+        yield from _persistence(chosen)
 
 
 def _mps_on(card: Gpu) -> Iterator[Check]:
@@ -198,6 +200,13 @@ def _compute_mode_permission(card: Gpu) -> Check:
     if os.geteuid() != 0:
         return Check(name, WARN, f"stays {mode}: only root may change it", "none needed: MPS works in it too")
     return Check(name, OK, f"is {mode}, and root may change it; a container can refuse that")
+
+
+def _persistence(card: Gpu) -> Iterator[Check]:
+    """Off, a card that nobody has open is started anew for whoever comes next, an MPS server too."""
+    if persists(card) is False:
+        found = "off: each first use of the GPU takes seconds, and the driver forgets its compute mode"
+        yield Check("persistence mode", WARN, found, f"as root: `nvidia-smi -i {card.uuid} -pm 1`")
 
 
 # The control daemon.

@@ -26,7 +26,7 @@ from experiments.measure.trial import Serving, failed, measure
 from experiments.plan import Plan, Trial
 from experiments.results.folder import append, open_for_append, read_trials
 from experiments.results.trial_result import TrialResult
-from experiments.serving.arms import arm
+from experiments.serving.arms import arm, released
 from experiments.serving.torchserve import Registration, ServerError, TorchServe, torchserve
 from experiments.serving.workers import share_env, torch_threads, worker_env
 from experiments.watch.counters import TALLY_VARIABLE
@@ -171,7 +171,7 @@ class _Campaign:
             }
             settings = self.bench.gpus_dealt
             before_bytes = read(self.bench.card).memory_used_bytes if self.bench.card else None
-            with torchserve(env=env, settings=settings) as server:
+            with torchserve(env=env, settings=settings) as server, released(current, server.process.pid):
                 serving = Serving(server, (), current, threads, self.bench.card, before_bytes)
                 for _, trials in groupby([_longer_warm_up(block[0]), *block[1:]], key=_same_model):
                     self._measure_loaded(serving, list(trials))

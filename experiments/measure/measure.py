@@ -26,6 +26,7 @@ from experiments.serving.shadows import refuse_shadowed
 from experiments.serving.temporary import LEAST_BYTES, temporary_folder
 from experiments.serving.torchserve import unpacked_bytes
 from experiments.watch import environment
+from mps.card import alike
 
 BESIDE_A_SWEEP = Effort(windows=1, bare_s=2.0, batch_sizes=())
 """Enough for a figure beside each cell, in a fraction of the sweep's time."""
@@ -71,6 +72,8 @@ def measure(
     else:
         create(folder, plan, here)
     progress.begun(folder)
+    for line in alike(bench.card, plan.thread_percentage) if bench.card else ():
+        progress.warn(line)
     if ceilings is not None and bench.provenance.kind != "unknown" and not read_ceilings(folder):
         progress.ceilings(measure_ceilings(plan, bench, folder, progress, ceilings))
     if sweep:

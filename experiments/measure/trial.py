@@ -21,10 +21,10 @@ from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS
 from experiments.results.trial_result import PERCENTILES, TrialResult
 from experiments.serving.arms import Arm
 from experiments.serving.torchserve import ServerError, TorchServe, Worker
-from experiments.watch.counters import between, snapshot
+from experiments.watch.counters import between, read_multiprocessors, snapshot
 from experiments.watch.flags import Flag, flags_of, others_too_busy
 from experiments.watch.telemetry import Recorder, sampling
-from mps.card import Gpu
+from mps.card import Gpu, not_in_force
 
 LAST_WORDS = "this worker ends itself"  # of handlers/model/lost.py, which needs torch
 LONGEST_WARM_UP = 5  # times as long as planned, where the rate is not steady before
@@ -83,9 +83,12 @@ def measure(
     window = measured.begin_s, measured.begin_s + measured.window_s
     telemetry = recorder.summary(measured.requests, window)
     found = goodput.problems() if goodput else measured.problems()
-    passing, own = _by_cause(
-        found, _deaths(pids, server.log_since(mark)), serving.arm.problems(pids), measured
-    )
+    multiprocessors = read_multiprocessors(server.folder, pids)
+    strayed = [
+        *serving.arm.problems(pids),
+        *not_in_force(serving.card, trial.cell.thread_percentage, multiprocessors),
+    ]
+    passing, own = _by_cause(found, _deaths(pids, server.log_since(mark)), strayed, measured)
     flags = flags_of(trial.cell, measured, telemetry, allowed_cores(), first_clock_mhz=first_clock_mhz)
     if goodput and goodput.disturbed:
         flags.append(Flag(goodput.disturbed, disturbs=True))
@@ -115,6 +118,7 @@ def measure(
         goodput=as_json(goodput) if goodput else None,
         disturbances=tuple(flag.text for flag in flags if flag.disturbs),
         may_have_passed=bool(passing) and not own,
+        multiprocessors=multiprocessors,
     )
     return result, measured
 

@@ -11,6 +11,7 @@ from experiments.verdict.words import (
     capital,
     configuration,
     counted,
+    joined,
     number,
     percent,
     sentence,
@@ -104,6 +105,22 @@ def ceilings(verdict: Verdict) -> str:
     if reached:
         found.append(f"the bare model reaches {percent(max(reached), 2)} of the roofline at best")
     return sentence("; ".join(found))
+
+
+def same_shares(verdict: Verdict) -> str:
+    """Which shares gave a worker the same multiprocessors, so that they are one configuration; empty where
+    all differ or it is not known."""
+    groups: dict[int, set[int]] = {}
+    for each in verdict.grid:
+        count, share = each.known("multiprocessors"), each.cell.thread_percentage
+        if count and share:
+            groups.setdefault(round(count), set()).add(share)
+    told = [
+        f"{joined(map(str, sorted(shares)))} % gave the same {count} multiprocessors"
+        for count, shares in sorted(groups.items())
+        if len(shares) > 1
+    ]
+    return f"{sentence('; '.join(told))} What differs between them is noise." if told else ""
 
 
 def invalid(verdict: Verdict) -> str:

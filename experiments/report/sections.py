@@ -168,7 +168,8 @@ def beside_published(found: Sequence[tuple[Document, Figure]]) -> Section:
 def table_section(verdict: Verdict) -> Section:
     twin = " ↻ is the cell that was measured twice." if verdict.plan.noise_floor else ""
     caption = f"A heading sorts by its column, pressed again the other way round.{twin}"
-    return Section("cells", "All cells", captions=[caption], tables=[table.of_cells(verdict)])
+    captions = [caption, *filter(None, [findings.same_shares(verdict)])]
+    return Section("cells", "All cells", captions=captions, tables=[table.of_cells(verdict)])
 
 
 def invalid_section(verdict: Verdict) -> Section:

@@ -163,6 +163,10 @@ def _columns(verdict: Verdict) -> list[tuple[Column, Fill]]:
         (Column("what binds", "what to improve first, from measured shares", numeric=False), _binds),
         (Column("of bare", "served over the bare model"), _figure("served_over_bare", 100, " %")),
         (Column("GPU GiB", "in use on the whole GPU"), _figure("gpu_memory_bytes_total", 1 / GIB)),
+        (
+            Column("SMs", "multiprocessors that each worker sees"),
+            lambda measured: _count(measured, "multiprocessors"),
+        ),
         (Column("GPU %", "share of time in which any kernel ran"), _figure("gpu_utilisation_percent")),
         (Column("J/1000", "energy of the GPU per 1000 requests"), _figure("energy_j_per_1000_requests")),
         (

@@ -35,6 +35,8 @@ class TrialResult:
     `answers_wrong` are not; `answers_worst_difference` is the largest of any number (answers/compare.py), and
     `top1_agreement` the share whose first label is the right one. None where nothing was checked.
     `device` is the UUID of the GPU or "cpu"; None in files of before it was noted.
+    `multiprocessors` are those that each of `worker_pids` sees of the GPU, under MPS its share of them; None
+    on a CPU and where the handler does not tell.
     """
 
     trial: Trial
@@ -65,6 +67,7 @@ class TrialResult:
     device: str | None = None
     disturbances: Sequence[str] = ()
     may_have_passed: bool = False
+    multiprocessors: Sequence[int] | None = None
 
     @property
     def disturbed(self) -> bool:

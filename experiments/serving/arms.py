@@ -7,16 +7,19 @@ the compute mode are the business of mps/; servers and trials know of arms only 
 
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import psutil
 
+from experiments.base.interrupts import carry_through
 from experiments.serving.borrowed import obstacles_of_running
 from mps.card import Gpu, exclusive_process, nvml, preflight, processes
-from mps.control import PIPE_VARIABLE, MpsDaemon, find_control, mps_daemon, running_daemon
+from mps.control import PIPE_VARIABLE, MpsDaemon, MpsError, find_control, mps_daemon, running_daemon
+
+RELEASE_TIMEOUT_S = 1.0  # Ctrl-C is to have cleaned up in about that time
 
 
 class Arm(Protocol):
@@ -33,6 +36,10 @@ class Arm(Protocol):
 
     def problems(self, workers: Collection[int]) -> list[str]:
         """What speaks against every worker being in this arm; empty when it is proven."""
+        ...
+
+    def release(self, workers: Collection[int]) -> None:
+        """Takes workers that are still at work out of the arm, so that they may be killed. Does not raise."""
         ...
 
     def check(self) -> None:
@@ -73,6 +80,18 @@ def arm(mps: bool, card: Gpu | None, options: MpsOptions, warn: Callable[[str], 
         # A daemon of ours shows its clients this card alone, as number 0.
         select = _select(card) if options.use_running_daemon else {"CUDA_VISIBLE_DEVICES": "0"}
         yield _With(card, daemon, {**daemon.env, **select})
+
+
+@contextmanager
+def released(current: Arm, frontend: int) -> Iterator[None]:
+    """Where what is inside is broken off, the workers of the TorchServe with that pid leave the arm before
+    they are killed: NVIDIA's MPS document warns that a client that is killed with work on the GPU can leave
+    the server and its other clients, another user's of a borrowed daemon too, in an undefined state."""
+    try:
+        yield
+    except BaseException:
+        carry_through(lambda: current.release(_children(frontend)))
+        raise
 
 
 def obstacles(card: Gpu, workers: int, options: MpsOptions) -> list[str]:
@@ -117,6 +136,9 @@ class _Without:
             found.append(f"an MPS daemon listens at {self._nowhere}, in the arm without it")
         return found
 
+    def release(self, workers: Collection[int]) -> None:
+        """Who is in no MPS may be killed at any time."""
+
     def check(self) -> None:
         """Nothing carries this arm."""
 
@@ -149,6 +171,10 @@ class _With:
         ]
         return found
 
+    def release(self, workers: Collection[int]) -> None:
+        with suppress(MpsError):
+            self._daemon.terminate_clients(workers, RELEASE_TIMEOUT_S)
+
     def check(self) -> None:
         self._daemon.check()
 
@@ -165,6 +191,12 @@ def _has_environment(pid: int, env: Mapping[str, str]) -> bool:
     except psutil.Error:
         return False
     return all(actual.get(key) == value for key, value in env.items())
+
+
+def _children(pid: int) -> list[int]:
+    with suppress(psutil.Error):
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    return []
 
 
 def _is_mps_server(pid: int) -> bool:

@@ -33,7 +33,8 @@ def summarise(
     the share whose first label is the right one. A cell without a valid run has NaN figures.
     Telemetry columns are medians over the runs too, NaN where nobody could tell; `throttle_reasons` are those
     of any run. `gpu_memory_bytes_per_worker` is what the server added to the GPU's memory in use, divided by
-    its workers: with MPS their share of the common context is in it.
+    its workers: with MPS their share of the common context is in it. `multiprocessors` are those that a
+    worker sees, the fewest where they differ.
     `mps_over_off` is the ratio of a cell's median with MPS to that of the same cell without it,
     `gpu_memory_saved_bytes` what MPS saves of the whole GPU's memory in use. The row whose `twin` is True is
     the first cell once more: what differs between the two is noise.
@@ -83,6 +84,7 @@ def _figures(plan: Plan, cell: Cell, of_cell: Sequence[TrialResult]) -> dict[str
     row["flags"] = "; ".join(sorted({flag for result in valid for flag in result.flags}))
     row |= _answer_columns(of_cell)
     row |= _telemetry_columns([result.telemetry for result in valid if result.telemetry])
+    row["multiprocessors"] = _median([min(result.multiprocessors or [], default=None) for result in valid])
     row["gpu_memory_bytes_per_worker"] = _median([_gpu_memory_per_worker(result) for result in valid])
     return row
 

@@ -10,6 +10,8 @@ What follows from them is in diagnosis.py.
 
 import struct
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from experiments.results.counted import Counted
 from experiments.serving.torchserve import TorchServe
 
 # A worker whose environment has this maps a file <pid>.tally in its temporary folder, which is the server's
-# own, and keeps the fields of Tally in it, in their order.
+# own, and keeps the fields of Tally in it, in their order. On a GPU it writes <pid>.multiprocessors too.
 TALLY_VARIABLE = "HANDLER_TALLY"
 TALLY = struct.Struct("=5Q")
 
@@ -74,6 +76,14 @@ def read_tallies(folder: Path) -> Tally | None:
     found = [file.read_bytes() for file in folder.glob("*.tally")]
     tallies = [Tally(*TALLY.unpack(content)) for content in found if len(content) == TALLY.size]
     return sum(tallies, Tally()) if tallies else None
+
+
+def read_multiprocessors(folder: Path, workers: Sequence[int]) -> list[int] | None:
+    """The multiprocessors that each of the workers sees, in their order: its share of the GPU under MPS. None
+    on a CPU, and where a handler does not tell."""
+    with suppress(OSError, ValueError):
+        return [int((folder / f"{pid}.multiprocessors").read_text("utf-8")) for pid in workers] or None
+    return None
 
 
 def between(before: Snapshot, after: Snapshot) -> Counted | None:

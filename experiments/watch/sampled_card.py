@@ -11,7 +11,7 @@ from typing import Any
 import pynvml
 
 from mps.card import Gpu, gpu, nvml, processes
-from mps.card.device import memory_used_bytes, told
+from mps.card.device import memory_used_bytes, temperature_c, throttle_bits, told
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def _read_often(handle: Any) -> dict[str, Any]:
     return {
         "utilisation_percent": None if utilisation is None else int(utilisation.gpu),
         "sm_clock_mhz": told(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
-        "throttle_bits": told(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle),
+        "throttle_bits": throttle_bits(handle),
         "energy_mj": energy_mj,
         "power_mw": told(pynvml.nvmlDeviceGetPowerUsage, handle) if energy_mj is None else None,
     }
@@ -51,5 +51,5 @@ def _read_seldom(card: Gpu, handle: Any) -> dict[str, Any]:
     return {
         "memory_bytes": memory_used_bytes(handle),
         "memory_bytes_by_pid": {str(process.pid): process.memory_bytes for process in processes(card)},
-        "temperature_c": told(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
+        "temperature_c": temperature_c(handle),
     }

@@ -20,7 +20,7 @@ from handlers.model.packed import can_pack
 from handlers.model.settings import Settings, settings_of
 from handlers.model.shapes import doubling
 from handlers.request.batches import Context
-from handlers.request.tally import Tally, open_tally
+from handlers.request.tally import Tally, open_tally, tell_multiprocessors
 from handlers.request.wire import go_faster
 
 
@@ -68,6 +68,8 @@ def start(context: Context, auto_class: Any, simplify: Callable[[Any], None]) ->
     device = device_of(gpu_id)
     if device.type == "cpu":
         keep_freed_memory()
+    else:  # fewer than the card has where MPS holds this process to a share
+        tell_multiprocessors(torch.cuda.get_device_properties(device).multi_processor_count)
     dtype = use_precision(settings.precision, device)
     use_attention(settings.compile, device)
     use_threads(settings.threads)

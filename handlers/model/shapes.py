@@ -5,7 +5,8 @@ Knows tensors and shapes, no texts or images: those are padded in bert.py and re
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from handlers.model.settings import SettingsError
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 Shape = tuple[int, ...]
+
+LOAD_LAZILY = ("cuda",)
 
 # Before recording, CUDA's libraries must have chosen their kernels and allocated their workspaces.
 RUNS_BEFORE_RECORDING = 3
@@ -67,6 +70,18 @@ def make_ready(network: Network, examples: Sequence[torch.Tensor], how: str) -> 
         return fast(inputs) if tuple(inputs.shape) in ready else network(inputs)
 
     return choose
+
+
+def warm_up(networks: Sequence[Network], examples: Iterable[torch.Tensor]) -> None:
+    """On a GPU, runs each network on each example: CUDA loads a kernel when it is first needed, and the one
+    of the largest batch is not that of the smallest. What does not fit into memory is left to the day when it
+    is served; what it took is given back."""
+    for example in examples:
+        if example.device.type in LOAD_LAZILY:
+            for network in networks:
+                with suppress(torch.OutOfMemoryError):
+                    _run(network, example)
+    torch.cuda.empty_cache()
 
 
 def _compiled(network: Network, examples: Sequence[torch.Tensor]) -> Network:

@@ -1,4 +1,4 @@
-"""What a worker counts while it serves: batches, rows, and where the time of a batch goes.
+"""What a worker tells who watches it: batches, rows, where the time of a batch goes, its multiprocessors.
 
 Kept in a small file that others may read at any time, mapped into memory: counting costs about a microsecond
 a batch. Who wants it sets HANDLER_TALLY in the server's environment; experiments/watch/counters.py reads it.
@@ -40,4 +40,14 @@ def open_tally(environment: Mapping[str, str] = os.environ) -> Tally:
     """A tally in <temporary folder>/<pid>.tally where HANDLER_TALLY is set, else one that does nothing."""
     if not environment.get(VARIABLE):
         return Tally()
-    return Tally(Path(tempfile.gettempdir()) / f"{os.getpid()}.tally")
+    return Tally(_beside("tally"))
+
+
+def tell_multiprocessors(count: int, environment: Mapping[str, str] = os.environ) -> None:
+    """Where HANDLER_TALLY is set, leaves `count` in <temporary folder>/<pid>.multiprocessors."""
+    if environment.get(VARIABLE):
+        _beside("multiprocessors").write_text(f"{count}", "utf-8")
+
+
+def _beside(ending: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"{os.getpid()}.{ending}"

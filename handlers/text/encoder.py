@@ -18,7 +18,7 @@ from handlers.model.families import COUNT_AFTER_PADDING, PLAIN
 from handlers.model.packed import pack_linears
 from handlers.model.products import refuse_wrong_products
 from handlers.model.runtime import Runtime
-from handlers.model.shapes import Network, doubling, make_ready
+from handlers.model.shapes import Network, doubling, make_ready, warm_up
 from handlers.text.pairs import TextOrPair
 from handlers.text.tokens import TokenBatch, TokenShapes, pack, pack_pairs
 from handlers.text.words import Tokenize, tokenize_with
@@ -110,6 +110,10 @@ def encoder_of(runtime: Runtime, head: Head) -> Encoder:
     network, without_mask, with_types = _networks(runtime.model, head)
     refuse_wrong_products(network, _common_shapes(runtime, shapes), runtime.device, runtime.model.dtype)
     ready = make_ready(network, examples, runtime.settings.compile)
+    (largest,) = replace(
+        shapes, batch_sizes=runtime.batch_sizes()[-1:], lengths=(shapes.max_tokens,)
+    ).examples()
+    warm_up([ready, without_mask], [examples[0], largest.to(runtime.device)])
     if runtime.settings.tuned:
         shapes = replace(shapes, overhead_tokens=_overhead_tokens(ready, shapes, runtime.device))
     has_types = _has_types(tokenizer, runtime.model.config)

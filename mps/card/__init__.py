@@ -16,12 +16,14 @@ from mps.card.device import (
     gpus,
     is_stood_in_for,
     nvml,
+    persists,
     processes,
     read,
     throttle_reasons,
 )
 from mps.card.limits import in_another_pid_namespace, max_mps_clients, preflight, unseen_neighbour
 from mps.card.mode import exclusive_process
+from mps.card.shares import alike, multiprocessors_at, not_in_force
 
 __all__ = [
     "DEFAULT",
@@ -33,6 +35,7 @@ __all__ = [
     "GpuProcess",
     "NoGpuError",
     "Reading",
+    "alike",
     "compute_mode",
     "cuda_of_driver",
     "exclusive_process",
@@ -41,7 +44,10 @@ __all__ = [
     "in_another_pid_namespace",
     "is_stood_in_for",
     "max_mps_clients",
+    "multiprocessors_at",
+    "not_in_force",
     "nvml",
+    "persists",
     "preflight",
     "processes",
     "read",

@@ -212,10 +212,8 @@ def read(card: Gpu) -> Reading:
             memory_clock_mhz=told(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM),
             power_w=None if power_mw is None else power_mw / 1000,
             energy_j=None if energy_mj is None else energy_mj / 1000,
-            temperature_c=told(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
-            throttle_reasons=throttle_reasons(
-                told(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle) or 0
-            ),
+            temperature_c=temperature_c(handle),
+            throttle_reasons=throttle_reasons(throttle_bits(handle) or 0),
         )
 
 
@@ -250,6 +248,28 @@ def compute_mode(card: Gpu) -> str:
     if mode is None:
         return DEFAULT
     return COMPUTE_MODES.get(mode, f"mode {mode}")
+
+
+def persists(card: Gpu) -> bool | None:
+    """Whether persistence mode is on: else the driver lets go of a card that nobody has open, and forgets its
+    compute mode. None where that is not told."""
+    with nvml():
+        mode = told(pynvml.nvmlDeviceGetPersistenceMode, _handle(card))
+    return None if mode is None else bool(mode)
+
+
+def throttle_bits(handle: Any) -> int | None:
+    """NVML's bit mask of why clocks are low. The older function goes away with CUDA 14, older drivers
+    have no other."""
+    bits = told(pynvml.nvmlDeviceGetCurrentClocksEventReasons, handle)
+    return told(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle) if bits is None else int(bits)
+
+
+def temperature_c(handle: Any) -> int | None:
+    """The same of the temperature."""
+    found = told(pynvml.nvmlDeviceGetTemperatureV, handle, pynvml.NVML_TEMPERATURE_GPU)
+    older = pynvml.nvmlDeviceGetTemperature
+    return told(older, handle, pynvml.NVML_TEMPERATURE_GPU) if found is None else int(found)
 
 
 def throttle_reasons(bits: int) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from experiments.base.interrupts import carry_through, interrupts_held_back
-from mps.card.device import EXCLUSIVE_PROCESS, Gpu, GpuError, compute_mode
+from mps.card.device import EXCLUSIVE_PROCESS, Gpu, GpuError, compute_mode, nvml, persists
 
 log = logging.getLogger(__name__)
 
@@ -24,27 +24,31 @@ def exclusive_process(
 ) -> Iterator[str]:
     """The GPU in EXCLUSIVE_PROCESS mode, so that nothing bypasses the MPS daemon; yields the mode in force.
 
+    Without persistence mode the driver forgets the mode when the last who has the card open leaves: so NVML
+    stays open from before it is set until it is put back.
+
     What was there before comes back at the end, whatever happens inside; SIGINT and SIGTERM wait while the
     mode is being changed. Where it may not be changed, `warn` gets the reason and the mode stays: MPS works
     in DEFAULT mode too. `keep` leaves it alone from the start. Raises GpuError when it can't be put back.
 
     The mode holds for every process on the machine. Without MPS only one process can use the card in it.
     """
-    before = compute_mode(card)
-    if keep or before == EXCLUSIVE_PROCESS:
-        yield before
-        return
-    try:
-        with interrupts_held_back():
-            refusal = _set_compute_mode(card, EXCLUSIVE_PROCESS, smi)
-        if refusal:
-            warn(
-                f"the compute mode of {card.name} stays {before} ({refusal}): MPS works, but a process that "
-                "does not know of the daemon can use the GPU beside it"
-            )
-        yield before if refusal else EXCLUSIVE_PROCESS
-    finally:
-        carry_through(lambda: _put_back(card, before, smi))
+    with nvml():
+        before = compute_mode(card)
+        if keep or before == EXCLUSIVE_PROCESS:
+            yield before
+            return
+        try:
+            with interrupts_held_back():
+                refusal = _set_compute_mode(card, EXCLUSIVE_PROCESS, smi)
+            if refusal:
+                warn(
+                    f"the compute mode of {card.name} stays {before} ({refusal}): MPS works, but a process "
+                    "that does not know of the daemon can use the GPU beside it"
+                )
+            yield before if refusal else EXCLUSIVE_PROCESS
+        finally:
+            carry_through(lambda: _put_back(card, before, smi))
 
 
 def _put_back(card: Gpu, before: str, smi: Path | str) -> None:
@@ -75,5 +79,7 @@ def _set_compute_mode(card: Gpu, mode: str, smi: Path | str) -> str | None:
         return f"nvidia-smi took longer than {SMI_TIMEOUT_S:.0f} s"
     if compute_mode(card) == mode:
         return None
+    if done.returncode == 0 and persists(card) is False:
+        return f"the driver forgets it, since persistence mode is off: `nvidia-smi -i {card.uuid} -pm 1`"
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     return f"nvidia-smi: {said[0].strip().rstrip('.') if said else f'exit code {done.returncode}'}"

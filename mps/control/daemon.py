@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,21 @@ class MpsDaemon:
         """The pids of one server's clients. Raises MpsError where there is no such server."""
         return [int(line) for line in self._ask_server(f"get_client_list {server_pid}") if line.isdigit()]
 
+    def terminate_clients(self, pids: Collection[int], within_s: float) -> list[int]:
+        """Has the servers drop those of their clients, so that they may be killed with work on the GPU;
+        returns the pids of those that were dropped in `within_s`. For processes of ours only.
+
+        Raises MpsError where the daemon does not answer in that time.
+        """
+        deadline = time.monotonic() + within_s
+        dropped = []
+        for client in parse_ps(self.ask("ps", within_s)):
+            left_s = deadline - time.monotonic()
+            if client.pid in pids and left_s > 0:
+                said = self.ask(f"terminate_client {client.server_pid} {client.pid}", left_s)
+                dropped += [client.pid] if said and said[-1] == "0" else []
+        return dropped
+
     def default_thread_percentage(self) -> float:
         """The share of the multiprocessors, in percent, that a client of the next server may use."""
         return self._percentage(self.ask("get_default_active_thread_percentage"))
@@ -152,17 +168,16 @@ class MpsDaemon:
             return "\n".join(self.log.read_text("utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:])
         return ""
 
-    def ask(self, command: str) -> list[str]:
+    def ask(self, command: str, timeout_s: float = ANSWER_TIMEOUT_S) -> list[str]:
         """The lines that the daemon answers to a command of its manual page.
 
         Raises MpsError where it does not know the command (it ends with 0 even so) or does not answer.
         """
         try:
-            done = talk(self.control, self.pipe_folder, command, ANSWER_TIMEOUT_S)
+            done = talk(self.control, self.pipe_folder, command, timeout_s)
         except subprocess.TimeoutExpired as error:
             raise MpsError(
-                f"the MPS control daemon (pid {self.pid}) does not answer `{command}` in "
-                f"{ANSWER_TIMEOUT_S:.0f} s",
+                f"the MPS control daemon (pid {self.pid}) does not answer `{command}` in {timeout_s:.3g} s",
                 self.log_tail(),
             ) from error
         said = [line.strip() for line in done.stdout.splitlines() if line.strip()]

@@ -10,6 +10,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from handlers.archive.archives import CORPUS
 from handlers.bert import BertHandler
+from handlers.text import encoder
 from tests.support.bodies import TEXTS
 from tests.support.checkpoints import tiny_bert
 from tests.support.worker import a_context, handle
@@ -43,6 +44,18 @@ def directly(folder: Path, text: str) -> dict[str, float]:
 
 def as_dict(prediction: list[dict[str, Any]]) -> dict[str, float]:
     return {entry["label"]: entry["probability"] for entry in prediction}
+
+
+def test_the_smallest_and_the_largest_batch_are_tried_at_load_with_and_without_a_mask(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Any] = []
+    monkeypatch.setattr(encoder, "warm_up", lambda networks, examples: tried.append((networks, examples)))
+    handler, _ = a_handler(folder)
+    ((networks, (smallest, largest)),) = tried
+    assert networks == [handler.encoder.network, handler.encoder.network_without_mask]
+    assert smallest.shape == (1, 1 + 8)
+    assert largest.shape == (8, 1 + handler.encoder.shapes.max_tokens)
 
 
 class TestPredictions:

@@ -31,6 +31,9 @@ def a_card(folder: Path, **facts: Any) -> Path:
         "utilisation_percent": 37,
         "mig": [0, 0],  # None: not supported by the card
         "throttle_reasons": 1,
+        "temperature_c": 31,
+        "persistence": 1,  # 0: the driver forgets the compute mode once nobody has NVML open; None: unknown
+        "functions_lacking": [],  # of NVML, in this driver
         "processes": [],  # [pid, bytes or None]
         "mps_processes": [],
         "smi": "allowed",  # or refused, not supported, no driver

@@ -35,6 +35,8 @@ globals().update(_real_pynvml())
 _Error: Any = globals()["NVMLError"]
 _NOT_SUPPORTED: int = globals()["NVML_ERROR_NOT_SUPPORTED"]
 _INVALID: int = globals()["NVML_ERROR_INVALID_ARGUMENT"]
+_LACKING: int = globals()["NVML_ERROR_FUNCTION_NOT_FOUND"]
+_opened = 0
 
 
 def _card() -> Any:
@@ -52,12 +54,35 @@ def _processes(listed: list[tuple[int, int | None]]) -> list[Any]:
 
 
 def nvmlInit() -> None:
+    """Who has it open is a file in the card's folder: without persistence mode the card lives as long."""
+    global _opened
     if error := _card().init_error:
         raise _Error(error)
+    _opened += 1
+    _held().touch()
 
 
 def nvmlShutdown() -> None:
-    pass
+    global _opened
+    _opened -= 1
+    if not _opened:
+        _held().unlink(missing_ok=True)
+        if not _card().persistence and not list(_held().parent.glob("held-*")):
+            _forget_compute_mode()
+
+
+def _held() -> Path:
+    return Path(os.environ["STAND_IN_GPU"]) / f"held-{os.getpid()}"
+
+
+def _forget_compute_mode() -> None:
+    file = Path(os.environ["STAND_IN_GPU"]) / "card.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"compute_mode": 0}))
+
+
+def _offered(card: Any, name: str) -> None:
+    if name in card.functions_lacking:
+        raise _Error(_LACKING)
 
 
 def nvmlSystemGetDriverVersion() -> str:
@@ -112,6 +137,10 @@ def nvmlDeviceGetMemoryInfo(card: Any) -> Any:
     return SimpleNamespace(total=_supported(card.memory_bytes), used=card.memory_used_bytes)
 
 
+def nvmlDeviceGetPersistenceMode(card: Any) -> Any:
+    return _supported(card.persistence)
+
+
 def nvmlDeviceGetComputeMode(card: Any) -> int:
     return int(_supported(card.compute_mode))
 
@@ -141,10 +170,22 @@ def nvmlDeviceGetTotalEnergyConsumption(card: Any) -> int:
 
 
 def nvmlDeviceGetTemperature(card: Any, sensor: int) -> int:
-    return 31
+    _offered(card, "nvmlDeviceGetTemperature")
+    return int(card.temperature_c)
+
+
+def nvmlDeviceGetTemperatureV(card: Any, sensor: int) -> int:
+    _offered(card, "nvmlDeviceGetTemperatureV")
+    return int(card.temperature_c)
 
 
 def nvmlDeviceGetCurrentClocksThrottleReasons(card: Any) -> Any:
+    _offered(card, "nvmlDeviceGetCurrentClocksThrottleReasons")
+    return _supported(card.throttle_reasons)
+
+
+def nvmlDeviceGetCurrentClocksEventReasons(card: Any) -> Any:
+    _offered(card, "nvmlDeviceGetCurrentClocksEventReasons")
     return _supported(card.throttle_reasons)
 
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from experiments.base.paths import ROOT
+
 NOOP = """
 def handle(rows, context):
     return rows and ["ok"] * len(rows)
@@ -39,6 +41,31 @@ def handle(rows, context):
     if served > 200 and not mark.exists():
         mark.touch()
         os._exit(3)
+    return rows and ["ok"] * len(rows)
+"""
+
+# Serves 20 requests; then its GPU fails as torch tells of it: that call raises, and all later ones do.
+CUDA_FAULT = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import torch
+from handlers.model.lost import ending_with_its_context
+served = 0
+def fault(*_, **__):
+    raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+torch.zeros = torch.cuda.synchronize = fault
+def handle(rows, context):
+    global served
+    served += len(rows or [])
+    with ending_with_its_context(torch.device("cuda", 0)):
+        return fault() if served > 20 else rows and ["ok"] * len(rows)
+"""
+
+# Tells, as our handlers do on a GPU, of more multiprocessors than a share leaves.
+SEES_132 = """
+import os, pathlib, tempfile
+(pathlib.Path(tempfile.gettempdir()) / f"{os.getpid()}.multiprocessors").write_text("132")
+def handle(rows, context):
     return rows and ["ok"] * len(rows)
 """
 

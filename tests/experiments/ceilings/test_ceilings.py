@@ -1,7 +1,9 @@
 """Ceilings beside served figures: their ratios, their file, their table."""
 
 import json
+import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from experiments.base.errors import ExperimentError
+from experiments.ceilings import bare_loop
 from experiments.plan import Cell, Plan
 from experiments.report.terminal import ceilings_table as table
 from experiments.results.ceilings import Ceiling, Ceilings, read_ceilings, write_ceilings
@@ -181,3 +184,22 @@ def test_the_table_tells_arms_and_datasheets_where_there_are_any() -> None:
         ["on", "50"],
     ]
     assert told.count("400") == 2
+
+
+def test_a_window_ends_with_the_standard_input_and_not_first_when_it_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process that goes on would be killed with work on the GPU, a client of MPS too."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        steps: list[int] = []
+
+        def step(number: int) -> None:
+            steps.append(number)
+            if number == 2:
+                os.close(writing)
+
+        measured = bare_loop._measure(bare_loop.Task(step, amount=1.0), duration_s=60.0)
+    assert measured["steps"] == 3
+    assert steps == [0, 1, 2]

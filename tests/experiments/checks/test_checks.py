@@ -290,6 +290,13 @@ def test_a_daemon_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     assert first_obstacle(options=MpsOptions(use_running_daemon=True)) is None
 
 
+def test_a_driver_that_forgets_the_compute_mode_is_told_with_the_way_on(machine: Path) -> None:
+    assert "persistence mode" not in {check.name for check in examine()}
+    change(machine / "card", persistence=0)
+    assert the("persistence mode").status == WARN
+    assert the("persistence mode").remedy == f"as root: `nvidia-smi -i {UUID} -pm 1`"
+
+
 def test_the_compute_mode_where_it_may_not_be_changed(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert the("compute mode").status == WARN

@@ -259,6 +259,18 @@ def test_what_was_printed_elsewhere_is_text_in_the_page(tmp_path: Path) -> None:
     assert "<script>alert" not in page_of(folder)
 
 
+def test_shares_that_gave_the_same_multiprocessors_are_said_to_be_one(tmp_path: Path) -> None:
+    plan = replace(ONE_CELL, with_mps=True, thread_percentage=(25, 50, 51))
+    trials = a_folder(tmp_path / "run", plan) / "trials.jsonl"
+    lines = [json.loads(line) for line in trials.read_text().splitlines()]
+    seen = {None: 132, 25: 32, 50: 66, 51: 66}
+    lines = [line | {"multiprocessors": [seen[line["thread_percentage"]]]} for line in lines]
+    trials.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    page = text_of(page_of(tmp_path / "run"))
+    assert "50 and 51 % gave the same 66 multiprocessors. What differs between them is noise." in page
+    assert "SMs" in page
+
+
 def test_a_goal_with_a_bound_is_part_of_the_verdict(whole: Path) -> None:
     advised = judge(read(whole), goal_from("throughput with p99<100ms"))
     assert " requests/s with p99 below 100ms" in verdict_sentence(advised)

@@ -53,3 +53,9 @@ def test_more_than_a_ceiling_allows_is_no_finding_but_unknown() -> None:
     summary = summarise(PLAN, measured(None), Ceilings(None, None, (row,)), cores=2)
     assert summary.bare_rps[0] == 46.0
     assert summary.served_over_bare.isna()[0]  # 102 requests/s were served
+
+
+def test_the_multiprocessors_of_a_cell_are_the_fewest_that_a_worker_sees() -> None:
+    told = [replace(result, multiprocessors=[132, 66]) for result in results_of(PLAN)]
+    assert summarise(PLAN, told).multiprocessors.tolist() == [66]
+    assert summarise(PLAN, results_of(PLAN)).multiprocessors.isna().all()

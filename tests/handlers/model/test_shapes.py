@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handlers.model import shapes
 from handlers.model.settings import SettingsError
-from handlers.model.shapes import doubling, fit, make_ready, portions
+from handlers.model.shapes import doubling, fit, make_ready, portions, warm_up
 
 ready_sizes = st.sets(st.integers(1, 64), min_size=1).map(sorted).map(tuple)
 
@@ -69,3 +70,27 @@ class TestMakingReady:
         monkeypatch.setattr(torch, "compile", lambda network, dynamic: lambda inputs: network(inputs) + 1)
         network = make_ready(lambda inputs: inputs, [torch.zeros(2), torch.zeros(4)], "torch_compile")
         assert [float(network(torch.zeros(size)).max()) for size in (2, 3, 4)] == [1, 0, 1]
+
+
+class TestWarmUp:
+    def test_runs_every_network_on_every_example_on_a_gpu_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[tuple[str, int]] = []
+
+        def masked(inputs: torch.Tensor) -> torch.Tensor:
+            seen.append(("masked", len(inputs)))
+            return inputs
+
+        def unmasked(inputs: torch.Tensor) -> torch.Tensor:
+            seen.append(("unmasked", len(inputs)))
+            if len(inputs) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return inputs
+
+        examples = [torch.zeros(1, 8), torch.zeros(64, 512)]
+        warm_up([masked, unmasked], examples)
+        assert seen == []
+        monkeypatch.setattr(shapes, "LOAD_LAZILY", ("cpu",))
+        warm_up([masked, unmasked], examples)
+        assert seen == [("masked", 1), ("unmasked", 1), ("masked", 64), ("unmasked", 64)]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.watch.counters import TALLY_VARIABLE, Tally, read_tallies
+from experiments.watch.counters import TALLY_VARIABLE, Tally, read_multiprocessors, read_tallies
 from handlers.bert import BertHandler
-from handlers.request.tally import VARIABLE, open_tally
+from handlers.request.tally import VARIABLE, open_tally, tell_multiprocessors
 from tests.support.checkpoints import tiny_bert
 from tests.support.worker import a_context, handle
 
@@ -28,8 +28,17 @@ def test_sums_are_read_as_experiments_read_them(temporary_folder: Path) -> None:
     assert [file.name for file in temporary_folder.iterdir()] == [f"{os.getpid()}.tally"]
 
 
+def test_the_multiprocessors_of_each_worker_are_read_as_they_were_told(temporary_folder: Path) -> None:
+    tell_multiprocessors(66, {VARIABLE: "1"})
+    assert read_multiprocessors(temporary_folder, [os.getpid()]) == [66]
+    assert read_multiprocessors(temporary_folder, [os.getpid(), 1]) is None, "another handler does not tell"
+    assert read_multiprocessors(temporary_folder, []) is None
+    assert read_tallies(temporary_folder) is None
+
+
 def test_nobody_asked(temporary_folder: Path) -> None:
     open_tally({}).add(8, 1, 20, 300)
+    tell_multiprocessors(66, {})
     assert list(temporary_folder.iterdir()) == []
 
 

@@ -1,6 +1,8 @@
 """The handlers on a real GPU: the CPU's answers in every precision, compiled or not; one wait a batch."""
 
+import os
 import shutil
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.watch.counters import read_multiprocessors
 from handlers.bert import BertHandler
+from handlers.request.tally import VARIABLE
 from handlers.resnet50 import ResNet50Handler
 from tests.support.checkpoints import tiny_bert, tiny_resnet
 from tests.support.worker import a_context
@@ -56,6 +60,16 @@ def test_answers_are_the_cpus(folders: dict[str, Path], kind: str, precision: st
         found = handler.forward(handler.preprocess(items[:count]))
         assert found.device.type == "cpu"
         assert (found - expected).abs().max() < TOLERANCE[precision]
+
+
+def test_a_worker_tells_its_multiprocessors(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "1")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    load(folders, "text", 0)
+    whole = torch.cuda.get_device_properties(0).multi_processor_count
+    assert read_multiprocessors(tmp_path, [os.getpid()]) == [whole]
 
 
 @pytest.mark.parametrize("compiled", ["none", "cuda_graphs"])

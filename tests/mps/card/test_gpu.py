@@ -100,6 +100,23 @@ def test_throttle_reasons_are_named() -> None:
     assert throttle_reasons(0x4 | 0x20) == ("power cap", "temperature (software)")
 
 
+def test_throttling_by_the_board_or_for_reliability_has_a_name() -> None:
+    assert throttle_reasons(0x200 | 0x400) == ("board limit", "reliability limit")
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        ["nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetTemperatureV"],  # an older driver
+        ["nvmlDeviceGetCurrentClocksThrottleReasons", "nvmlDeviceGetTemperature"],  # one of CUDA 14
+    ],
+)
+def test_what_a_driver_has_under_one_name_only_is_read_under_that(card: Path, lacking: list[str]) -> None:
+    change(card, functions_lacking=lacking)
+    now = read(gpu())
+    assert (now.temperature_c, now.throttle_reasons) == (31, ("idle",))
+
+
 def test_processes_say_who_came_through_mps(card: Path) -> None:
     change(card, processes=[[10, 500], [20, None]], mps_processes=[[20, 700], [30, None]])
     assert processes(gpu()) == [
@@ -183,6 +200,28 @@ def test_a_mode_that_may_not_be_changed_is_a_warning(card: Path, smi: str, reaso
     assert reason in warning
     assert "stays DEFAULT" in warning
     assert transcript(card) == [SET_EXCLUSIVE]
+
+
+def test_without_persistence_mode_the_mode_holds_as_long_as_it_is_wanted(card: Path) -> None:
+    """Else the driver lets go of the card as nvidia-smi ends, and forgets."""
+    change(card, persistence=0)
+    warnings: list[str] = []
+    with exclusive_process(gpu(), smi=NVIDIA_SMI, warn=warnings.append) as mode:
+        assert mode == EXCLUSIVE_PROCESS
+        assert facts_of(card)["compute_mode"] == 3
+    assert warnings == []
+    assert facts_of(card)["compute_mode"] == 0
+
+
+def test_a_mode_that_the_driver_forgets_is_a_warning_with_that_cause(
+    card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(card, persistence=0)
+    monkeypatch.setattr(stand_in_pynvml, "_held", lambda: card / "seen-by-nobody")
+    warnings: list[str] = []
+    with exclusive_process(gpu(), smi=NVIDIA_SMI, warn=warnings.append) as mode:
+        assert mode == DEFAULT
+    assert f"persistence mode is off: `nvidia-smi -i {UUID} -pm 1`" in warnings[0]
 
 
 def test_without_nvidia_smi_the_mode_stays(card: Path, tmp_path: Path) -> None:

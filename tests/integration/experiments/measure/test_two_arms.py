@@ -48,6 +48,7 @@ def clients(self):
     return [daemon.Client(pid, 1, "GPU-5d1f", "python") for pid in sorted(mine)[{strays}:]]
 
 daemon.MpsDaemon.clients = clients
+daemon.MpsDaemon.start_server = lambda self: 1  # a real one needs a GPU
 sys.argv = {arguments!r}
 from mps.run import app
 app()
@@ -171,6 +172,7 @@ def test_a_killed_torchserve_in_the_arm_with_mps_costs_one_trial_which_is_measur
     assert lost["mps"]
     assert lost["may_have_passed"]
     assert len({(trial["mps"], trial["run"]) for trial in measured if trial["valid"]}) == 6
+    assert "control ps" in transcript(tmp_path / "card"), "who is left of its workers was to leave the daemon"
     assert facts_of(tmp_path / "card")["compute_mode"] == 0
     assert programs_in(own_tmp) == []
 

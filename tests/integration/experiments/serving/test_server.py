@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -13,9 +14,14 @@ import pytest
 import requests
 
 from experiments.base.errors import UsageError
+from experiments.load import Body
+from experiments.measure.trial import Serving, measure
+from experiments.plan import Plan
 from experiments.serving import torchserve as server_module
+from experiments.serving.arms import MpsOptions, arm
 from experiments.serving.instances import PREFIX, remove_leftovers
 from experiments.serving.torchserve import Ports, Registration, ServerError, TorchServe, torchserve
+from mps.card import Gpu
 from tests.support import small_archives
 from tests.support.small_archives import archive
 
@@ -67,6 +73,40 @@ def test_a_handler_that_fails_at_load_is_named_with_its_traceback(server: TorchS
         server.register(Registration(broken, workers=1, batch_size=1))
     assert "Traceback" in caught.value.details
     server.register(Registration(archive(tmp_path, "noop", small_archives.NOOP), workers=1, batch_size=1))
+    server.unregister()
+
+
+def test_a_worker_whose_gpu_failed_is_replaced_and_the_trial_says_why(
+    server: TorchServe, tmp_path: Path
+) -> None:
+    faulty = archive(tmp_path, "faulty", small_archives.CUDA_FAULT)
+    workers = server.register(Registration(faulty, workers=1, batch_size=1))
+    plan = Plan(workers=(1,), batch_size=(1,), duration_s=0.5, warm_up_s=0.0, runs=1, noise_floor=False)
+    with arm(False, None, MpsOptions(), pytest.fail) as without:
+        serving = Serving(server, workers, without, torch_threads=1)
+        result, _ = measure(plan.trials()[0], serving, [Body(b"hello", "text/plain")])
+    assert not result.valid
+    (died,) = [problem for problem in result.problems if "died during the trial" in problem]
+    assert died.endswith("this worker ends itself (CUDA error: an illegal memory access was encountered)")
+    assert not {"507", "200"}.issubset(result.statuses)
+    (replaced,) = server.wait_for_workers(1)
+    assert replaced.pid != workers[0].pid
+    server.unregister()
+
+
+def test_a_trial_whose_share_is_not_in_force_is_invalid_and_keeps_what_the_workers_see(
+    server: TorchServe, tmp_path: Path
+) -> None:
+    archived = archive(tmp_path, "whole", small_archives.SEES_132)
+    workers = server.register(Registration(archived, workers=1, batch_size=1))
+    plan = Plan(workers=(1,), batch_size=(1,), duration_s=0.3, warm_up_s=0.0, runs=1, noise_floor=False)
+    _, at_half = replace(plan, with_mps=True, thread_percentage=(50,)).trials()
+    h200 = Gpu(0, "GPU-5d1f", "NVIDIA H200", "580.159.04", None, 132, (9, 0), False, None, None)
+    with arm(False, None, MpsOptions(), pytest.fail) as without:
+        serving = Serving(server, workers, without, torch_threads=1, card=h200)
+        result, _ = measure(at_half, serving, [Body(b"hello", "text/plain")])
+    assert result.multiprocessors == [132]
+    assert result.problems == ["the share of 50 % is not in force: a worker sees all 132 multiprocessors"]
     server.unregister()
 
 

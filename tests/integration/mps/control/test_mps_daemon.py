@@ -28,6 +28,7 @@ from mps.control import (
     remove_leftovers,
     running_daemon,
 )
+from mps.control.daemon import Client
 from scripts.fetch_mps import FetchError, NvidiaPrograms, fetch
 from tests import stand_ins
 from tests.stand_ins import UUID, a_card, transcript
@@ -116,6 +117,17 @@ def test_unknown_commands_and_servers_are_errors_though_the_program_ends_with_0(
             ask(999_999)
     with pytest.raises(MpsError, match="no such MPS server"):
         daemon.set_thread_percentage(999_999, 50)
+
+
+def test_a_client_that_the_daemon_does_not_drop_is_none_of_those_dropped(
+    daemon: MpsDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert daemon.terminate_clients([os.getpid()], within_s=5) == []
+    monkeypatch.setattr(
+        "mps.control.daemon.parse_ps", lambda _: [Client(os.getpid(), 7, "GPU-5d1f", "python")]
+    )
+    assert daemon.terminate_clients([os.getpid()], within_s=5) == [], "the real daemon has no such server"
+    assert "1" in daemon.ask(f"terminate_client 7 {os.getpid()}")[-1]
 
 
 def test_a_daemon_that_is_not_ours_is_named_and_left_alone(
