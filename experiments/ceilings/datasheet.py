@@ -1,7 +1,7 @@
 """What the makers of GPUs promise: peak operations and bytes a second, a row and a source for each card.
 
-Dense figures: where a datasheet tells those "with sparsity", half of them. Of a GeForce: half precision summed in
-single precision, as torch does. Nothing here is measured.
+Dense figures: where a datasheet tells those "with sparsity", half of them. A GeForce's half precision is
+summed in single precision, as torch does. Nothing here is measured.
 """
 
 import re

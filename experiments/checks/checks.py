@@ -22,8 +22,9 @@ from experiments.base.cores import core_quota, usable_cores
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.memory import free_memory_bytes
 from experiments.base.paths import ROOT
+from experiments.base.torch_build import torch_build
 from experiments.checks.measured_on import choose
-from experiments.checks.torch_build import torch_build, torch_misfit
+from experiments.checks.torch_build import torch_misfit
 from experiments.plan import Plan
 from experiments.serving.arms import MpsOptions, obstacles
 from experiments.serving.instances import FOLDER_NAME

@@ -30,6 +30,8 @@ def a_card(folder: Path, **facts: Any) -> Path:
         "compute_mode": 0,  # None: a Tegra has none
         "utilisation_percent": 37,
         "mig": [0, 0],  # None: not supported by the card
+        "persistence": 1,  # None: not supported
+        "ecc": [1, 1],  # current and pending; None: a card without it
         "throttle_reasons": 1,
         "processes": [],  # [pid, bytes or None]
         "mps_processes": [],

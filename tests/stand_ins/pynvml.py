@@ -68,6 +68,10 @@ def nvmlSystemGetCudaDriverVersion() -> int:
     return int(_card().driver_cuda)
 
 
+def nvmlSystemGetNVMLVersion() -> str:
+    return f"13.{_card().driver}"  # as R580 tells it; "12.535.161.07" of R535
+
+
 def nvmlDeviceGetCount() -> int:
     return 1 + len(_card().lost)
 
@@ -106,6 +110,14 @@ def nvmlDeviceGetNumGpuCores(card: Any) -> Any:
 
 def nvmlDeviceGetMigMode(card: Any) -> Any:
     return _supported(card.mig)
+
+
+def nvmlDeviceGetPersistenceMode(card: Any) -> Any:
+    return _supported(card.persistence)
+
+
+def nvmlDeviceGetEccMode(card: Any) -> Any:
+    return _supported(card.ecc)
 
 
 def nvmlDeviceGetMemoryInfo(card: Any) -> Any:

@@ -11,8 +11,9 @@ import pynvml
 import pytest
 from typer.testing import CliRunner
 
+from experiments.base import torch_build
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.checks import checks, choose, faster_precision, torch_build
+from experiments.checks import checks, choose, faster_precision
 from experiments.checks.checks import FAIL, OK, WARN, Check, examine, first_obstacle
 from experiments.serving.arms import MpsOptions
 from mps import doctor
