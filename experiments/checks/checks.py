@@ -230,13 +230,21 @@ def _running_daemon() -> list[Check]:
 
 
 def _shared_memory() -> list[Check]:
-    """MPS and its clients talk through it. Containers have 64 MiB of it unless told otherwise."""
-    name, larger = str(SHARED_MEMORY), "for a container: --shm-size=1g"
+    """MPS and its clients talk through it. Containers have 64 MiB of it unless told otherwise.
+
+    That its size bounds page-locked memory is so before Volta only, says NVIDIA's document on MPS.
+    """
+    name = str(SHARED_MEMORY)
+    larger = (
+        f"remove what fills it, or mount -o remount,size=1g {name}; in a container it is set from outside: "
+        "docker --shm-size=1g, in Kubernetes a volume with `emptyDir: {medium: Memory}`"
+    )
     if not (SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK | os.X_OK)):
-        return [Check(name, FAIL, f"{name} is missing or not writable", f"mount it; {larger}")]
+        return [Check(name, FAIL, f"{name} is missing or not writable", f"mount -t tmpfs tmpfs {name}")]
     size = shutil.disk_usage(SHARED_MEMORY)
     if size.free < LEAST_SHARED_BYTES:
-        return [Check(name, WARN, f"only {_gibibytes(size.free)} free", larger)]
+        found = f"only {_gibibytes(size.free)} free, which bounds page-locked memory on cards before Volta"
+        return [Check(name, WARN, found, larger)]
     return [Check(name, OK, f"{_gibibytes(size.free)} of {_gibibytes(size.total)} free")]
 
 

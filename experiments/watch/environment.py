@@ -94,8 +94,8 @@ def _cuda_packages() -> dict[str, str]:
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What changed between two descriptions that makes their figures hard to compare."""
-    keys = ("cpu", "gpus", "versions", "python", "java", "git_commit")
-    keys += tuple(key for key in ("torch_cuda", "cuda_packages") if key in before)  # from 2026-11-26 on
+    newer = (key for key in ("torch_cuda", "cuda_packages") if key in before)  # from 2026-11-26 on
+    keys = ("cpu", "gpus", "versions", "python", "java", "git_commit", *newer)
     return [f"{key}: {before.get(key)} -> {now[key]}" for key in keys if before.get(key) != now[key]]
 
 

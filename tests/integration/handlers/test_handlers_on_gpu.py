@@ -1,5 +1,7 @@
 """The handlers on a real GPU: the CPU's answers in every precision, compiled or not; one wait a batch."""
 
+import os
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 import torch
 
 from handlers.bert import BertHandler
+from handlers.model.devices import FROM_AMPERE
 from handlers.resnet50 import ResNet50Handler
 from tests.support.checkpoints import tiny_bert, tiny_resnet
 from tests.support.worker import a_context
@@ -21,6 +24,7 @@ pytestmark = [
 TEXTS = ["so good " * repeats for repeats in (1, 1, 2, 5, 20)] + ["rain " * 200]
 IMAGES = list(np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3), np.uint8))
 SHAPES = {"batch_sizes": [1, 4]}
+C_COMPILER = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")  # where triton looks
 TOLERANCE = {"fp32": 1e-4, "tf32": 5e-3, "fp16": 2e-2, "bf16": 2e-2}
 
 Loaded = tuple[Any, list[Any]]  # a handler, and items for it
@@ -44,6 +48,10 @@ def load(folders: dict[str, Path], kind: Any, gpu_id: int | None, **settings: An
 @pytest.mark.parametrize("precision", TOLERANCE)
 @pytest.mark.parametrize("kind", ["text", "image"])
 def test_answers_are_the_cpus(folders: dict[str, Path], kind: str, precision: str, compiled: str) -> None:
+    if precision in FROM_AMPERE and torch.cuda.get_device_capability() < (8, 0):
+        pytest.skip(f"{precision} needs compute capability 8.0, {torch.cuda.get_device_name()} has less")
+    if compiled == "torch_compile" and not C_COMPILER:
+        pytest.skip("torch_compile needs a C compiler on a GPU, for triton: gcc or clang")
     reference, items = load(folders, kind, None, tuned=False)
     handler, _ = load(folders, kind, 0, precision=precision, compile=compiled, shapes=SHAPES)
     for count in range(1, len(items) + 1):
