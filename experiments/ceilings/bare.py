@@ -334,7 +334,7 @@ def _end(loops: Sequence[_Loop]) -> None:
 
 
 def _change_settings(config: Path, settings: Mapping[str, Any]) -> None:
-    values = yaml.safe_load(config.read_text("utf-8"))
+    values = yaml.safe_load(config.read_text("utf-8")) if config.exists() else {}
     values["handler"] = {**(values.get("handler") or {}), **settings}
     config.write_text(yaml.safe_dump(values), "utf-8")
 

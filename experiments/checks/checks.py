@@ -22,8 +22,9 @@ from experiments.base.cores import core_quota, usable_cores
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.memory import free_memory_bytes
 from experiments.base.paths import ROOT
+from experiments.base.torch_build import torch_build
 from experiments.checks.measured_on import choose
-from experiments.checks.torch_build import torch_build, torch_misfit
+from experiments.checks.torch_build import torch_misfit
 from experiments.plan import Plan
 from experiments.serving.arms import MpsOptions, obstacles
 from experiments.serving.instances import FOLDER_NAME
@@ -238,13 +239,21 @@ def _running_daemon() -> list[Check]:
 
 
 def _shared_memory() -> list[Check]:
-    """MPS and its clients talk through it. Containers have 64 MiB of it unless told otherwise."""
-    name, larger = str(SHARED_MEMORY), "for a container: --shm-size=1g"
+    """MPS and its clients talk through it. Containers have 64 MiB of it unless told otherwise.
+
+    That its size bounds page-locked memory is so before Volta only, says NVIDIA's document on MPS.
+    """
+    name = str(SHARED_MEMORY)
+    larger = (
+        f"remove what fills it, or mount -o remount,size=1g {name}; in a container it is set from outside: "
+        "docker --shm-size=1g, in Kubernetes a volume with `emptyDir: {medium: Memory}`"
+    )
     if not (SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK | os.X_OK)):
-        return [Check(name, FAIL, f"{name} is missing or not writable", f"mount it; {larger}")]
+        return [Check(name, FAIL, f"{name} is missing or not writable", f"mount -t tmpfs tmpfs {name}")]
     size = shutil.disk_usage(SHARED_MEMORY)
     if size.free < LEAST_SHARED_BYTES:
-        return [Check(name, WARN, f"only {_gibibytes(size.free)} free", larger)]
+        found = f"only {_gibibytes(size.free)} free, which bounds page-locked memory on cards before Volta"
+        return [Check(name, WARN, found, larger)]
     return [Check(name, OK, f"{_gibibytes(size.free)} of {_gibibytes(size.total)} free")]
 
 

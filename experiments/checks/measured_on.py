@@ -6,7 +6,8 @@ from dataclasses import replace
 from experiments.base.cores import core_limit
 from experiments.base.errors import UsageError
 from experiments.base.numbers import plain
-from experiments.checks.torch_build import torch_build, torch_misfit
+from experiments.base.torch_build import torch_build
+from experiments.checks.torch_build import torch_misfit
 from experiments.watch.environment import cpu_model
 from mps.card import Gpu, GpuError, NoGpuError, gpu
 

@@ -22,6 +22,8 @@ class _Gpu:
     memory_bytes: int | None = None
     power_limit_w: float | None = None
     mig: bool | None = None
+    persistence: bool | None = None  # this and ecc: from 2026-11-26 on
+    ecc: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,9 @@ class _Start:
     python: str | None = None
     java: str | None = None
     versions: Mapping[str, str | None] | None = None
+    torch_cuda: str | None = None  # this and the next two: from 2026-11-26 on
+    cuda_packages: Mapping[str, str] | None = None
+    nvml: str | None = None
     variables: Mapping[str, str] | None = None
     torchserve_env: Mapping[str, str] | None = None  # `variables` until 2026-11-26
     git_commit: str | None = None

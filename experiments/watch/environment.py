@@ -8,7 +8,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,19 @@ import psutil
 
 from experiments.base.cores import core_limit, core_quota
 from experiments.base.paths import ROOT
+from experiments.base.torch_build import torch_build
 from experiments.serving.java import find_java
 from mps import card
 
 # Of the environment: what TorchServe, our handlers, torch and CUDA read from it.
 HEEDED = ("TS_", "HANDLER_", "TORCH", "PYTORCH_", "CUDA_", "CUBLAS", "CUDNN_", "NVIDIA_TF32", "OMP_", "MKL_")
 PACKAGES = ("torch", "transformers", "tokenizers", "torchserve", "numpy", "pillow", "uvloop", "httptools")
+CUDA_PACKAGES = ("nvidia-", "cuda-", "triton")  # what pip adds for a torch with CUDA: cuDNN, cuBLAS, ...
 
 
 def describe(command: list[str], seed: int) -> dict[str, Any]:
     """Everything about this machine and program that a figure may depend on, as JSON-ready values."""
+    build = torch_build()
     return {
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(command),
@@ -39,6 +42,9 @@ def describe(command: list[str], seed: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "java": _java_version(),
         "versions": {name: _version(name) for name in PACKAGES},
+        "torch_cuda": build.cuda if build else None,
+        "cuda_packages": _cuda_packages(),
+        "nvml": _nvml_version(),
         **_commit(),
         "variables": {key: value for key, value in os.environ.items() if key.startswith(HEEDED)},
         "load_average_1min": _load_average(),
@@ -73,9 +79,23 @@ def gpus() -> list[dict[str, Any]]:
         return []
 
 
+def _nvml_version() -> str | None:
+    try:
+        return card.nvml_version()
+    except (card.NoGpuError, card.GpuError):
+        return None
+
+
+def _cuda_packages() -> dict[str, str]:
+    """The versions of the libraries that torch calls CUDA through, where pip installed them."""
+    found = {each.metadata["Name"]: each.version for each in distributions()}
+    return {name: found[name] for name in sorted(found) if name and name.startswith(CUDA_PACKAGES)}
+
+
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What changed between two descriptions that makes their figures hard to compare."""
-    keys = ("cpu", "gpus", "versions", "python", "java", "git_commit")
+    newer = (key for key in ("torch_cuda", "cuda_packages") if key in before)  # from 2026-11-26 on
+    keys = ("cpu", "gpus", "versions", "python", "java", "git_commit", *newer)
     return [f"{key}: {before.get(key)} -> {now[key]}" for key in keys if before.get(key) != now[key]]
 
 

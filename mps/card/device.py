@@ -95,6 +95,8 @@ class Gpu:
     mig: bool
     max_sm_clock_mhz: int | None
     power_limit_w: float | None
+    persistence: bool | None
+    ecc: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +243,13 @@ def cuda_of_driver() -> int | None:
     return None if version is None else int(version)
 
 
+def nvml_version() -> str | None:
+    """NVML's own version, "13.580.159.04"; None where it doesn't tell. Raises NoGpuError without a driver."""
+    with nvml():
+        version = told(pynvml.nvmlSystemGetNVMLVersion)
+    return None if version is None else _text(version)
+
+
 def compute_mode(card: Gpu) -> str:
     """DEFAULT, EXCLUSIVE_PROCESS or PROHIBITED. DEFAULT where there are no modes, as on Tegra."""
     with nvml():
@@ -285,6 +294,8 @@ def _facts(index: int, driver: str) -> Gpu:
     mig = told(pynvml.nvmlDeviceGetMigMode, handle)
     memory = told(pynvml.nvmlDeviceGetMemoryInfo, handle)
     limit_mw = told(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+    persistence = told(pynvml.nvmlDeviceGetPersistenceMode, handle)
+    ecc = told(pynvml.nvmlDeviceGetEccMode, handle)
     return Gpu(
         index=index,
         uuid=_text(pynvml.nvmlDeviceGetUUID(handle)),
@@ -296,6 +307,8 @@ def _facts(index: int, driver: str) -> Gpu:
         mig=bool(mig and mig[0]),  # (current, pending): pending waits for a reset of the card
         max_sm_clock_mhz=told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
         power_limit_w=None if limit_mw is None else limit_mw / 1000,
+        persistence=None if persistence is None else bool(persistence),
+        ecc=None if ecc is None else bool(ecc[0]),  # (current, pending), as of MIG
     )
 
 

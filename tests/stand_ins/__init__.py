@@ -30,6 +30,7 @@ def a_card(folder: Path, **facts: Any) -> Path:
         "compute_mode": 0,  # None: a Tegra has none
         "utilisation_percent": 37,
         "mig": [0, 0],  # None: not supported by the card
+        "ecc": [1, 1],  # current and pending; None: a card without it
         "throttle_reasons": 1,
         "temperature_c": 31,
         "persistence": 1,  # 0: the driver forgets the compute mode once nobody has NVML open; None: unknown

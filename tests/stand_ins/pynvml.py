@@ -93,6 +93,10 @@ def nvmlSystemGetCudaDriverVersion() -> int:
     return int(_card().driver_cuda)
 
 
+def nvmlSystemGetNVMLVersion() -> str:
+    return f"13.{_card().driver}"  # as R580 tells it; "12.535.161.07" of R535
+
+
 def nvmlDeviceGetCount() -> int:
     return 1 + len(_card().lost)
 
@@ -133,12 +137,16 @@ def nvmlDeviceGetMigMode(card: Any) -> Any:
     return _supported(card.mig)
 
 
-def nvmlDeviceGetMemoryInfo(card: Any) -> Any:
-    return SimpleNamespace(total=_supported(card.memory_bytes), used=card.memory_used_bytes)
-
-
 def nvmlDeviceGetPersistenceMode(card: Any) -> Any:
     return _supported(card.persistence)
+
+
+def nvmlDeviceGetEccMode(card: Any) -> Any:
+    return _supported(card.ecc)
+
+
+def nvmlDeviceGetMemoryInfo(card: Any) -> Any:
+    return SimpleNamespace(total=_supported(card.memory_bytes), used=card.memory_used_bytes)
 
 
 def nvmlDeviceGetComputeMode(card: Any) -> int:

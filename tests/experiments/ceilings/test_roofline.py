@@ -62,9 +62,48 @@ def test_the_table_knows_cards_by_the_names_that_nvml_gives_them() -> None:
         assert peaks_of(name, "fp16") is not None
 
 
+# Dense half-precision TFLOPS and GB/s.
+RENTED = {
+    "NVIDIA A10": (125, 600),
+    "NVIDIA A10G": (70, 600),
+    "NVIDIA A30": (165, 933),
+    "NVIDIA A40": (149.7, 696),
+    "NVIDIA L40": (181.05, 864),
+    "NVIDIA L40S": (366.5, 864),
+    "NVIDIA RTX A6000": (154.8, 768),
+    "NVIDIA RTX 6000 Ada Generation": (364.25, 960),
+    "NVIDIA RTX PRO 6000 Blackwell Workstation Edition": (500, 1792),
+    "NVIDIA B200": (2250, 7700),
+}
+
+
+@pytest.mark.parametrize("name", RENTED)
+def test_most_cards_that_are_rented_have_a_row(name: str) -> None:
+    half_tflops, gigabytes_per_s = RENTED[name]
+    found = peaks_of(name, "fp16")
+    assert found is not None
+    assert (found.flops, found.bytes_per_s) == (half_tflops * TERA, gigabytes_per_s * GIGA)
+
+
+def test_a_geforce_sums_halves_in_single_precision_at_half_of_its_rate() -> None:
+    """What torch does, so that a 4090's ceiling is 165 and not the 330 of a sum in half precision."""
+    for name, tflops in {"2080 Ti": 56.9, "3090": 71, "4090": 165.2}.items():
+        found = peaks_of(f"NVIDIA GeForce RTX {name}", "fp16")
+        assert found is not None
+        assert found.flops == tflops * TERA
+    assert peaks_of("NVIDIA GeForce RTX 2080 Ti", "bf16") is None
+
+
 def test_unknown_cards_and_precisions_have_no_peaks() -> None:
     """A name that only begins like a known one is another card."""
-    for name in ("NVIDIA L40S", "NVIDIA A10", "NVIDIA H200 MIG 1g.18gb", "NVIDIA GeForce RTX 4090", ""):
+    others = (
+        "NVIDIA L40G",
+        "NVIDIA A16",
+        "NVIDIA H200 MIG 1g.18gb",
+        "NVIDIA GeForce RTX 4090 Laptop GPU",
+        "",
+    )
+    for name in others:
         assert peaks_of(name, "fp32") is None
     assert peaks_of("Tesla T4", "bf16") is None
     assert peaks_of("NVIDIA H200", None) is None

@@ -2,17 +2,55 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from experiments.watch import environment
-from experiments.watch.environment import describe
+from experiments.watch.environment import describe, differences
 
 
 def test_java_is_told_by_its_version_and_not_by_what_it_picked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dwhat=ever")
     assert ' version "' in describe(["a", "test"], seed=0)["java"].splitlines()[0]
+
+
+def test_the_cuda_that_torch_was_built_for_and_its_libraries_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two installs of one torch differ in these alone. No torch is imported, and nothing of it is asked."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch/__init__.py").write_text("raise AssertionError('imported')")
+    (tmp_path / "torch/version.py").write_text("__version__ = '2.13.0+cu130'\ncuda: str | None = '13.0'\n")
+    for name, version in {
+        "nvidia-cudnn-cu13": "9.20.0.48",
+        "cuda-bindings": "13.5.0",
+        "cudaless": "1",
+    }.items():
+        info = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    told = describe([], seed=0)
+    assert told["torch_cuda"] == "13.0"
+    expected = {"nvidia-cudnn-cu13": "9.20.0.48", "cuda-bindings": "13.5.0"}
+    assert told["cuda_packages"].items() >= expected.items()
+    assert "cudaless" not in told["cuda_packages"]
+
+
+def test_another_cuda_under_the_same_torch_is_a_difference() -> None:
+    here = describe([], seed=0)
+    assert differences({**here, "torch_cuda": "12.6"}, here) == [f"torch_cuda: 12.6 -> {here['torch_cuda']}"]
+    from_before = {key: here[key] for key in here if key not in ("torch_cuda", "cuda_packages")}
+    assert differences(from_before, here) == []
+
+
+def test_without_a_gpu_there_is_no_nvml_to_tell_of() -> None:
+    told = describe([], seed=0)
+    assert "nvml" in told
+    assert (told["nvml"] is None) == (told["gpus"] == [])
 
 
 @pytest.fixture

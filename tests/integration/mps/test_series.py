@@ -67,7 +67,8 @@ def test_each_plan_leaves_results_of_its_own_and_none_is_measured_twice(
     assert "All 2 plans are measured" in done.stdout
     for name, batch_size in (("1-small", 4), ("2-larger", 8)):
         summary = pd.read_csv(tmp_path / "out" / name / "summary.csv")
-        assert (summary.batch_size.tolist(), summary.runs.tolist()) == ([batch_size], [2])
+        assert summary.batch_size.tolist() == [batch_size]
+        assert summary.runs[0] >= 2  # more where other programs disturbed one
     again = in_process(tmp_path)
     assert again.exit_code == 0
     assert "1-small: measured already" in again.stdout

@@ -23,6 +23,7 @@ from mps.card import (
     gpu,
     gpus,
     max_mps_clients,
+    nvml_version,
     preflight,
     processes,
     read,
@@ -53,12 +54,15 @@ def test_facts_of_a_card(card: Path) -> None:
     assert found.memory_bytes == 150_754_820_096
     assert found.power_limit_w == 700.0
     assert not found.mig
+    assert (found.persistence, found.ecc) == (True, True)
+    assert nvml_version() == "13.580.159.04"
 
 
 def test_what_a_card_does_not_tell_is_none(card: Path) -> None:
-    change(card, cores=None, mig=None, throttle_reasons=None)
+    change(card, cores=None, mig=None, throttle_reasons=None, persistence=None, ecc=None)
     assert gpu().multiprocessors is None
     assert gpu().mig is False
+    assert (gpu().persistence, gpu().ecc) == (None, None)
     assert read(gpu()).throttle_reasons == ()
 
 

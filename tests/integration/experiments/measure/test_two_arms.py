@@ -162,7 +162,10 @@ def test_a_killed_torchserve_in_the_arm_with_mps_costs_one_trial_which_is_measur
     )
     wait_for_mode(process, tmp_path / "card", 3)
     frontend = wait_for_frontend(process.pid)
-    time.sleep(2.5)
+    deadline = time.monotonic() + 60
+    while not any(trial["mps"] for trial in trials(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)  # in the midst of the second run
     frontend.kill()
     _, stderr = process.communicate(timeout=90)
     assert process.returncode == 0, stderr
