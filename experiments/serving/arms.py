@@ -15,7 +15,7 @@ from typing import Protocol
 import psutil
 
 from experiments.base.interrupts import carry_through
-from experiments.serving.borrowed import obstacles_of_running
+from experiments.serving.borrowed import number_for_clients, obstacles_of_running
 from mps.card import Gpu, exclusive_process, nvml, preflight, processes
 from mps.control import PIPE_VARIABLE, MpsDaemon, MpsError, find_control, mps_daemon, running_daemon
 
@@ -78,7 +78,9 @@ def arm(mps: bool, card: Gpu | None, options: MpsOptions, warn: Callable[[str], 
             # Else the first workers start it, and those that come meanwhile may be turned away.
             daemon.start_server()
         # A daemon of ours shows its clients this card alone, as number 0.
-        select = _select(card) if options.use_running_daemon else {"CUDA_VISIBLE_DEVICES": "0"}
+        select = {"CUDA_VISIBLE_DEVICES": "0"}
+        if options.use_running_daemon:
+            select = {**_select(card), "CUDA_VISIBLE_DEVICES": f"{number_for_clients(card)}"}
         yield _With(card, daemon, {**daemon.env, **select})
 
 

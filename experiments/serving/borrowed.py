@@ -6,9 +6,13 @@ the same pids.
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
-from mps.card import Gpu
+import psutil
+
+from mps.card import Gpu, gpus
 from mps.control import MpsDaemon, mps_daemon, running_daemon
 
 PROTOCOL = (
@@ -28,18 +32,86 @@ def obstacles_of_running(card: Gpu, control: Path | None) -> Iterator[str]:
     there = running_daemon()
     if there is None:
         return  # told by who looks for it
-    if not there.pid:  # SO_PEERCRED of another pid namespace
+    if not there.pid or _in_another_namespace(there.pid):  # SO_PEERCRED of another pid namespace is 0
         yield (
             "the MPS daemon runs in another pid namespace, so that nobody can tell whether the workers are "
             f"its clients: run in its namespace (hostPID of a pod), or {OURS}"
         )
         return
+    if _speaks_protocol_3(there.pid):
+        yield f"the MPS daemon speaks protocol 3, which has no `ps` to prove an arm with: {OURS}"
+        return
+    yield from _limited_to_others(card, there.pid)
     with mps_daemon(binary=control, use_running=True, device=card.uuid) as daemon:
         if (percent := _smallest_share(daemon)) < 100:
             yield (
                 f"the MPS daemon gives its clients {percent:g} % of the GPU at most, whatever they ask for: "
                 f"`set_default_active_thread_percentage 100` there and new servers, or {OURS}"
             )
+
+
+def number_for_clients(card: Gpu) -> int:
+    """The number by which clients of the running daemon find `card`: a daemon that was limited to some GPUs
+    counts these alone, and its clients count what it has."""
+    there = running_daemon()
+    visible = _visible(there.pid) if there and there.pid else None
+    return card.index if visible is None else _place(card, visible)
+
+
+def _limited_to_others(card: Gpu, pid: int) -> Iterator[str]:
+    visible = _visible(pid)
+    if visible is None:
+        return
+    shown = f"CUDA_VISIBLE_DEVICES={','.join(visible)}"
+    if _place(card, visible) == len(visible):
+        yield f"the MPS daemon was started with {shown}, which leaves out {card.name} ({card.uuid}): {OURS}"
+    elif visible[0].isdigit() and _counts_by_speed(pid) and len({each.name for each in gpus()}) > 1:
+        yield (
+            f"the MPS daemon was started with {shown}, numbers in CUDA's own order, which is not NVML's "
+            f"where GPUs differ: start it with UUIDs or CUDA_DEVICE_ORDER=PCI_BUS_ID, or {OURS}"
+        )
+
+
+def _place(card: Gpu, visible: list[str]) -> int:
+    """Where the card stands in a CUDA_VISIBLE_DEVICES; their number where it does not."""
+    for place, entry in enumerate(visible):
+        if entry == str(card.index) or (entry.startswith("GPU-") and card.uuid.startswith(entry)):
+            return place
+    return len(visible)
+
+
+def _visible(pid: int) -> list[str] | None:
+    """The entries of the daemon's CUDA_VISIBLE_DEVICES; None where it has none, or is another user's."""
+    given = _environ(pid).get("CUDA_VISIBLE_DEVICES")
+    return None if given is None else [entry.strip() for entry in given.split(",")]
+
+
+def _counts_by_speed(pid: int) -> bool:
+    return _environ(pid).get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID"
+
+
+def _speaks_protocol_3(pid: int) -> bool:
+    """By what it was started with: asked in the old way, it would not answer."""
+    with suppress(psutil.Error):
+        words = psutil.Process(pid).cmdline()
+        if ("-p", "3") in pairwise(words) or "-p3" in words:
+            return True
+    return _environ(pid).get(PROTOCOL) == "3"
+
+
+def _environ(pid: int) -> dict[str, str]:
+    """Empty where it is another user's, who may keep it."""
+    with suppress(psutil.Error):
+        return psutil.Process(pid).environ()
+    return {}
+
+
+def _in_another_namespace(pid: int) -> bool:
+    """A daemon of a container that we see from outside prints pids that are not ours. False where nobody may
+    tell: it is another user's."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/ns/pid").readlink() != Path("/proc/self/ns/pid").readlink()
+    return False
 
 
 def _smallest_share(daemon: MpsDaemon) -> float:

@@ -77,14 +77,18 @@ def running_daemon(pipe_folder: Path | None = None) -> RunningDaemon | None:
 def talk(
     control: Path, pipe_folder: Path, command: str, timeout_s: float
 ) -> "subprocess.CompletedProcess[str]":
-    """Says a command to the daemon of a pipe folder, as the program itself does.
+    """Says a command to the daemon of a pipe folder, as the program itself does. The user's own settings of
+    MPS stay out: one of them chooses another protocol.
 
     Raises subprocess.TimeoutExpired where it does not answer.
     """
     return subprocess.run(
         [control],
         input=f"{command}\n",
-        env=os.environ | {PIPE_VARIABLE: str(pipe_folder)},
+        env={
+            **{key: value for key, value in os.environ.items() if not key.startswith("CUDA_MPS_")},
+            PIPE_VARIABLE: str(pipe_folder),
+        },
         capture_output=True,
         text=True,
         timeout=timeout_s,

@@ -29,6 +29,7 @@ from mps.control import (
     running_daemon,
 )
 from mps.control.daemon import Client
+from mps.control.program import talk
 from scripts.fetch_mps import FetchError, NvidiaPrograms, fetch
 from tests import stand_ins
 from tests.stand_ins import UUID, a_card, transcript
@@ -83,6 +84,16 @@ def test_the_clients_see_the_card_by_its_uuid_and_the_users_settings_stay_out(
         assert running.env["CUDA_VISIBLE_DEVICES"] == UUID
         assert psutil.Process(running.pid).environ()["CUDA_VISIBLE_DEVICES"] == UUID
         assert running.default_thread_percentage() == 100.0
+
+
+def test_what_is_said_to_a_daemon_is_free_of_the_users_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "prints-its-settings"
+    program.write_text("#!/bin/sh\nenv | grep ^CUDA_MPS_\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("CUDA_MPS_PROTOCOL_VERSION", "3")
+    assert talk(program, tmp_path, "ps", 10).stdout == f"{PIPE_VARIABLE}={tmp_path}\n"
 
 
 def test_thread_percentages_are_set_and_read_back(daemon: MpsDaemon) -> None:
