@@ -9,7 +9,7 @@ from experiments.base.paths import ROOT
 from mps.card import Gpu, alike, multiprocessors_at, not_in_force
 
 MEASURED = json.loads((ROOT / "results" / "published" / "h200-answers-under-shares.json").read_text("utf-8"))
-H200 = Gpu(0, "GPU-5d1f", "NVIDIA H200", "580.159.04", None, 132, (9, 0), False, None, None)
+H200 = Gpu(0, "GPU-5d1f", "NVIDIA H200", "580.159.04", None, 132, (9, 0), False, None, None, None, None)
 
 
 def test_shares_come_to_the_multiprocessors_that_were_measured() -> None:
