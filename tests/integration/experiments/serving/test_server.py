@@ -101,7 +101,7 @@ def test_a_trial_whose_share_is_not_in_force_is_invalid_and_keeps_what_the_worke
     workers = server.register(Registration(archived, workers=1, batch_size=1))
     plan = Plan(workers=(1,), batch_size=(1,), duration_s=0.3, warm_up_s=0.0, runs=1, noise_floor=False)
     _, at_half = replace(plan, with_mps=True, thread_percentage=(50,)).trials()
-    h200 = Gpu(0, "GPU-5d1f", "NVIDIA H200", "580.159.04", None, 132, (9, 0), False, None, None)
+    h200 = Gpu(0, "GPU-5d1f", "NVIDIA H200", "580.159.04", None, 132, (9, 0), False, None, None, None, None)
     with arm(False, None, MpsOptions(), pytest.fail) as without:
         serving = Serving(server, workers, without, torch_threads=1, card=h200)
         result, _ = measure(at_half, serving, [Body(b"hello", "text/plain")])
