@@ -12,10 +12,9 @@ from rich.table import Table
 
 from experiments.base.errors import UsageError
 from experiments.bench.archive import archive_of
+from experiments.checks import choose
 from experiments.profile import Asked, Point, profile, write_points
 from experiments.serving.arms import MpsOptions
-from mps.card import NoGpuError
-from mps.card import gpu as find_gpu
 from mps.door import one_line_errors, to_stdout
 from mps.run_options import whole_numbers
 
@@ -73,13 +72,8 @@ def main(
         )
         if not out.absolute().parent.is_dir():
             raise UsageError(f"no folder {out.absolute().parent}: make it, or choose another --out")
-        try:
-            card = find_gpu(gpu)
-        except NoGpuError as error:
-            if gpu is not None:
-                raise
-            card = None
-            console.print(f"on the CPU: {error}", markup=False)
+        card, measured_on = choose(which=gpu)
+        console.print(f"measuring on: {measured_on}", markup=False)
         for archive in archives:
             points += profile(
                 archive,

@@ -41,15 +41,9 @@ def difference(expected: Any, found: Any, tolerance: float) -> Difference:
         return _of_labels(expected, found, tolerance)
     if _is_vector(expected):
         return _of_vectors(expected, found, tolerance)
-    if isinstance(expected, Mapping) and isinstance(found, Mapping) and expected.keys() == found.keys():
-        return _worst(
-            [difference(expected[key], found[key], tolerance) for key in expected],
-            [f"{key}: " for key in expected],
-        )
-    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        pairs = zip(expected, found, strict=True)
-        places = [f"input {number}: " for number in range(1, len(found) + 1)]
-        return _worst([difference(one, other, tolerance) for one, other in pairs], places)
+    if (parts := _parts(expected, found)) is not None:
+        differences = [difference(one, other, tolerance) for _, one, other in parts]
+        return _worst(differences, [place for place, _, _ in parts])
     return Difference(wrong=f"{_short(found)}, where {_short(expected)} is right")
 
 
@@ -58,14 +52,22 @@ def foreign_difference(expected: Any, found: Any, tolerance: float = FOREIGN_TOL
     if _is_number(expected) and _is_number(found):
         off = abs(found - expected) / max(1e-3, abs(expected))
         return _judged(off, tolerance, f"{_short(found)}, where it was {_short(expected)}")
-    if isinstance(expected, Mapping) and isinstance(found, Mapping) and expected.keys() == found.keys():
-        return _worst([foreign_difference(expected[key], found[key], tolerance) for key in expected])
-    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        pairs = zip(expected, found, strict=True)
-        return _worst([foreign_difference(one, other, tolerance) for one, other in pairs])
+    if (parts := _parts(expected, found)) is not None:
+        return _worst([foreign_difference(one, other, tolerance) for _, one, other in parts])
     if type(expected) is type(found) and expected == found:
         return Difference()
     return Difference(wrong=f"{_short(found)}, where it was {_short(expected)}")
+
+
+def _parts(expected: Any, found: Any) -> list[tuple[str, Any, Any]] | None:
+    """What two objects of the same keys, or lists of the same length, hold at the same place, with the
+    place's name; None where they have no such parts."""
+    if isinstance(expected, Mapping) and isinstance(found, Mapping) and expected.keys() == found.keys():
+        return [(f"{key}: ", expected[key], found[key]) for key in expected]
+    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        pairs = enumerate(zip(expected, found, strict=True), 1)
+        return [(f"input {number}: ", one, other) for number, (one, other) in pairs]
+    return None
 
 
 def _of_labels(expected: Sequence[Mapping[str, Any]], found: Any, tolerance: float) -> Difference:

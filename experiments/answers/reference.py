@@ -15,6 +15,7 @@ from experiments.base.cores import usable_cores
 from experiments.base.errors import ExperimentError
 from experiments.base.files import write_whole
 from experiments.bench import Bench
+from experiments.bench.inputs import spread
 from experiments.ceilings.bare import Seat, seated_models
 from experiments.load import Body
 from experiments.plan import Cell, Plan
@@ -101,12 +102,7 @@ def read_reference(folder: Path) -> Reference | None:
 
 
 def _chosen(pool: Sequence[Body], inputs: int) -> list[int]:
-    most = max(FEWEST, MOST // inputs)
-    return (
-        sorted({index * len(pool) // most for index in range(most)})
-        if len(pool) > most
-        else list(range(len(pool)))
-    )
+    return spread(range(len(pool)), max(FEWEST, MOST // inputs))
 
 
 def _told(cell: Cell) -> dict[str, Any]:

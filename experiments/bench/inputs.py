@@ -7,12 +7,15 @@ import io
 import json
 import mimetypes
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from experiments.base.errors import UsageError
 from experiments.base.paths import ROOT
 from experiments.load import Body
+
+T = TypeVar("T")
 
 CORPUS = ROOT / "handlers" / "corpus.txt"
 TEXT_KINDS = ("text", "embedding")
@@ -46,6 +49,13 @@ def pool_for(
     if kind == "image":
         return [Body(photo, "image/jpeg") for photo in photographs()]
     raise UsageError("this archive doesn't say whether it takes texts or images: give --input FILE")
+
+
+def spread(things: Sequence[T], most: int) -> list[T]:
+    """All of them or, of more than `most`, so many, evenly spread."""
+    if len(things) <= most:
+        return list(things)
+    return [things[index * len(things) // most] for index in range(most)]
 
 
 def _of_texts(pool: list[str], client_batch: int) -> list[Body]:

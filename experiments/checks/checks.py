@@ -40,7 +40,6 @@ from mps.card import (
     in_another_pid_namespace,
     max_mps_clients,
     nvml,
-    persists,
     preflight,
     unseen_neighbour,
 )
@@ -205,7 +204,7 @@ def _compute_mode_permission(card: Gpu) -> Check:
 
 def _persistence(card: Gpu) -> Iterator[Check]:
     """Off, a card that nobody has open is started anew for whoever comes next, an MPS server too."""
-    if persists(card) is False:
+    if card.persistence is False:
         found = "off: each first use of the GPU takes seconds, and the driver forgets its compute mode"
         yield Check("persistence mode", WARN, found, f"as root: `nvidia-smi -i {card.uuid} -pm 1`")
 

@@ -8,6 +8,7 @@ from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
 from experiments.base.errors import ExperimentError
+from experiments.bench.inputs import spread
 from experiments.load import Body
 
 MOST = 200  # of a larger folder so many, evenly spread
@@ -36,13 +37,6 @@ def refuse_unanswered(
             details=log() if failed else "",
         )
     return len(sent)
-
-
-def spread(bodies: Sequence[Body], most: int) -> list[Body]:
-    """All of them or, of more than `most`, so many, evenly spread."""
-    if len(bodies) <= most:
-        return list(bodies)
-    return [bodies[index * len(bodies) // most] for index in range(most)]
 
 
 def _refusal(url: str, headers: Mapping[str, str], body: Body) -> str:

@@ -16,7 +16,7 @@ import psutil
 
 from experiments.base.interrupts import carry_through
 from experiments.serving.borrowed import number_for_clients, obstacles_of_running
-from mps.card import Gpu, exclusive_process, nvml, preflight, processes
+from mps.card import Gpu, exclusive_process, preflight, processes
 from mps.control import PIPE_VARIABLE, MpsDaemon, MpsError, find_control, mps_daemon, running_daemon
 
 RELEASE_TIMEOUT_S = 1.0  # Ctrl-C is to have cleaned up in about that time
@@ -68,7 +68,6 @@ def arm(mps: bool, card: Gpu | None, options: MpsOptions, warn: Callable[[str], 
         return
     keep = options.keep_compute_mode
     with (
-        nvml(),  # held open: where nobody else does, the GPU forgets its compute mode
         exclusive_process(card, keep=keep, warn=warn),
         mps_daemon(
             binary=options.control, use_running=options.use_running_daemon, device=card.uuid

@@ -259,14 +259,6 @@ def compute_mode(card: Gpu) -> str:
     return COMPUTE_MODES.get(mode, f"mode {mode}")
 
 
-def persists(card: Gpu) -> bool | None:
-    """Whether persistence mode is on: else the driver lets go of a card that nobody has open, and forgets its
-    compute mode. None where that is not told."""
-    with nvml():
-        mode = told(pynvml.nvmlDeviceGetPersistenceMode, _handle(card))
-    return None if mode is None else bool(mode)
-
-
 def throttle_bits(handle: Any) -> int | None:
     """NVML's bit mask of why clocks are low. The older function goes away with CUDA 14, older drivers
     have no other."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from experiments.base.interrupts import carry_through, interrupts_held_back
-from mps.card.device import EXCLUSIVE_PROCESS, Gpu, GpuError, compute_mode, nvml, persists
+from mps.card.device import EXCLUSIVE_PROCESS, Gpu, GpuError, compute_mode, nvml
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def _set_compute_mode(card: Gpu, mode: str, smi: Path | str) -> str | None:
         return f"nvidia-smi took longer than {SMI_TIMEOUT_S:.0f} s"
     if compute_mode(card) == mode:
         return None
-    if done.returncode == 0 and persists(card) is False:
+    if done.returncode == 0 and card.persistence is False:
         return f"the driver forgets it, since persistence mode is off: `nvidia-smi -i {card.uuid} -pm 1`"
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     return f"nvidia-smi: {said[0].strip().rstrip('.') if said else f'exit code {done.returncode}'}"

@@ -16,9 +16,8 @@ from tokenizers import Tokenizer
 
 from experiments.base.errors import UsageError
 from experiments.bench import pool_for
-from experiments.bench.inputs import TEXT_WORDS, photographs, texts, texts_of_tokens
+from experiments.bench.inputs import TEXT_WORDS, photographs, spread, texts, texts_of_tokens
 from experiments.load import Body, styled
-from experiments.measure.first_answers import spread
 from experiments.plan import Plan, plan_from
 from handlers.archive.archives import build
 from tests.support.checkpoints import tiny_bert
