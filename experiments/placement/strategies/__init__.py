@@ -1,0 +1,1 @@
+"""Ways to find a placement, behind one interface. What is found is checked elsewhere (../checker.py)."""

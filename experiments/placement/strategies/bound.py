@@ -1,0 +1,46 @@
+"""How few GPUs there can be, whoever shares parts with whom: rates as a fluid."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import linprog
+
+from experiments.placement.problem import Problem
+
+
+def fluid_bound(problem: Problem, members: Sequence[int] | None = None) -> int:
+    """No placement of these workloads (by default all) has fewer GPUs.
+
+    On a part of a size no batch of a workload gets more through than the best that keeps the bound alone, and
+    the parts' time can't be spent twice: a linear problem over time spent by workload and size.
+    """
+    members = range(len(problem.workloads)) if members is None else members
+    card = problem.rules.card
+    layouts = card.layouts()
+    count = len(card.sizes)
+    rates = np.array([[_best_rps(problem, index, size) for size in card.sizes] for index in members])
+    variables = rates.size + len(layouts)
+    rows, limits = [], []
+    for place, size in enumerate(card.sizes):
+        row = np.zeros(variables)
+        row[place : rates.size : count] = 1
+        row[rates.size :] = [-layout.count(size) for layout in layouts]
+        rows.append(row)
+        limits.append(0.0)
+    for number, index in enumerate(members):
+        row = np.zeros(variables)
+        row[number * count : (number + 1) * count] = -rates[number]
+        rows.append(row)
+        limits.append(-problem.workloads[index].rate_rps)
+    costs = np.concatenate([np.zeros(rates.size), np.ones(len(layouts))])
+    solved = linprog(costs, A_ub=np.array(rows), b_ub=limits, method="highs")
+    return max(1, math.ceil(float(solved.fun or 0) - 1e-6))
+
+
+def _best_rps(problem: Problem, index: int, size: int) -> float:
+    best = 0.0
+    for processes in problem.rules.card.processes:
+        batch, latency_ms = problem.alone(index, size, processes)
+        best = max(best, 1000 * batch * processes / latency_ms if batch else 0.0)
+    return best

@@ -1,0 +1,158 @@
+"""The problem of choosing parts: which of the columns, how often, on how few GPUs.
+
+Rows are the workloads' rates and the kinds of parts that the GPUs' layouts offer; columns are added as long
+as they are worth more than they cost (Gilmore and Gomory 1961, for cutting stock).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+from scipy.sparse import csr_array, hstack, vstack
+
+from experiments.placement.placed import Part
+from experiments.placement.problem import Problem, UnplaceableError
+from experiments.placement.strategies.columns import Columns, Kind, Matrix, Whole
+
+ADDED = 100
+"""Columns of a kind that are added at a time."""
+NODES = 2000
+SECONDS = 4.0
+"""Where the search for whole numbers ends: by nodes, so that the same is found again, or at worst by time."""
+WORTH_PROVING = 4000
+"""Columns up to which it is tried to do with a GPU less."""
+
+Chosen = list[list[int]]
+"""Rows of each kind's pool."""
+Gpus = list[tuple[Part, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What the relaxation is worth in GPUs, a request/s of each workload, and a part of each kind."""
+
+    gpus: float
+    rates: Matrix
+    parts: Matrix
+
+
+class Master:
+    """Workloads (`members`), ways to cut a GPU (`layouts`), and a pool of columns for each of `kinds`."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        members: Sequence[int],
+        layouts: Sequence[tuple[Kind, ...]],
+        pools: Sequence[Columns],
+    ) -> None:
+        self.layouts, self.pools = layouts, pools
+        self.kinds = [pool.kind for pool in pools]
+        self.asked = np.array([problem.workloads[index].rate_rps for index in members])
+        row_of = np.zeros(max(members) + 2, dtype=np.int64)  # the last is that of -1, nobody
+        row_of[list(members)] = np.arange(len(members))
+        self.rows_of: list[Whole] = [row_of[pool.workloads] for pool in pools]
+        self.offers = np.array([[layout.count(kind) for layout in layouts] for kind in self.kinds])
+        # To begin with, what each workload can do alone.
+        self.chosen: Chosen = [
+            np.flatnonzero((pool.workloads >= 0).sum(axis=1) == 1).tolist() for pool in pools
+        ]
+
+    def relax(self) -> Prices:
+        """Solves the relaxation over all columns: fewer GPUs than that there can't be."""
+        while True:
+            prices = self._prices()
+            if not self._add(prices):
+                return prices
+
+    def solve(self) -> Gpus:
+        """The best whole numbers of the columns chosen so far."""
+        found = self._whole(self.chosen, None)
+        if found is None:
+            raise UnplaceableError("no placement was found in the time for it: ask for fewer models at once")
+        return found
+
+    def improve(self, prices: Prices, gpus: int) -> Gpus | None:
+        """A placement on that many GPUs, of all columns that can be in one: what costs more than the gap to
+        the relaxation can't. None where there is none or it isn't found."""
+        near: Chosen = []
+        for number in range(len(self.pools)):
+            reduced = prices.parts[number] - self._worth(number, prices)
+            rows = np.flatnonzero(reduced <= gpus - prices.gpus + 1e-9)
+            near.append(rows[np.argsort(reduced[rows], kind="stable")].tolist())
+        total = sum(map(len, near))
+        if total > WORTH_PROVING:
+            near = [rows[: max(10, len(rows) * WORTH_PROVING // total)] for rows in near]
+        return self._whole(near, gpus)
+
+    def _prices(self) -> Prices:
+        matrix, costs, limits = self._matrix(self.chosen)
+        # Its stubs don't know of sparse matrices.
+        solved = linprog(costs, A_ub=matrix, b_ub=limits, method="highs")  # type: ignore[call-overload]
+        if solved.status != 0 or solved.fun is None:
+            raise UnplaceableError(f"there is no placement: {solved.message}")
+        marginals = -np.asarray(solved.ineqlin.marginals)
+        return Prices(float(solved.fun), marginals[len(self.kinds) :], marginals[: len(self.kinds)])
+
+    def _add(self, prices: Prices) -> bool:
+        """Adds the columns worth most beyond their part's price. False where there is none."""
+        added = False
+        for number, chosen in enumerate(self.chosen):
+            beyond = self._worth(number, prices) - prices.parts[number]
+            beyond[chosen] = 0
+            good = np.flatnonzero(beyond > 1e-9)
+            new = good[np.argsort(-beyond[good], kind="stable")[:ADDED]].tolist()
+            chosen += new
+            added = added or bool(new)
+        return added
+
+    def _worth(self, number: int, prices: Prices) -> Matrix:
+        return np.asarray((self.pools[number].rates_rps * prices.rates[self.rows_of[number]]).sum(axis=1))
+
+    def _matrix(self, chosen: Chosen) -> tuple[csr_array, Matrix, Matrix]:
+        """Rows: kinds (used - offered <= 0), then rates (-served <= -asked). Columns: parts, then layouts."""
+        blocks = [self._block(number, np.array(rows, dtype=np.int64)) for number, rows in enumerate(chosen)]
+        offers = vstack([csr_array(-self.offers), csr_array((len(self.asked), len(self.layouts)))])
+        count = sum(map(len, chosen))
+        costs = np.concatenate([np.zeros(count), np.ones(len(self.layouts))])
+        limits = np.concatenate([np.zeros(len(self.kinds)), -self.asked])
+        return hstack([*blocks, offers], format="csr"), costs, limits
+
+    def _block(self, number: int, rows: Whole) -> csr_array:
+        """The columns of one kind."""
+        who, rates = self.rows_of[number][rows], self.pools[number].rates_rps[rows]
+        place, position = np.nonzero(self.pools[number].workloads[rows] >= 0)
+        data = np.concatenate([np.ones(len(rows)), -rates[place, position]])
+        row = np.concatenate([np.full(len(rows), number), len(self.kinds) + who[place, position]])
+        column = np.concatenate([np.arange(len(rows)), place])
+        return csr_array((data, (row, column)), shape=(len(self.kinds) + len(self.asked), len(rows)))
+
+    def _whole(self, chosen: Chosen, gpus: int | None) -> Gpus | None:
+        matrix, costs, limits = self._matrix(chosen)
+        constraints = [LinearConstraint(matrix, -np.inf, limits)]
+        if gpus is not None:
+            constraints.append(LinearConstraint(costs[None, :], -np.inf, gpus))
+        solved = milp(
+            costs,
+            constraints=constraints,
+            integrality=np.ones(len(costs), dtype=np.int64),
+            bounds=Bounds(0, np.inf),
+            options={"node_limit": NODES, "time_limit": SECONDS},
+        )
+        return None if solved.x is None else self._cut(chosen, np.round(solved.x).astype(np.int64))
+
+    def _cut(self, chosen: Chosen, counts: Whole) -> Gpus:
+        """GPUs cut as the whole numbers say, with the parts on them."""
+        parts: dict[Kind, list[Part]] = {kind: [] for kind in self.kinds}
+        used = iter(counts.tolist())
+        for pool, rows in zip(self.pools, chosen, strict=True):
+            for row in rows:
+                parts[pool.kind] += [pool.part(row)] * next(used)
+        gpus = []
+        for layout in self.layouts:
+            for _ in range(next(used)):
+                taken = tuple(parts[kind].pop(0) for kind in layout if parts[kind])
+                gpus += [taken] if taken else []
+        assert not any(parts.values())
+        return gpus
