@@ -40,8 +40,9 @@ class EmbeddingsHandler:
 
     def handle(self, rows: Sequence[Row], context: Context) -> list[bytes]:
         """A batch of requests -> an answer for each, in order."""
+        settings, tally = self.runtime.settings, self.runtime.tally
         with ending_with_its_context(self.runtime.device):
-            return answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)
+            return answer(self, rows, context, settings.limits, tally, turns=self.runtime.turns)
 
     def predict(self, texts: list[str]) -> torch.Tensor:
         """n texts -> their vectors, n x size, fp32."""

@@ -73,7 +73,7 @@ class ResNet50Handler:
         """A batch of requests -> an answer for each, in order."""
         settings, tally = self.runtime.settings, self.runtime.tally
         with ending_with_its_context(self.runtime.device):
-            return answer(self, rows, context, settings.limits, tally, self.each)
+            return answer(self, rows, context, settings.limits, tally, self.each, self.runtime.turns)
 
     def read_item(self, value: object) -> Pixels:
         """What the client sent -> height x width x 3 bytes, scaled and cut around the centre: of a large

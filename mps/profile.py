@@ -13,7 +13,7 @@ from rich.table import Table
 from experiments.base.errors import UsageError
 from experiments.bench.archive import archive_of
 from experiments.checks import choose
-from experiments.profile import Asked, Point, profile, write_points
+from experiments.profile import Asked, Point, profile, profile_pairs, write_pairs, write_points
 from experiments.serving.arms import MpsOptions
 from mps.door import one_line_errors, to_stdout
 from mps.run_options import whole_numbers
@@ -29,6 +29,8 @@ Examples:
   python -m mps.profile --model bert,resnet50 --share 25,50,100 --batch-size 1,2,4,8 --precision fp16
 
   python -m mps.profile --share 50,100     # on a machine without a GPU a share is whole cores
+
+  python -m mps.profile --model bert,resnet50 --share 50,100 --pairs pairs.csv    # and two beside each other
 
 Exit codes: 0 measured; 1 something failed; 2 wrong usage; 130 interrupted.
 """
@@ -49,6 +51,9 @@ def main(
     seconds: Annotated[float, typer.Option(help="Length of a look.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Of the order of shares and inputs.")] = 0,
     out: Annotated[Path, typer.Option(help="The file, CSV.")] = Path("profile.csv"),
+    pairs: Annotated[
+        Path | None, typer.Option(help="Measure also each two models side by side, into this file.")
+    ] = None,
     gpu: Annotated[str | None, typer.Option(help="Index or UUID. [the first that CUDA would use]")] = None,
     keep_compute_mode: Annotated[
         bool, typer.Option("--keep-compute-mode", help="Leave the GPU's compute mode as it is.")
@@ -57,6 +62,13 @@ def main(
     """See HELP."""
     console = to_stdout()
     points: list[Point] = []
+
+    def tell(line: str) -> None:
+        console.print(line, markup=False)
+
+    def warn(line: str) -> None:
+        tell(f"warning: {line}")
+
     with one_line_errors(
         lambda: f"{out} holds the models that were measured" if points else "nothing is kept"
     ):
@@ -80,12 +92,16 @@ def main(
                 asked,
                 card,
                 MpsOptions(keep_compute_mode),
-                tell=lambda line: console.print(line, markup=False),
-                warn=lambda line: console.print(f"warning: {line}", markup=False),
+                tell,
+                warn,
             )
             write_points(out, points)
         console.print(_table(points))
         console.print(f"{len(points)} points: {out}", markup=False)
+        if pairs is not None:
+            beside = profile_pairs(archives, asked, card, MpsOptions(keep_compute_mode), tell, warn)
+            write_pairs(pairs, beside)
+            console.print(f"{len(beside)} pairs: {pairs}", markup=False)
 
 
 def _table(points: list[Point]) -> Table:

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
-import yaml
 
 from experiments.base.errors import ExperimentError
 from experiments.base.interrupts import carry_through
 from experiments.base.paths import ROOT
 from experiments.bench import pool_for
 from experiments.bench.archive import provenance_of
+from experiments.bench.model_store import MODEL_CONFIG, change_settings
 from experiments.load import Body
 from experiments.results.roofline import Work
 from experiments.serving.torchserve import unpack
@@ -165,7 +165,9 @@ def _running(
         folder = Path(name)
         unpack(archive, folder / "model")
         if settings:
-            _change_settings(folder / "model" / "model-config.yaml", settings)
+            config = folder / "model" / MODEL_CONFIG
+            text = config.read_text("utf-8") if config.exists() else ""
+            config.write_text(change_settings(text, settings), "utf-8")
         asked = {"folder": str(folder / "model"), "bodies": _put_down(pool, folder)}
         (folder / "asked.json").write_text(
             json.dumps(asked | {"gpu_id": gpu_id, "seed": seed}), encoding="utf-8"
@@ -245,8 +247,16 @@ class BareModel:
     def latencies_ms(self, batch_size: int, duration_s: float, fewest: int) -> list[float]:
         """How long each forward pass of the first process took on batches of `batch_size`, results on the
         CPU: those of `duration_s`, and `fewest` at least. The model is the one that `load` loaded."""
+        self.begin_latencies(batch_size, duration_s, fewest)
+        return self.heard_ms()
+
+    def begin_latencies(self, batch_size: int, duration_s: float, fewest: int) -> None:
+        """The same without waiting for it: `heard_ms` does, so that others can be at work meanwhile."""
         command = {"task": "latencies", "batch_size": batch_size, "duration_s": duration_s}
         _say(self._loops[0], command | {"fewest": fewest})
+
+    def heard_ms(self) -> list[float]:
+        """What `begin_latencies` came to."""
         return [float(each) for each in self._hear(self._loops[0])]
 
     def work(self) -> Work:
@@ -331,12 +341,6 @@ def _end(loops: Sequence[_Loop]) -> None:
             loop.process.wait()
         if loop.process.stdout is not None:
             loop.process.stdout.close()
-
-
-def _change_settings(config: Path, settings: Mapping[str, Any]) -> None:
-    values = yaml.safe_load(config.read_text("utf-8")) if config.exists() else {}
-    values["handler"] = {**(values.get("handler") or {}), **settings}
-    config.write_text(yaml.safe_dump(values), "utf-8")
 
 
 def _put_down(pool: Sequence[Body], folder: Path) -> list[tuple[str, str]]:

@@ -1,14 +1,17 @@
 """The load generator's public face: put a load on a URL, get back what every request experienced.
 
-Here: `run`, and the names that its callers need. Not here: the sending itself (traffic.py, wire.py), what the
-answers say (result.py), the program (`__main__.py`), where the inputs come from, what a trial is.
+Here: `run`, `run_together`, and the names that their callers need. Not here: the sending itself (traffic.py,
+wire.py), what the answers say (result.py), the program (`__main__.py`), where the inputs come from, what a
+trial is.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from random import Random
+from time import perf_counter
 
 from experiments.load.before.body import Body, styled
 from experiments.load.before.limits import LimitError, check_limits
@@ -20,7 +23,7 @@ from experiments.load.interruptible import run_interruptibly
 from experiments.load.kept import Answers, by_number
 from experiments.load.open_loop import OpenLoop
 from experiments.load.result import LoadResult, Pacing, Window, result_of, snap_window
-from experiments.load.traffic import LoadError, Progress
+from experiments.load.traffic import LoadError, Progress, Recording
 
 __all__ = [
     "DEFAULT_TIMEOUT_S",
@@ -33,9 +36,11 @@ __all__ = [
     "LoadResult",
     "OpenLoop",
     "Pacing",
+    "Sending",
     "Window",
     "check_limits",
     "run",
+    "run_together",
     "snap_window",
     "styled",
 ]
@@ -72,14 +77,8 @@ def run(
     """
     if not timeout_s > 0:
         raise ValueError(f"a timeout of {timeout_s} s loses every request: give more than 0")
-    target = parse_target(url, ca)
-    tls_of(target)  # a file that can't be read is told before a client process stumbles over it
     check_limits(*_taken_by(load), processes)
-    bodies: Sequence[Body | None] = pool or [None]
-    rendered = [render_request(target, body, headers or {}) for body in bodies]
-    requests = list(rendered)
-    Random(seed).shuffle(requests)
-    task = Task(target, requests, load, seed, timeout_s, keep_answers)
+    rendered, task = _task(url, pool, load, headers or {}, seed, timeout_s, ca, keep_answers)
     driving = (
         drive(task, progress=progress)
         if processes == 1
@@ -88,6 +87,75 @@ def run(
     recording = run_interruptibly(driving)
     answers = by_number(recording.kept, rendered) if recording.kept else None
     return replace(result_of(recording), answers=answers)
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """One of several loads at once: bodies to a URL."""
+
+    url: str
+    pool: Sequence[Body]
+    load: Load
+    headers: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+
+def run_together(
+    sendings: Sequence[Sending], *, timeout_s: float = DEFAULT_TIMEOUT_S, progress: Progress | None = None
+) -> list[LoadResult]:
+    """Several loads that begin at the same instant, from this process; what each of them found.
+
+    Otherwise as `run`; `progress` is told of the first of them.
+    """
+    check_limits(
+        sum(_taken_by(each.load)[0] for each in sendings),
+        sum(_taken_by(each.load)[1] for each in sendings),
+        1,
+    )
+    tasks = [
+        _task(each.url, each.pool, each.load, each.headers, each.seed, timeout_s, None, False)[1]
+        for each in sendings
+    ]
+    return [result_of(recording) for recording in run_interruptibly(_all_of(tasks, progress))]
+
+
+async def _all_of(tasks: Sequence[Task], progress: Progress | None) -> list[Recording]:
+    connected = asyncio.Barrier(len(tasks))
+    begin_s = 0.0
+
+    async def ready() -> float:
+        nonlocal begin_s
+        if await connected.wait() == 0:
+            begin_s = perf_counter()
+        await connected.wait()
+        return begin_s
+
+    return await asyncio.gather(
+        *(
+            drive(task, progress=None if number else progress, ready=ready)
+            for number, task in enumerate(tasks)
+        )
+    )
+
+
+def _task(
+    url: str,
+    pool: Sequence[Body],
+    load: Load,
+    headers: Mapping[str, str],
+    seed: int,
+    timeout_s: float,
+    ca: str | None,
+    keep_answers: bool,
+) -> tuple[list[bytes], Task]:
+    """The requests in the pool's order, and what a client must know, with them in the order of the seed."""
+    target = parse_target(url, ca)
+    tls_of(target)  # a file that can't be read is told before a client process stumbles over it
+    bodies: Sequence[Body | None] = pool or [None]
+    rendered = [render_request(target, body, headers) for body in bodies]
+    requests = list(rendered)
+    Random(seed).shuffle(requests)
+    return rendered, Task(target, requests, load, seed, timeout_s, keep_answers)
 
 
 def _taken_by(load: Load) -> tuple[int, float]:

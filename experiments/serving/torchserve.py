@@ -72,12 +72,16 @@ class ServerError(ExperimentError):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """How a model is registered. `batch_delay_ms` is TorchServe's max_batch_delay, at least 1."""
+    """How a model is registered. `batch_delay_ms` is TorchServe's max_batch_delay, at least 1.
+
+    `archive` is a .mar, or a folder that the server's store has already.
+    """
 
     archive: Path
     workers: int
     batch_size: int
     batch_delay_ms: int = 10
+    name: str = MODEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,16 @@ class TorchServe:
     @property
     def predict_url(self) -> str:
         """Where the registered model answers POST requests carrying `headers`."""
-        return f"http://127.0.0.1:{self.ports.inference}/predictions/{MODEL}"
+        return self.predict_url_of(MODEL)
+
+    def predict_url_of(self, name: str) -> str:
+        """The same of any registered model."""
+        return f"http://127.0.0.1:{self.ports.inference}/predictions/{name}"
+
+    @property
+    def store(self) -> Path:
+        """Its model store: a folder of it can be registered without being unpacked again."""
+        return self.folder / "store"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -127,10 +140,11 @@ class TorchServe:
 
         Raises ServerError, with what the workers printed, when they do not come up.
         """
-        folder = _unpacked(registration.archive, self.folder / "store")
+        archive = registration.archive
+        folder = archive if archive.is_dir() else _unpacked(archive, self.store)
         query = {
             "url": folder.name,
-            "model_name": MODEL,
+            "model_name": registration.name,
             "batch_size": registration.batch_size,
             "max_batch_delay": registration.batch_delay_ms,
             "initial_workers": registration.workers,
@@ -147,7 +161,7 @@ class TorchServe:
                 f"worker(s): {last_error(log) or _message_of(answer)}",
                 details=log,
             )
-        return self.wait_for_workers(registration.workers)
+        return self.wait_for_workers(registration.workers, registration.name)
 
     def unregister(self) -> None:
         """Removes the model; TorchServe kills its workers, so let the last answers arrive first."""
@@ -157,9 +171,9 @@ class TorchServe:
             raise ServerError(f"TorchServe could not unregister the model: {_message_of(answer)}")
         _wait_until_gone(pids)
 
-    def workers(self) -> list[Worker]:
+    def workers(self, name: str = MODEL) -> list[Worker]:
         """The workers now. On a GPU TorchServe runs nvidia-smi per worker for it: not during a trial."""
-        answer = self._manage("GET", f"/models/{MODEL}")
+        answer = self._manage("GET", f"/models/{name}")
         if answer.status_code != 200:
             raise ServerError(f"TorchServe does not know the model any more: {_message_of(answer)}")
         return [
@@ -167,14 +181,14 @@ class TorchServe:
             for w in answer.json()[0]["workers"]
         ]
 
-    def wait_for_workers(self, count: int) -> list[Worker]:
+    def wait_for_workers(self, count: int, name: str = MODEL) -> list[Worker]:
         """Returns the workers when `count` of them are ready; TorchServe replaces one that died.
 
         Raises ServerError when they are not ready in WORKERS_TIMEOUT_S.
         """
         deadline = time.monotonic() + WORKERS_TIMEOUT_S
         while True:
-            workers = self.workers()
+            workers = self.workers(name)
             if len(workers) == count and all(worker.status == "READY" for worker in workers):
                 return workers
             if time.monotonic() > deadline:

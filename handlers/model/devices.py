@@ -5,7 +5,9 @@ a result under a wrong name would be worse than none. No models here (runtime.py
 """
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -68,6 +70,22 @@ def use_share(percentage: int | None, environment: MutableMapping[str, str] = os
             f"handler.thread_percentage comes too late: CUDA runs already; set {THREAD_PERCENTAGE} outside"
         )
     environment[THREAD_PERCENTAGE] = str(percentage)
+
+
+def use_cores(cores: Sequence[int] | None) -> None:
+    """Keep this process, all its threads, to these cores of the CPU, with as many threads of torch.
+
+    Raises DeviceError where it may not use them all.
+    """
+    if cores is None:
+        return
+    if missing := sorted(set(cores) - os.sched_getaffinity(0)):
+        usable = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+        raise DeviceError(f"handler.cores: core {missing[0]} can't be used here, only {usable}")
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(ProcessLookupError):  # it has just ended
+            os.sched_setaffinity(int(thread.name), cores)
+    torch.set_num_threads(len(cores))
 
 
 def use_threads(threads: int | None) -> None:

@@ -6,6 +6,7 @@ base handler is not imported: it touches CUDA before the share of the GPU can be
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,14 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
-from handlers.model.devices import device_of, use_attention, use_precision, use_share, use_threads
+from handlers.model.devices import (
+    device_of,
+    use_attention,
+    use_cores,
+    use_precision,
+    use_share,
+    use_threads,
+)
 from handlers.model.families import PLAIN
 from handlers.model.memory import keep_freed_memory
 from handlers.model.packed import can_pack
@@ -21,6 +29,7 @@ from handlers.model.settings import Settings, settings_of
 from handlers.model.shapes import doubling
 from handlers.request.batches import Context
 from handlers.request.tally import Tally, open_tally, tell_multiprocessors
+from handlers.request.turns import turns_of
 from handlers.request.wire import go_faster
 
 
@@ -34,6 +43,7 @@ class Runtime:
     folder: Path
     batch_size: int
     tally: Tally
+    turns: AbstractContextManager[None]
 
     @property
     def compiles(self) -> bool:
@@ -73,6 +83,7 @@ def start(context: Context, auto_class: Any, simplify: Callable[[Any], None]) ->
     dtype = use_precision(settings.precision, device)
     use_attention(settings.compile, device)
     use_threads(settings.threads)
+    use_cores(settings.cores)
     # Worth its time where shapes are few and made ready; else each new one would be tried out under load.
     torch.backends.cudnn.benchmark = settings.compile != "none"
     transformers_logging.disable_progress_bar()  # it would end up in TorchServe's log, line by line
@@ -85,4 +96,12 @@ def start(context: Context, auto_class: Any, simplify: Callable[[Any], None]) ->
     if settings.tuned:
         simplify(model)
     batch_size = int(context.system_properties.get("batch_size") or 1)
-    return Runtime(model.to(device, dtype).eval(), device, settings, folder, batch_size, open_tally())
+    return Runtime(
+        model.to(device, dtype).eval(),
+        device,
+        settings,
+        folder,
+        batch_size,
+        open_tally(),
+        turns_of(settings.turns),
+    )

@@ -43,6 +43,8 @@ class Settings:
     pad_to_multiple_of: int = 1
     threads: int | None = None
     thread_percentage: int | None = None
+    cores: tuple[int, ...] | None = None
+    turns: str | None = None
     top_k: int = 5
     pooling: str = "mean"
     limits: Limits = field(default_factory=Limits)
@@ -56,6 +58,8 @@ def settings_of(config: Mapping[str, Any], environment: Mapping[str, str] | None
     section = _known(config.get("handler") or {}, Settings, "handler")
     section["limits"] = _limits(section.get("limits") or {})
     section["shapes"] = _shapes(section.get("shapes") or {})
+    if section.get("cores") is not None:
+        section["cores"] = _cores(section["cores"])
     settings = Settings(**section)
     _check(settings, {})
     asked: dict[str, Any] = {key: (environment or {}).get(name) for key, name in OVERRIDES.items()}
@@ -79,6 +83,8 @@ def _check(settings: Settings, names: Mapping[str, str]) -> None:
         _whole("threads", settings.threads)
     if settings.thread_percentage is not None:
         _whole("thread_percentage", settings.thread_percentage, most=100)
+    if settings.turns is not None and not isinstance(settings.turns, str):
+        raise SettingsError(f"handler.turns: {settings.turns}: give the path of a file")
 
 
 def _limits(section: Any) -> Limits:
@@ -89,6 +95,13 @@ def _limits(section: Any) -> Limits:
 def _shapes(section: Any) -> Shapes:
     known = _known(section, Shapes, "handler.shapes")
     return Shapes(**{key: _ascending(f"shapes.{key}", value) for key, value in known.items()})
+
+
+def _cores(values: Any) -> tuple[int, ...]:
+    listed = values if isinstance(values, list) and values else [None]
+    if not all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in listed):
+        raise SettingsError(f"handler.cores: {values}: list the numbers of cores, from 0 on")
+    return tuple(sorted(set(listed)))
 
 
 def _ascending(key: str, values: Any) -> tuple[int, ...] | None:

@@ -5,6 +5,7 @@ What the handlers have in common around the model. Reading one row is payload.py
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
@@ -24,6 +25,8 @@ Told = Payload[Item] | PayloadError
 
 # Applies a function to each row, in order: the built-in `map`, or that of a pool of threads.
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+
+NOBODY_ELSE = nullcontext()
 
 
 _in_json = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one for each answer
@@ -61,8 +64,10 @@ def answer(
     limits: Limits,
     tally: Tally,
     each: Map = map,
+    turns: AbstractContextManager[None] = NOBODY_ELSE,
 ) -> list[bytes]:
-    """Read every row, predict all good inputs of the batch in one call, and hand each row its own JSON.
+    """Read every row, predict all good inputs of the batch in one call, and hand each row its own JSON. The
+    forward pass waits for its turn.
 
     A row that can't be read gets its own status and a body with the reason; the others don't notice.
     An exception of a later step propagates: TorchServe then answers 503 to the whole batch.
@@ -77,7 +82,8 @@ def answer(
     if items:
         prepared = handler.preprocess(items)
         prepared_ns = perf_counter_ns()
-        scores = handler.forward(prepared)
+        with turns:
+            scores = handler.forward(prepared)
         forwarded_ns = perf_counter_ns()
         predictions = handler.postprocess(scores)
     answers = _answers(payloads, predictions, context)

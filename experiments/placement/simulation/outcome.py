@@ -28,17 +28,19 @@ class Outcome:
 def outcomes(workloads: Sequence[Workload], played: Played, warm_up_s: float = 0.0) -> list[Outcome]:
     """The outcome of each workload, in the demand's order; requests before `warm_up_s` don't count."""
     return [
-        _outcome(workload, arrived[arrived >= warm_up_s], answered[arrived >= warm_up_s])
+        outcome(workload, arrived[arrived >= warm_up_s], answered[arrived >= warm_up_s])
         for workload, arrived, answered in zip(workloads, played.arrived_s, played.answered_s, strict=True)
     ]
 
 
-def _outcome(workload: Workload, arrived_s: Times, answered_s: Times) -> Outcome:
+def outcome(workload: Workload, arrived_s: Times, answered_s: Times) -> Outcome:
+    """The outcome of a workload from when its requests came and when they were answered, in seconds, in any
+    order."""
     if not len(arrived_s):
         return Outcome(workload.name, 0, 0.0, 0.0, 0.0, 0.0, 1.0)
     latency_ms = 1000 * (answered_s - arrived_s)
     served = np.isfinite(latency_ms)
-    lasted_s = float(answered_s[served].max(initial=arrived_s[-1]) - arrived_s[0])
+    lasted_s = float(answered_s[served].max(initial=arrived_s.max()) - arrived_s.min())
     p50, p95, p99 = (float(np.percentile(latency_ms, at, method="lower")) for at in (50, 95, 99))
     return Outcome(
         workload.name,

@@ -69,6 +69,24 @@ def simulate(
     )
 
 
+def simulate_seats(
+    problem: Problem, placement: Placement, arrivals: Sequence[Times], batch_delay_ms: float = 0.0
+) -> list[Times]:
+    """Plays arrivals that are dealt already: one array for each resident, in the placement's order. When each
+    request was answered, in seconds."""
+    coming = iter(arrivals)
+    queues = [
+        [
+            [Queue(r, np.arange(0), [float(at_s) for at_s in next(coming)]) for r in part.residents]
+            for part in parts
+        ]
+        for parts in placement.gpus
+    ]
+    for parts, of_gpu in zip(placement.gpus, queues, strict=True):
+        play(problem, parts, of_gpu, 0.0, np.inf, batch_delay_ms / 1000)
+    return [queue.answered_s() for of_gpu in queues for of_part in of_gpu for queue in of_part]
+
+
 def _dealt(
     placement: Placement, arrivals: Sequence[Times], left: Sequence[npt.NDArray[np.int64]]
 ) -> list[list[list[Queue]]]:

@@ -17,7 +17,8 @@ from experiments.placement.problem import Problem
 Matrix = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
 
-TRIPLES_FROM = 3
+LOOKED_AT = 3
+"""As many may take turns on a part that is looked at, whatever the rules allow."""
 TRIPLE_BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Three that take turns are looked at with these batches alone: with all there would be 32,768 ways."""
 
@@ -57,18 +58,24 @@ class Columns:
         return Part(self.kind.size, float(self.cycle_ms[row]), residents, int(self.processes[row]))
 
 
-def columns(problem: Problem, kind: Kind, members: Sequence[int], optimistic: bool = False) -> Columns:
-    """The parts of a kind for the workloads of `members`, one, two and three on each as the rules allow.
+def columns(
+    problem: Problem,
+    kind: Kind,
+    members: Sequence[int],
+    optimistic: bool = False,
+    together: int = LOOKED_AT,
+) -> Columns:
+    """The parts of a kind for the workloads of `members`, up to `together` on each as the rules allow.
 
     `optimistic`: where not all batches of three are looked at, those looked at stand for the ones between,
     served as by the larger and as fast as the smaller: good for a bound, not for a placement.
     """
     found = [_alone(problem, kind, index) for index in members]
-    most = min(problem.rules.models_per_part, 3)
+    most = min(problem.rules.models_per_part, together)
     curves = {index: _curve(problem, kind, index) for index in members}
     for count in range(2, most + 1):
         options = {
-            index: _all(curve) if count < TRIPLES_FROM else _some(curve, optimistic)
+            index: _all(curve) if count < LOOKED_AT else _some(curve, optimistic)
             for index, curve in curves.items()
         }
         for group in combinations(members, count):

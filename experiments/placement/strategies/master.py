@@ -8,20 +8,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, linprog, milp
 from scipy.sparse import csr_array, hstack, vstack
 
 from experiments.placement.placed import Part
 from experiments.placement.problem import Problem, UnplaceableError
-from experiments.placement.strategies.columns import Columns, Kind, Matrix, Whole
+from experiments.placement.strategies.columns import LOOKED_AT, Columns, Kind, Matrix, Whole
 
 ADDED = 100
 """Columns of a kind that are added at a time."""
-NODES = 2000
-SECONDS = 4.0
-"""Where the search for whole numbers ends: by nodes, so that the same is found again, or at worst by time."""
+SECONDS = 10.0
+"""Where a search for whole numbers ends at worst; it ends by its effort before, so that the same is found
+again."""
 WORTH_PROVING = 4000
 """Columns up to which it is tried to do with a GPU less."""
+
+INFEASIBLE = 2
+"""SciPy's word for a problem that is proven to have no solution."""
 
 Chosen = list[list[int]]
 """Rows of each kind's pool."""
@@ -37,6 +40,17 @@ class Prices:
     parts: Matrix
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long whole numbers are searched for: nodes of the tree, how close to the relaxation is enough,
+    whether it is tried again with a GPU less; and how many may take turns on the parts that are looked at."""
+
+    nodes: int = 2000
+    gap: float = 1e-6
+    again: bool = True
+    together: int = LOOKED_AT
+
+
 class Master:
     """Workloads (`members`), ways to cut a GPU (`layouts`), and a pool of columns for each of `kinds`."""
 
@@ -46,8 +60,9 @@ class Master:
         members: Sequence[int],
         layouts: Sequence[tuple[Kind, ...]],
         pools: Sequence[Columns],
+        effort: Effort,
     ) -> None:
-        self.layouts, self.pools = layouts, pools
+        self.layouts, self.pools, self.effort = layouts, pools, effort
         self.kinds = [pool.kind for pool in pools]
         self.asked = np.array([problem.workloads[index].rate_rps for index in members])
         row_of = np.zeros(max(members) + 2, dtype=np.int64)  # the last is that of -1, nobody
@@ -68,23 +83,34 @@ class Master:
 
     def solve(self) -> Gpus:
         """The best whole numbers of the columns chosen so far."""
-        found = self._whole(self.chosen, None)
-        if found is None:
+        solved = self._whole(self.chosen, None)
+        if solved.x is None:
             raise UnplaceableError("no placement was found in the time for it: ask for fewer models at once")
-        return found
+        return self._cut(self.chosen, solved.x)
 
     def improve(self, prices: Prices, gpus: int) -> Gpus | None:
-        """A placement on that many GPUs, of all columns that can be in one: what costs more than the gap to
-        the relaxation can't. None where there is none or it isn't found."""
+        """A placement on that many GPUs, of all columns that can be in one; None where none is found."""
+        near, _ = self._near(prices, gpus)
+        solved = self._whole(near, gpus)
+        return None if solved.x is None else self._cut(near, solved.x)
+
+    def impossible(self, prices: Prices, gpus: int) -> bool:
+        """Whether it is proven that no placement has that few GPUs."""
+        near, all_of_them = self._near(prices, gpus)
+        return all_of_them and self._whole(near, gpus).status == INFEASIBLE
+
+    def _near(self, prices: Prices, gpus: int) -> tuple[Chosen, bool]:
+        """The columns that can be in a placement on so many GPUs: what costs more than the gap to the
+        relaxation can't. And whether these are all: of too many the best are taken."""
         near: Chosen = []
         for number in range(len(self.pools)):
             reduced = prices.parts[number] - self._worth(number, prices)
             rows = np.flatnonzero(reduced <= gpus - prices.gpus + 1e-9)
             near.append(rows[np.argsort(reduced[rows], kind="stable")].tolist())
         total = sum(map(len, near))
-        if total > WORTH_PROVING:
-            near = [rows[: max(10, len(rows) * WORTH_PROVING // total)] for rows in near]
-        return self._whole(near, gpus)
+        if total <= WORTH_PROVING:
+            return near, True
+        return [rows[: max(10, len(rows) * WORTH_PROVING // total)] for rows in near], False
 
     def _prices(self) -> Prices:
         matrix, costs, limits = self._matrix(self.chosen)
@@ -128,24 +154,27 @@ class Master:
         column = np.concatenate([np.arange(len(rows)), place])
         return csr_array((data, (row, column)), shape=(len(self.kinds) + len(self.asked), len(rows)))
 
-    def _whole(self, chosen: Chosen, gpus: int | None) -> Gpus | None:
+    def _whole(self, chosen: Chosen, gpus: int | None) -> OptimizeResult:
         matrix, costs, limits = self._matrix(chosen)
         constraints = [LinearConstraint(matrix, -np.inf, limits)]
         if gpus is not None:
             constraints.append(LinearConstraint(costs[None, :], -np.inf, gpus))
-        solved = milp(
+        return milp(
             costs,
             constraints=constraints,
             integrality=np.ones(len(costs), dtype=np.int64),
             bounds=Bounds(0, np.inf),
-            options={"node_limit": NODES, "time_limit": SECONDS},
+            options={
+                "node_limit": self.effort.nodes,
+                "mip_rel_gap": self.effort.gap,
+                "time_limit": SECONDS,
+            },
         )
-        return None if solved.x is None else self._cut(chosen, np.round(solved.x).astype(np.int64))
 
-    def _cut(self, chosen: Chosen, counts: Whole) -> Gpus:
+    def _cut(self, chosen: Chosen, found: Matrix) -> Gpus:
         """GPUs cut as the whole numbers say, with the parts on them."""
         parts: dict[Kind, list[Part]] = {kind: [] for kind in self.kinds}
-        used = iter(counts.tolist())
+        used = iter(np.round(found).astype(int).tolist())
         for pool, rows in zip(self.pools, chosen, strict=True):
             for row in rows:
                 parts[pool.kind] += [pool.part(row)] * next(used)

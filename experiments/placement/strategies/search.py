@@ -13,13 +13,15 @@ import numpy as np
 from experiments.placement.placed import Placement
 from experiments.placement.problem import Problem, UnplaceableError
 from experiments.placement.strategies.bound import fluid_bound
-from experiments.placement.strategies.columns import TRIPLES_FROM, columns, kinds_by_layout
-from experiments.placement.strategies.master import Gpus, Master
+from experiments.placement.strategies.columns import LOOKED_AT, columns, kinds_by_layout
+from experiments.placement.strategies.master import Effort, Gpus, Master
 
 GROUP = 10
 """Workloads that are placed together. More of them are cut into groups, neighbours by bound."""
 LEVELS = 3
 """Marks of pressure between two parts (see columns.py)."""
+IN_GROUPS = Effort(nodes=50, gap=0.01, again=False, together=2)
+"""The effort for each of several groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,15 @@ def fewest(problem: Problem, most: int | None = None) -> Found:
     """A placement on few GPUs. Raises UnplaceableError where that takes more than `most`."""
     by_bound = sorted(range(len(problem.workloads)), key=lambda index: problem.workloads[index].slo_ms)
     groups = np.array_split(by_bound, math.ceil(len(by_bound) / GROUP))
-    placed = [_group(problem, [int(index) for index in group]) for group in groups]
-    gpus = [gpu for found, _ in placed for gpu in found]
-    at_least = placed[0][1] if len(placed) == 1 else fluid_bound(problem)
+    alone = len(groups) == 1
+    effort = Effort() if alone else IN_GROUPS
+    gpus: Gpus = []
+    at_least = 1 if alone else fluid_bound(problem)
+    for group in groups:
+        placed, master = _group(problem, [int(index) for index in group], effort)
+        gpus += placed
+        if alone:
+            at_least = _bound(problem, master, len(placed))
     if most is not None and len(gpus) > most:
         never = f", and fewer than {at_least} never can" if at_least > most else ""
         raise UnplaceableError(
@@ -45,22 +53,37 @@ def fewest(problem: Problem, most: int | None = None) -> Found:
     return Found(Placement(tuple(gpus)), at_least)
 
 
-def _group(problem: Problem, members: Sequence[int]) -> tuple[Gpus, int]:
-    """The GPUs for these workloads, and how few there could be."""
+def _group(problem: Problem, members: Sequence[int], effort: Effort) -> tuple[Gpus, Master]:
+    """The GPUs for these workloads, and the problem that they solve."""
     layouts = kinds_by_layout(problem, members, LEVELS)
     kinds = list(dict.fromkeys(kind for layout in layouts for kind in layout))
-    master = Master(problem, members, layouts, [columns(problem, kind, members) for kind in kinds])
+    pools = [columns(problem, kind, members, together=effort.together) for kind in kinds]
+    master = Master(problem, members, layouts, pools, effort)
     prices = master.relax()
-    placed, bound = master.solve(), _up(prices.gpus)
-    if len(placed) > bound and (better := master.improve(prices, len(placed) - 1)) is not None:
+    placed = master.solve()
+    while effort.again and len(placed) > _up(prices.gpus):
+        better = master.improve(prices, len(placed) - 1)
+        if better is None:
+            break
         placed = better
-    rules = problem.rules
-    if any(kind.felt for kind in kinds) or rules.models_per_part > 3:
-        bound = fluid_bound(problem, members)  # marks of pressure are rounded up, and four weren't looked at
-    elif rules.models_per_part == 3 and len(members) >= TRIPLES_FROM and len(placed) > 1:
-        pools = [columns(problem, kind, members, optimistic=True) for kind in kinds]
-        bound = _up(Master(problem, members, layouts, pools).relax().gpus)
-    return placed, bound
+    return placed, master
+
+
+def _bound(problem: Problem, master: Master, found: int) -> int:
+    """How few GPUs there could be, where `found` are known to do."""
+    members = range(len(problem.workloads))
+    bound = fluid_bound(problem, members)
+    pressed = any(kind.felt for kind in master.kinds)  # marks of pressure are rounded up
+    if found <= bound or pressed or problem.rules.models_per_part > LOOKED_AT:
+        return bound
+    if problem.rules.models_per_part == LOOKED_AT and len(members) >= LOOKED_AT:
+        pools = [columns(problem, kind, members, optimistic=True) for kind in master.kinds]
+        master = Master(problem, members, master.layouts, pools, master.effort)
+    prices = master.relax()
+    bound = max(bound, _up(prices.gpus))
+    while bound < found and master.impossible(prices, bound):
+        bound += 1
+    return bound
 
 
 def _up(gpus: float) -> int:

@@ -35,7 +35,8 @@ def test_nor_is_one_that_comes_while_the_loop_closes() -> None:
     async def short() -> None:
         await asyncio.sleep(0.0005)
 
-    def one_after_the_other() -> None:
+    def one_after_the_other(signals: threading.Timer) -> None:
+        signals.start()  # on a busy machine this takes longer than the timer
         until_s = time.perf_counter() + 5
         while time.perf_counter() < until_s:
             run_interruptibly(short())
@@ -43,8 +44,7 @@ def test_nor_is_one_that_comes_while_the_loop_closes() -> None:
     for _ in range(300):
         signals = threading.Timer(0.01 + random.random() * 0.004, os.kill, (os.getpid(), signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
-            signals.start()  # on a busy machine this takes longer than the timer
-            one_after_the_other()
+            one_after_the_other(signals)
         signals.join()
 
 

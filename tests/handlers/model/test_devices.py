@@ -1,10 +1,13 @@
 """Which device a worker gets, what it refuses, and what reaches CUDA and torch before they start."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 import torch
 
+from experiments.base.paths import ROOT
 from handlers.model import devices
 from handlers.model.devices import (
     DeviceError,
@@ -12,6 +15,7 @@ from handlers.model.devices import (
     host_buffer,
     send,
     use_attention,
+    use_cores,
     use_precision,
     use_share,
     use_threads,
@@ -168,3 +172,23 @@ class TestAttention:
     ) -> None:
         use_attention(compiled, device)
         assert torch.backends.cuda.cudnn_sdp_enabled() is kept
+
+
+def test_cores_hold_for_every_thread_of_the_process() -> None:
+    program = """
+import os, threading, torch
+from pathlib import Path
+from handlers.model.devices import use_cores
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+core = min(os.sched_getaffinity(0))
+use_cores([core])
+threads = [os.sched_getaffinity(int(each.name)) for each in Path("/proc/self/task").iterdir()]
+print(len(threads) > 1, all(cores == {core} for cores in threads), torch.get_num_threads())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "True True 1\n", done.stderr
+
+
+def test_a_core_that_is_not_there_is_refused() -> None:
+    with pytest.raises(DeviceError, match=r"handler.cores: core 9999 can't be used here, only "):
+        use_cores([9999])

@@ -35,13 +35,26 @@ class TestValues:
             pad_to_multiple_of=8,
             threads=2,
             thread_percentage=25,
+            cores=[1, 0],
+            turns="/run/part-0",
             top_k=3,
             pooling="cls",
             limits={"instances": 4},
         )
         shapes = Shapes(batch_sizes=(1, 8), lengths=(64,))
         assert given == Settings(
-            "fp16", "cuda_graphs", False, shapes, 8, 2, 25, 3, "cls", Limits(instances=4)
+            "fp16",
+            "cuda_graphs",
+            False,
+            shapes,
+            8,
+            2,
+            25,
+            (0, 1),
+            "/run/part-0",
+            3,
+            "cls",
+            Limits(instances=4),
         )
 
     @pytest.mark.parametrize(
@@ -55,6 +68,9 @@ class TestValues:
             ({"pooling": "best"}, "handler.pooling: best: choose one of mean, cls, max"),
             ({"thread_percentage": 101}, "thread_percentage: 101: give a whole number from 1 to 100"),
             ({"thread_percentage": 0}, "from 1 to 100"),
+            ({"cores": [-1]}, r"cores: \[-1\]: list the numbers of cores"),
+            ({"cores": 2}, "cores: 2: list the numbers of cores"),
+            ({"turns": 1}, "turns: 1: give the path of a file"),
             ({"threads": 1.5}, "threads: 1.5: give a whole number of 1 or more"),
             ({"tuned": "no"}, "tuned: no: say true or false"),
             ({"top_k": True}, "top_k: True"),

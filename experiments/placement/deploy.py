@@ -1,0 +1,108 @@
+"""A placement as files: what TorchServe needs to serve it, and the placement itself for whoever routes to it.
+
+placement.json, config.properties, start.sh, and model_store/ with a folder for each seat.
+"""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.paths import ROOT
+from experiments.bench.model_store import furnish
+from experiments.placement.placed import Placement
+from experiments.placement.problem import Problem
+from experiments.placement.seats import BATCH_DELAY_MS, Seat
+
+PLACEMENT, PROPERTIES, START, STORE = "placement.json", "config.properties", "start.sh", "model_store"
+RESPONSE_TIMEOUT_S = 120
+
+
+def write_placement(
+    folder: Path, problem: Problem, placement: Placement, seats: Sequence[Seat], at_least: int | None
+) -> Path:
+    """Writes placement.json: the demand, the parts of each GPU, and what share of a workload's requests goes
+    to each of its seats. Raises ExperimentError where it can't be written."""
+    content = {
+        "demand": [asdict(workload) for workload in problem.workloads],
+        "gpus": [[asdict(part) for part in parts] for parts in placement.gpus],
+        "gpus_at_least": at_least,
+        "seats": [
+            {**asdict(seat), "rate_rps": round(problem.workloads[seat.workload].rate_rps * seat.weight, 3)}
+            for seat in seats
+        ],
+    }
+    path = folder / PLACEMENT
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    except OSError as error:
+        raise ExperimentError(f"can't write {path}: {error.strerror}; make room") from error
+    return path
+
+
+def write_deployment(
+    folder: Path, problem: Problem, seats: Sequence[Seat], archives: Mapping[str, Path], gpus: int
+) -> list[Path]:
+    """Writes config.properties, start.sh and the model store. Raises UsageError where the folder has a store
+    already, ExperimentError where they can't be written."""
+    store = (folder / STORE).absolute()
+    if store.exists():
+        raise UsageError(f"{store} is there already: choose another --out, or remove it")
+    on_gpu = seats[0].cores is None
+    try:
+        store.mkdir(parents=True)
+        turns = folder.absolute() / "turns"
+        turns.mkdir(exist_ok=True)
+        (folder / PROPERTIES).write_text(_properties(store, gpus if on_gpu else 0), "utf-8")
+        (folder / START).write_text(_start_script(on_gpu), "utf-8")
+        (folder / START).chmod(0o755)
+    except OSError as error:
+        raise ExperimentError(f"can't write to {folder}: {error.strerror}; make room") from error
+    for seat in seats:
+        archive = archives[problem.workloads[seat.workload].model]
+        furnish(archive, store, seat.name, seat.handler_settings(str(turns)), _frontend_settings(seat))
+    return [folder / PROPERTIES, folder / START, store]
+
+
+def _frontend_settings(seat: Seat) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "batchSize": seat.batch,
+        "maxBatchDelay": BATCH_DELAY_MS,
+        "minWorkers": 1,
+        "maxWorkers": 1,
+        "responseTimeout": RESPONSE_TIMEOUT_S,
+    }
+    return settings if seat.cores is not None else {**settings, "deviceType": "gpu", "deviceIds": [seat.gpu]}
+
+
+def _properties(store: Path, gpus: int) -> str:
+    """This project's config.properties with the store of the placement."""
+    changed = {
+        "model_store": str(store),
+        "load_models": "all",
+        "number_of_gpu": str(gpus),
+        "vmargs": f"-Dlog4j.configurationFile={(ROOT / 'log4j2.xml').as_uri()} "
+        "-Djava.util.concurrent.ForkJoinPool.common.parallelism=16",
+    }
+    lines = ["# Serves a placement; start it with start.sh.", ""]
+    for line in (ROOT / PROPERTIES).read_text("utf-8").splitlines():
+        key = line.partition("=")[0]
+        lines.append(f"{key}={changed.pop(key)}" if key in changed else line)
+    return "\n".join([*lines, *(f"{key}={value}" for key, value in changed.items())]) + "\n"
+
+
+def _start_script(on_gpu: bool) -> str:
+    lines = ["#!/bin/sh", "# Serves a placement, with this project's torchserve first on PATH."]
+    if on_gpu:
+        lines += ["export CUDA_DEVICE_ORDER=PCI_BUS_ID"]
+    options = "--mps " if on_gpu else ""
+    lines += [
+        'here="$(cd "$(dirname "$0")" && pwd)"',
+        f"cd {shlex.quote(str(ROOT))}",
+        f'exec torchserve --start {options}--ncs --ts-config "$here/{PROPERTIES}"',
+    ]
+    return "\n".join(lines) + "\n"
