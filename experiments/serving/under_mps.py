@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 import psutil
 
@@ -34,10 +35,13 @@ from mps.control import (
 
 COMMAND = (sys.executable, str(ROOT / "scripts" / "torchserve.py"))
 FOREGROUND = "--foreground"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FRONTEND = "org.pytorch.serve.ModelServer"
-OURS = (FRONTEND, "model_service_worker", COMMAND[1])  # of which one is in each command line of a TorchServe
+# One of these is in each command line: the command's, of TorchServe's launcher, the server, a worker.
+OURS = (COMMAND[1], "from ts.model_server import start", FRONTEND, "model_service_worker")
 PERIOD_S = 0.5
 STOP_GRACE_S = 15.0  # TorchServe itself takes two seconds, and more with answers on their way
+KILL_TIMEOUT_S = 5.0
 KEEPER_GRACE_S = 30.0  # STOP_GRACE_S, and what a daemon may take to quit
 
 
@@ -97,27 +101,37 @@ def in_background(serve: Callable[[Callable[[], None]], int], log: Path) -> int:
     """Calls `serve` in a process and session of its own, with a function that it calls once it has started.
 
     Returns in both processes: here 0 once it has started, else its exit code; there what `serve` returns.
-    After its start it prints into `log`. Ctrl-C before that ends it.
+    After its start it prints into `log`. A signal before that ends it, and this waits for its end.
     """
     reading, writing = os.pipe()
     sys.stdout.flush()
-    keeper = -1
-    try:
-        with interrupts_held_back():
-            keeper = os.fork()
-        os.close(writing if keeper else reading)
-        if keeper and os.read(reading, 1):
-            return 0
-    except KeyboardInterrupt:
-        if keeper <= 0:
-            raise
-        os.kill(keeper, signal.SIGTERM)
-    if keeper:
-        with interrupts_held_back():  # as long as TorchServe and the daemon take to end
-            return os.waitstatus_to_exitcode(os.waitpid(keeper, 0)[1])
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's `&` has ignored
-    return serve(lambda: _let_go(writing, log))
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # none may fall between a keeper and who tells it
+    keeper = os.fork()
+    if keeper == 0:
+        os.setsid()
+        os.close(reading)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's `&` has ignored
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        return serve(lambda: _let_go(writing, log))
+    os.close(writing)
+    told: list[int] = []
+
+    def tell_keeper(number: int, frame: FrameType | None) -> None:
+        if not told:  # an impatient second one changes nothing
+            with suppress(ProcessLookupError):
+                os.kill(keeper, signal.SIGTERM)
+        told.append(number)
+
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, tell_keeper)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    started = os.read(reading, 1)
+    for number in heard:
+        signal.signal(number, signal.SIG_IGN)  # it is too late for them: `torchserve --stop`
+    if started and not told:
+        return 0
+    return os.waitstatus_to_exitcode(os.waitpid(keeper, 0)[1])
 
 
 def daemon_folder(server_pid: int) -> Path | None:
@@ -178,18 +192,23 @@ def _watch(daemon: MpsDaemon, lives: Callable[[], bool]) -> None:
 
 def _end(launcher: "subprocess.Popen[bytes] | None", pipe_folder: Path) -> None:
     """Asks TorchServe to end, then kills what is left of it."""
-    if launcher is not None and launcher.poll() is None:
-        launcher.send_signal(signal.SIGINT)  # while it waits for the models, it ends all that it started
     family = _family(pipe_folder)
-    if (server := _frontend(pipe_folder)) is not None:
+    server = _frontend(pipe_folder)
+    if launcher is not None and launcher.poll() is None:
+        # Interrupted, it ends what it started and removes its files; before that it would print a traceback.
+        launcher.send_signal(signal.SIGINT if server else signal.SIGKILL)
+    if server is not None:
         with suppress(psutil.Error):
             server.terminate()
     deadline = time.monotonic() + STOP_GRACE_S
     while any(map(_lives, family)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    for process in {*family, *_family(pipe_folder)}:
-        with suppress(psutil.Error):
-            process.kill()
+    deadline = time.monotonic() + KILL_TIMEOUT_S
+    while (left := _family(pipe_folder)) and time.monotonic() < deadline:  # one may have been about to start
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill()
+        time.sleep(0.02)
     if launcher is not None:
         launcher.kill()
         launcher.wait()
@@ -229,5 +248,7 @@ def _let_go(started: int, log: Path) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for now, before in ((nothing, 0), (printed, 1), (printed, 2)):
         os.dup2(now, before)
+    for opened in (nothing, printed):
+        os.close(opened)
     os.write(started, b"1")
     os.close(started)

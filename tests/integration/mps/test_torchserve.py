@@ -106,7 +106,8 @@ def host(own_tmp: Path) -> Host:
 
 
 def test_it_serves_under_a_daemon_of_its_own_until_it_is_stopped(host: Host) -> None:
-    assert host.code("--start", "--mps", "--thread-percentage", "50", "--ncs") == 0, host.printed()
+    others = ["--ncs", "--models", "noop=noop.mar", "--ts-config", "config.properties"]
+    assert host.code("--start", "--mps", "--thread-percentage", "50", *others) == 0, host.printed()
     told, served = host.printed().splitlines()
     daemon = host.daemon()
     pipe_folder = Path(daemon.environ()[PIPE_VARIABLE])
@@ -118,7 +119,7 @@ def test_it_serves_under_a_daemon_of_its_own_until_it_is_stopped(host: Host) -> 
     assert SHARE not in daemon.environ()
     assert pipe_folder.parent.stat().st_mode & 0o777 == 0o700
     (frontend,) = host.named(FRONTEND)
-    assert "-ncs" in frontend.cmdline()
+    assert frontend.cmdline()[-3:] == ["-ncs", "-m", "noop=noop.mar"]
     (worker,) = host.named("model_service_worker")
     for process in (frontend, worker):
         environment = process.environ()
