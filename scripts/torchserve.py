@@ -4,7 +4,8 @@ TorchServe's own launcher demands --model-store or --ts-config even where a conf
 folder, needs a Java on PATH, shares one pid file and its sockets with all users of the machine, and returns
 before anything serves. `torchserve --start` of this one needs no further option, keeps its files in a folder
 of the user's own, and returns 0 once the APIs answer and the models are loaded; with --no-wait at once.
-Otherwise it ends what it started, says why in a line, and exits with 1.
+Otherwise it ends what it started, says why in a line, and exits with 1. With --mps it is mps/torchserve.py,
+which calls this one again without; --stop returns when the MPS daemon of such a server has ended too.
 
 `make setup` installs it:  python scripts/torchserve.py --install
 """
@@ -20,6 +21,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = "from ts.model_server import start; start()"
 NO_WAIT = "--no-wait"
+OF_MPS = ("--mps", "--thread-percentage")
+OURS = """
+of this project's command:
+  --no-wait             Return before the models are loaded
+  --mps                 Serve under a MPS control daemon of its own (python -m mps.torchserve --help)
+  --thread-percentage N
+                        Percent of the GPU's multiprocessors for each worker, with --mps"""
 STOP_TIMEOUT_S = 15.0
 
 # Ours, whatever a PYTHONPATH holds; a script's own folder, with its torchserve.py, is none of its modules'.
@@ -41,11 +49,17 @@ def main() -> None:
     from experiments.base.shown import never_fail_to_print
 
     never_fail_to_print()
+    if any(each.split("=")[0] in OF_MPS for each in sys.argv[1:]):
+        from mps.torchserve import app
+
+        app(prog_name="torchserve")
     arguments = [each for each in sys.argv[1:] if each != NO_WAIT]
     try:
         _work_in_own_folder(starts="--start" in arguments)
         if "--start" in arguments:
             _start(_completed(arguments), wait=NO_WAIT not in sys.argv)
+        elif "--stop" in arguments:
+            _stop(arguments)
         else:
             _launch(arguments)
     except ExperimentError as error:
@@ -131,7 +145,20 @@ def _launch(arguments: list[str]) -> None:
     from ts.model_server import start
 
     sys.argv[:] = ["torchserve", *arguments]
-    start()
+    try:
+        start()
+    finally:
+        if {"-h", "--help"}.intersection(arguments):
+            print(OURS)
+
+
+def _stop(arguments: list[str]) -> None:
+    """TorchServe's own way; then the daemon that was started for it ends."""
+    from experiments.serving.under_mps import daemon_folder, wait_until_ended
+
+    folder = daemon_folder(_pid()) if _runs() else None
+    _launch(arguments)
+    wait_until_ended(folder)
 
 
 def _log() -> Path:

@@ -7,9 +7,7 @@ from pathlib import Path
 from experiments.base.errors import ExperimentError
 from experiments.base.paths import ROOT
 from experiments.plan import Cell
-from experiments.serving.workers import share_env
 from experiments.verdict.advice import Advice, Rated
-from mps.control import CONTROL
 
 HANDLERS = "HANDLER_"  # how the variables begin that handlers/model/settings.py heeds
 MODEL_CONFIG, PROPERTIES, START = "model-config.yaml", "config.properties", "start.sh"
@@ -80,16 +78,14 @@ def _start_script(best: Rated, variables: Mapping[str, str]) -> str:
     env |= {"OMP_NUM_THREADS": str(best.torch_threads)}
     if best.on_gpu:
         env |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "0"}
-    env |= share_env(cell.thread_percentage)
+    options = "--mps " if cell.mps else ""  # a daemon of its own, that ends with it
+    if cell.thread_percentage is not None:
+        options += f"--thread-percentage {cell.thread_percentage} "
     lines = [
         "#!/bin/sh",
-        f"# Serves {cell}, as advised. Run it in the folder that holds model_store/ and log4j2.xml.",
-        "set -e",
+        f"# Serves {cell}, as advised. Run it in the folder that holds model_store/ and log4j2.xml,",
+        "# with this project's torchserve first on PATH (. .venv/bin/activate).",
+        *(f"export {name}={shlex.quote(value)}" for name, value in env.items()),
+        f'exec torchserve --start {options}--ncs --ts-config "$(dirname "$0")/config.properties"',
     ]
-    if cell.mps:  # before the share is exported, which the daemon would take for every client's
-        ask = f"echo get_server_list | {CONTROL} >/dev/null 2>&1"
-        lines += [f"{ask} || {CONTROL} -d  # the daemon, unless it runs"]
-    lines += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
-    return "\n".join(
-        [*lines, 'exec torchserve --start --ncs --ts-config "$(dirname "$0")/config.properties"', ""]
-    )
+    return "\n".join(lines) + "\n"

@@ -88,13 +88,19 @@ def remove_leftovers() -> list[Path]:
         with suppress(OSError):
             if not named or folder.lstat().st_uid != os.getuid():
                 continue
-            if _start_ticks(int(named[1])) == int(named[2]):
+            if owner_of(folder) is not None:
                 continue
             _kill_all(folder / "pipe")
             if running_daemon(folder / "pipe") is None:  # else it lives in a container that shares /tmp
                 shutil.rmtree(folder, ignore_errors=True)
                 removed.append(folder)
     return removed
+
+
+def owner_of(folder: Path) -> int | None:
+    """The pid of the process that keeps the daemon in a folder of ours; None where that process is gone."""
+    named = FOLDER_NAME.fullmatch(folder.name)
+    return int(named[1]) if named and _start_ticks(int(named[1])) == int(named[2]) else None
 
 
 def _borrowed(control: Path, there: RunningDaemon | None, device: str | None) -> MpsDaemon:

@@ -312,9 +312,8 @@ def test_with_mps_the_start_script_brings_the_daemon_and_the_share() -> None:
         for trial in plan.trials()
     ]
     files = files_of(advise(sweep, THROUGHPUT))
-    before, share, _ = files["start.sh"].partition("export CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=50\n")
-    assert share
-    assert "nvidia-cuda-mps-control -d" in before  # else the share would be every client's of that daemon
+    assert "exec torchserve --start --mps --thread-percentage 50 --ncs --ts-config " in files["start.sh"]
+    assert "CUDA_MPS" not in files["start.sh"]
     assert settings_in(files["config.properties"])["number_of_gpu"] == "1"
     assert yaml.safe_load(files["model-config.yaml"])["handler"] == {"precision": "fp16"}
 
