@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -25,6 +26,15 @@ os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 # Several processes share the cores: torch's threads would wait for each other as long as they work.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture
+def forked() -> Iterator[None]:
+    """Archives that the test builds are tried in a fork of its process."""
+    from tests.support.forked_trials import forked_trials
+
+    with forked_trials():
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

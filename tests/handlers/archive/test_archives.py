@@ -116,6 +116,7 @@ class TestProvenance:
         assert (told.source, told.random_weights, told.seed) == ("random", True, archives.SEED)
         assert "predictions are not" in told.note
 
+    @pytest.mark.usefixtures("forked")
     @pytest.mark.parametrize("family", PLAIN)
     def test_tells_which_families_are_served_without_short_cuts(self, tmp_path: Path, family: str) -> None:
         told = read_provenance(build("text", classifier(family, tmp_path / "checkpoint"), tmp_path))
@@ -294,6 +295,7 @@ class TestUnsuitableCheckpoints:
             build("text", folder, tmp_path)
 
 
+@pytest.mark.usefixtures("forked")
 class TestRecipesOfImages:
     def test_are_kept_word_for_word_whichever_file_holds_them(self, tmp_path: Path) -> None:
         folder = tiny_resnet(tmp_path / "newest")
@@ -303,6 +305,7 @@ class TestRecipesOfImages:
             assert json.loads(mar.read("preprocessor_config.json")) == recipe
 
 
+@pytest.mark.usefixtures("forked")
 class TestProgram:
     def test_says_what_is_up_to_date(self, store: Path, bert: Path, resnet: Path, encoder: Path) -> None:
         done = run("--bert", bert, "--resnet50", resnet, "--embeddings", encoder, "--out", store)

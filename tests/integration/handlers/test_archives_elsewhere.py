@@ -12,6 +12,7 @@ import pytest
 
 from handlers.archive.archives import NAMES, Kind, build
 from tests.support.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
+from tests.support.forked_trials import forked_trials
 
 CHECKPOINTS: dict[Kind, Callable[[Path], Path]] = {
     "text": tiny_bert,
@@ -42,7 +43,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the unpacked archive of each kind, once TorchServe's loader was at all of them."""
     folder = tmp_path_factory.mktemp("served")
     for kind, name in NAMES.items():
-        with zipfile.ZipFile(build(kind, CHECKPOINTS[kind](folder / f"{name}-checkpoint"), folder)) as mar:
+        with forked_trials():
+            archive = build(kind, CHECKPOINTS[kind](folder / f"{name}-checkpoint"), folder)
+        with zipfile.ZipFile(archive) as mar:
             mar.extractall(folder / name)
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [sys.executable, "-c", LOAD, *NAMES.values()]

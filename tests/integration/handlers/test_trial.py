@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 
-from handlers.archive.archives import ArchiveError, Kind, build
+from handlers.archive.archives import ArchiveError, build
 from handlers.archive.sources import CheckpointError
 from tests.support.checkpoints import edit_json, tiny_bert, tiny_resnet
 
 pytestmark = pytest.mark.integration
-
-MADE = {"text": tiny_bert, "image": tiny_resnet}
 
 
 def a_tokenizer_that_exists_in_python_only(folder: Path) -> None:
@@ -28,13 +26,19 @@ def a_tokenizer_of_another_model(folder: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(told))
 
 
-@pytest.mark.parametrize("kind", ["text", "image"])
-def test_what_serves_is_built(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the environment says of a server's models."""
+def test_what_serves_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own. Whatever the environment says of a server's models."""
     monkeypatch.setenv("HANDLER_PRECISION", "fp16")  # of a GPU, which this machine may not have
-    assert build(kind, MADE[kind](tmp_path / "checkpoint"), tmp_path / "store").is_file()
+    assert build("image", tiny_resnet(tmp_path / "checkpoint"), tmp_path / "store").is_file()
 
 
+@pytest.mark.usefixtures("forked")
+def test_so_is_a_model_of_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANDLER_PRECISION", "fp16")
+    assert build("text", tiny_bert(tmp_path / "checkpoint"), tmp_path / "store").is_file()
+
+
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize(
     "spoil", [a_tokenizer_that_exists_in_python_only, a_tokenizer_of_another_model], ids=lambda f: f.__name__
 )
