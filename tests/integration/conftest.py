@@ -9,6 +9,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+from experiments.watch import flags
+from tests.support import shared_classes
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # else who started us has
+        shared_classes.make()
+    os.environ["JAVA_TOOL_OPTIONS"] = " ".join([os.environ["JAVA_TOOL_OPTIONS"], *shared_classes.options()])
+
 
 @pytest.fixture
 def own_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -21,6 +30,12 @@ def own_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests beside this one are no disturbance: else sweeps would measure everything again."""
+    monkeypatch.setattr(flags, "MOST_OTHER_CPU", 100.0)
 
 
 def programs_in(folder: Path) -> list[str]:

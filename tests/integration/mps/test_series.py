@@ -44,7 +44,7 @@ def a_plan(folder: Path, name: str, **settings: object) -> None:
 
 def command(folder: Path, *options: str) -> list[str]:
     plans, out = str(folder / "plans"), str(folder / "out")
-    return [sys.executable, "-m", "mps.series", plans, "--out", out, *options]
+    return [sys.executable, "-m", "tests.support.undisturbed", "mps.series", plans, "--out", out, *options]
 
 
 def series(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
@@ -54,7 +54,7 @@ def series(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
 def in_process(folder: Path, *options: str) -> Result:
     """The same without a process of its own; what its sweeps print is not in the result."""
     with chdir(ROOT):
-        return CliRunner().invoke(app, command(folder, *options)[3:])
+        return CliRunner().invoke(app, command(folder, *options)[4:])
 
 
 def test_each_plan_leaves_results_of_its_own_and_none_is_measured_twice(

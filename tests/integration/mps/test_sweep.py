@@ -8,12 +8,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from experiments.base.paths import ROOT
+from experiments.measure import campaign
 from experiments.serving.instances import PREFIX
 from mps.run import app
 from tests.integration.conftest import programs_in
@@ -28,14 +30,17 @@ ONE_SERVER = ("--duration", "0.3", "--warm-up", "0.1", "--runs", "3", "--workers
 ONE_SERVER_TRIALS = 6  # a cell and its twin
 
 
+DOOR = [sys.executable, "-m", "tests.support.undisturbed", "mps.run"]
+
+
 def sweep(folder: Path, handler: str, *options: str) -> list[str]:
     """The command that sweeps an archive of `handler` into `<folder>/out`."""
     mar = folder / "small.mar"
     if not mar.exists():
         archive(folder, "small", handler)
         (folder / "input.txt").write_text("hello")
-    command = [sys.executable, "-m", "mps.run", "--model", str(mar), "--input", str(folder / "input.txt")]
-    return [*command, "--out", str(folder / "out"), *(options or QUICK)]
+    given = ["--model", str(mar), "--input", str(folder / "input.txt"), "--out", str(folder / "out")]
+    return [*DOOR, *given, *(options or QUICK)]
 
 
 def finished(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
@@ -44,7 +49,7 @@ def finished(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
 
 def in_process(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
     """The same without a process of its own, whose imports take longer than many a sweep here."""
-    done = CliRunner().invoke(app, command[3:])
+    done = CliRunner().invoke(app, command[len(DOOR) :])
     return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr)
 
 
@@ -58,7 +63,7 @@ def first_attempts(out: Path) -> list[dict[str, object]]:
 
 
 def resumed(out: Path) -> "subprocess.CompletedProcess[str]":
-    return finished([sys.executable, "-m", "mps.run", "--resume", str(out)])
+    return in_process([*DOOR, "--resume", str(out)])
 
 
 def started(command: Sequence[str], out: Path, until_trials: int) -> "subprocess.Popen[str]":
@@ -105,29 +110,24 @@ def test_a_sweep_leaves_its_files_and_prints_the_table(tmp_path: Path, own_tmp: 
     assert "median of 3 runs" in run.stdout
 
 
-def test_ctrl_c_leaves_nothing_behind_and_tells_how_to_go_on(tmp_path: Path, own_tmp: Path) -> None:
-    run = started(sweep(tmp_path, small_archives.SLEEPS), tmp_path / "out", until_trials=3)
-    run.send_signal(signal.SIGINT)
-    stdout, stderr = run.communicate(timeout=30)
-    assert run.returncode == 130
-    kept = len(first_attempts(tmp_path / "out"))
-    assert f"interrupted: {kept} of {QUICK_TRIALS} trials are kept" in stderr
-    assert f"python -m mps.run --resume {tmp_path / 'out'}" in stderr
-    assert "Traceback" not in stdout + stderr
-    assert_nothing_left(own_tmp)
+def test_ctrl_c_and_sigterm_leave_nothing_behind_and_tell_how_to_go_on(tmp_path: Path, own_tmp: Path) -> None:
+    out = tmp_path / "out"
+    command = sweep(tmp_path, small_archives.SLEEPS, *ONE_SERVER)
+    for number, until_trials in ((signal.SIGINT, 1), (signal.SIGTERM, 3)):
+        run = started(command, out, until_trials)
+        run.send_signal(number)
+        stdout, stderr = run.communicate(timeout=30)
+        assert run.returncode == 130
+        kept = len(first_attempts(out))
+        assert f"interrupted: {kept} of {ONE_SERVER_TRIALS} trials are kept" in stderr
+        assert f"python -m mps.run --resume {out}" in stderr
+        assert "Traceback" not in stdout + stderr
+        assert_nothing_left(own_tmp)
+        command = [*DOOR, "--resume", str(out)]
 
-    done = resumed(tmp_path / "out")
+    done = resumed(out)
     assert done.returncode == 0, done.stderr
-    assert_complete(tmp_path / "out")
-
-
-def test_sigterm_is_taken_like_ctrl_c(tmp_path: Path, own_tmp: Path) -> None:
-    run = started(sweep(tmp_path, small_archives.SLEEPS), tmp_path / "out", until_trials=1)
-    run.terminate()
-    _, stderr = run.communicate(timeout=30)
-    assert run.returncode == 130
-    assert "--resume" in stderr
-    assert_nothing_left(own_tmp)
+    assert_complete(out)
 
 
 def test_after_sigkill_resume_clears_up_completes_and_measures_nothing_twice(
@@ -143,7 +143,7 @@ def test_after_sigkill_resume_clears_up_completes_and_measures_nothing_twice(
     done = resumed(tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert trials(tmp_path / "out")[: len(first)] == first
-    assert_complete(tmp_path / "out", ONE_SERVER_TRIALS)
+    assert_complete(tmp_path / "out")
     assert_nothing_left(own_tmp)
 
 
@@ -153,11 +153,11 @@ def assert_nothing_left(own_tmp: Path) -> None:
     assert list(own_tmp.glob(f"{PREFIX}*")) == []
 
 
-def assert_complete(out: Path, planned: int = QUICK_TRIALS) -> None:
+def assert_complete(out: Path) -> None:
     """Every trial of the plan is there once, and valid."""
     measured = first_attempts(out)
     keys = {(trial["workers"], trial["twin"], trial["run"]) for trial in measured}
-    assert len(measured) == len(keys) == planned
+    assert len(measured) == len(keys) == ONE_SERVER_TRIALS
     assert all(trial["valid"] for trial in measured)
 
 
@@ -241,28 +241,20 @@ def test_a_results_folder_that_cannot_be_written_is_said_before_anything_starts(
 
 def test_a_disk_that_fills_up_keeps_what_was_measured(tmp_path: Path, own_tmp: Path) -> None:
     """The third write goes to /dev/full, which fails as a full disk does."""
-    command = sweep(tmp_path, small_archives.SLEEPS, *ONE_SERVER)
-    code = (
-        "import sys\n"
-        "from experiments.results import folder as results\n"
-        "append = results.append\n"
-        "calls = []\n"
-        "def full_after_two(folder, file, result, load):\n"
-        "    calls.append(1)\n"
-        "    if len(calls) == 3:\n"
-        "        file = open('/dev/full', 'wb', buffering=0)\n"
-        "    append(folder, file, result, load)\n"
-        "from experiments.measure import campaign\n"
-        "campaign.append = full_after_two\n"
-        f"sys.argv = {command[2:]!r}\n"
-        "from mps.run import app\n"
-        "app()\n"
-    )
-    run = finished([sys.executable, "-c", code])
+    append, calls = campaign.append, []
+
+    def full_after_two(folder: Path, file: BinaryIO, *written: Any) -> None:
+        calls.append(1)
+        with Path("/dev/full").open("wb", buffering=0) as full:
+            append(folder, full if len(calls) == 3 else file, *written)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(campaign, "append", full_after_two)
+        run = in_process(sweep(tmp_path, small_archives.SLEEPS, *ONE_SERVER))
     assert run.returncode == 1
     last = run.stderr.strip().splitlines()[-1]
     assert "No space left on device" in last
     assert "2 trials are kept" in last
     assert_nothing_left(own_tmp)
     assert resumed(tmp_path / "out").returncode == 0
-    assert_complete(tmp_path / "out", ONE_SERVER_TRIALS)
+    assert_complete(tmp_path / "out")
