@@ -32,12 +32,6 @@ def own_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(autouse=True)
-def _undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other tests beside this one are no disturbance: else sweeps would measure everything again."""
-    monkeypatch.setattr(flags, "MOST_OTHER_CPU", 100.0)
-
-
 def programs_in(folder: Path) -> list[str]:
     """The command lines of the processes, but for our own, that name `folder` or have it as TMPDIR."""
     found = []
@@ -55,4 +49,4 @@ def programs_in(folder: Path) -> list[str]:
 @pytest.fixture(autouse=True)
 def nothing_else_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests run side by side: to each other they are programs that would have runs measured again."""
-    monkeypatch.setattr("experiments.watch.flags.MOST_OTHER_CPU", 100.0)
+    monkeypatch.setattr(flags, "MOST_OTHER_CPU", 100.0)
