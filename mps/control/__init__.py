@@ -1,7 +1,8 @@
 """NVIDIA's MPS control daemon: found, started, talked to, ended. What the GPU is like lies in card/."""
 
-from mps.control.daemon import Client, MpsDaemon, parse_ps
+from mps.control.daemon import Client, MpsDaemon, UnknownCommandError, parse_ps
 from mps.control.life import mps_daemon, remove_leftovers
+from mps.control.partitions import Partition, Room
 from mps.control.program import (
     CONTROL,
     PIPE_VARIABLE,
@@ -12,19 +13,28 @@ from mps.control.program import (
     find_control,
     running_daemon,
 )
+from mps.control.versions import PROTOCOL_VARIABLE, end_command, protocol, version, version_told
 
 __all__ = [
     "CONTROL",
     "PIPE_VARIABLE",
+    "PROTOCOL_VARIABLE",
     "Client",
     "DaemonRunningError",
     "MpsDaemon",
     "MpsError",
     "NoMpsError",
+    "Partition",
+    "Room",
     "RunningDaemon",
+    "UnknownCommandError",
+    "end_command",
     "find_control",
     "mps_daemon",
     "parse_ps",
+    "protocol",
     "remove_leftovers",
     "running_daemon",
+    "version",
+    "version_told",
 ]

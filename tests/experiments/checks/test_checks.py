@@ -50,7 +50,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(limits, "FIRST_PID_NAMESPACE", limits.PID_NAMESPACE.readlink())
     monkeypatch.setenv(PIPE_VARIABLE, str(tmp_path / "no daemon"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    a_program(tmp_path / "bin/nvidia-cuda-mps-control", 'echo "CUDA MPS Control 575.57.08"')
+    a_program(tmp_path / "bin/nvidia-cuda-mps-control", 'echo "Binary version: 13010"')
     a_program(tmp_path / "bin/nvidia-cuda-mps-server")
     (tmp_path / "bin/nvidia-smi").symlink_to(NVIDIA_SMI)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
@@ -83,7 +83,7 @@ def test_a_machine_with_everything() -> None:
     assert found["GPU 0"].found.startswith("NVIDIA H200, 140.4 GiB, 132 multiprocessors")
     assert found["GPU 0"].found.endswith("compute mode DEFAULT, MIG off")
     assert found["MPS"].found == "up to 48 workers on GPU 0, which nobody else uses"
-    assert found["control daemon"].found.endswith("/nvidia-cuda-mps-control, CUDA MPS Control 575.57.08")
+    assert found["control daemon"].found.endswith("/nvidia-cuda-mps-control, of CUDA 13.1")
     assert found["torch"].found == "2.13.0, built for CUDA 13.0"
     assert first_obstacle() is None
 
