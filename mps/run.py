@@ -62,6 +62,8 @@ def main(
     tokens: options.Tokens = None,
     with_mps: options.WithMps = None,
     thread_percentage: options.ThreadPercentage = None,
+    memory_limit: options.MemoryLimit = None,
+    sm_chunks: options.SmChunks = None,
     keep_compute_mode: options.KeepComputeMode = False,
     use_running_daemon: options.UseRunningDaemon = False,
     goal: options.Goal = None,
@@ -120,7 +122,8 @@ def _card(plan: Plan, device: str | None, which: str | None, mps: MpsOptions) ->
     """The GPU to measure on, and a line about it. With MPS everything must be in place."""
     if plan.with_mps and device == "cpu":
         raise UsageError("--with-mps needs a GPU: leave out --device cpu")
-    if plan.with_mps and (obstacle := first_obstacle(max(plan.workers), mps, which)):
+    asked = max(plan.workers), mps, which
+    if plan.with_mps and (obstacle := first_obstacle(*asked, partitions=bool(plan.sm_chunks))):
         raise UsageError(f"{obstacle} (`python -m mps.doctor` tells more)")
     card, line = choose(device, which)
     return card, "\n".join([line, *faster_precision(card, plan.precision)])

@@ -91,9 +91,14 @@ def examine() -> list[Check]:
 
 
 def first_obstacle(
-    workers: int | None = None, options: MpsOptions | None = None, which: str | None = None
+    workers: int | None = None,
+    options: MpsOptions | None = None,
+    which: str | None = None,
+    *,
+    partitions: bool = False,
 ) -> str | None:
-    """Why `--with-mps` can't run with so many workers on that GPU, as one line; None: go ahead.
+    """Why `--with-mps` can't run with so many workers on that GPU, as one line; None: go ahead. `partitions`:
+    with --sm-chunks.
 
     By default with those workers that mps.run has by default, on the first GPU that CUDA would use.
     """
@@ -101,7 +106,7 @@ def first_obstacle(
     try:
         with nvml():
             card = gpu(which)
-            problems = obstacles(card, workers or max(Plan().workers), options)
+            problems = obstacles(card, workers or max(Plan().workers), options, partitions=partitions)
             problems += [reason] if (reason := torch_misfit(card)) else []
     except ExperimentError as error:
         return str(error)

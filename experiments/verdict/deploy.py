@@ -7,9 +7,9 @@ from pathlib import Path
 from experiments.base.errors import ExperimentError
 from experiments.base.paths import ROOT
 from experiments.plan import Cell
-from experiments.serving.workers import share_env
+from experiments.serving.workers import limits_env
 from experiments.verdict.advice import Advice, Rated
-from mps.control import CONTROL
+from mps.control import CONTROL, PARTITION_VARIABLE
 
 HANDLERS = "HANDLER_"  # how the variables begin that handlers/model/settings.py heeds
 MODEL_CONFIG, PROPERTIES, START = "model-config.yaml", "config.properties", "start.sh"
@@ -80,7 +80,7 @@ def _start_script(best: Rated, variables: Mapping[str, str]) -> str:
     env |= {"OMP_NUM_THREADS": str(best.torch_threads)}
     if best.on_gpu:
         env |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "0"}
-    env |= share_env(cell.thread_percentage)
+    env |= limits_env(cell)
     lines = [
         "#!/bin/sh",
         f"# Serves {cell}, as advised. Run it in the folder that holds model_store/ and log4j2.xml.",
@@ -88,8 +88,24 @@ def _start_script(best: Rated, variables: Mapping[str, str]) -> str:
     ]
     if cell.mps:  # before the share is exported, which the daemon would take for every client's
         ask = f"echo get_server_list | {CONTROL} >/dev/null 2>&1"
-        lines += [f"{ask} || {CONTROL} -d  # the daemon, unless it runs"]
+        static = " -S" if cell.sm_chunks else ""
+        lines += [f"{ask} || {CONTROL} -d{static}  # the daemon, unless it runs"]
+    if cell.sm_chunks:
+        lines += _with_partition(cell.sm_chunks)
     lines += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
     return "\n".join(
         [*lines, 'exec torchserve --start --ncs --ts-config "$(dirname "$0")/config.properties"', ""]
     )
+
+
+def _with_partition(chunks: int) -> list[str]:
+    """Lines that make the static partition in which all workers are. The control program's two ways to name
+    it are those of mps/control/partitions.py."""
+    return [
+        f'echo "start_server -uid $(id -u)" | {CONTROL}',
+        "uuid=$(nvidia-smi -i 0 --query-gpu=uuid --format=csv,noheader)",
+        f'part=$(echo "sm_partition add $uuid {chunks}" | {CONTROL} |',
+        "  sed -n 's/^Partition //; s/ created.*//; s#^GPU-[^/]*/##; /^[^ ]*$/p')",
+        '[ -n "$part" ] || { echo "no static partition: does the daemon run with -S?" >&2; exit 1; }',
+        f'export {PARTITION_VARIABLE}="$uuid/$part"',
+    ]

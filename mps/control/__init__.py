@@ -2,7 +2,7 @@
 
 from mps.control.daemon import Client, MpsDaemon, UnknownCommandError, parse_ps
 from mps.control.life import mps_daemon, remove_leftovers
-from mps.control.partitions import Partition, Room
+from mps.control.partitions import PARTITION_VARIABLE, Partition, Room, too_old
 from mps.control.program import (
     CONTROL,
     PIPE_VARIABLE,
@@ -17,6 +17,7 @@ from mps.control.versions import PROTOCOL_VARIABLE, end_command, protocol, versi
 
 __all__ = [
     "CONTROL",
+    "PARTITION_VARIABLE",
     "PIPE_VARIABLE",
     "PROTOCOL_VARIABLE",
     "Client",
@@ -35,6 +36,7 @@ __all__ = [
     "protocol",
     "remove_leftovers",
     "running_daemon",
+    "too_old",
     "version",
     "version_told",
 ]

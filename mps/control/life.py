@@ -16,6 +16,7 @@ import psutil
 from experiments.base.errors import UsageError
 from experiments.base.interrupts import carry_through, interrupts_held_back
 from mps.control.daemon import MpsDaemon, UnknownCommandError, ended
+from mps.control.partitions import too_old
 from mps.control.program import (
     CONTROL,
     DEFAULT_LOG_FOLDER,
@@ -39,10 +40,6 @@ LONGEST_SOCKET_PATH = 106  # bytes; found by trying: one less than Linux itself 
 
 # 535 and 550 act as the shell when they meet a flag that they don't know, 555 says how it is used.
 UNKNOWN_FLAG = re.compile(r"Cannot find MPS control daemon process|usage", re.IGNORECASE)
-TOO_OLD = (
-    "{} is too old for static partitions (-S): they came with driver 590; upgrade NVIDIA's driver, or take "
-    "shares in percent (--thread-percentage)"
-)
 
 # The owner is in the name, so that no moment exists in which a folder has none.
 PREFIX = "mps-"
@@ -184,7 +181,7 @@ def _wait_until_it_answers(
         if (code := process.poll()) is not None:
             log = daemon.log_tail()
             if static_partitions and UNKNOWN_FLAG.search(log):
-                raise UsageError(TOO_OLD.format(daemon.control))
+                raise UsageError(too_old(daemon.control))
             cause = log.splitlines()[-1] if log else "it printed no reason"
             raise MpsError(f"the MPS control daemon {ended(code)} at its start: {cause}", log)
         if (daemon.pipe_folder / "control").exists():
@@ -200,7 +197,7 @@ def _refuse_without_partitions(daemon: MpsDaemon) -> None:
     try:
         daemon.partitions.all()
     except UnknownCommandError as error:
-        raise UsageError(TOO_OLD.format(daemon.control)) from error
+        raise UsageError(too_old(daemon.control)) from error
 
 
 def _clear_up(control: Path, folder: Path, process: "subprocess.Popen[bytes] | None") -> None:

@@ -10,6 +10,7 @@ https://docs.nvidia.com/deploy/mps/latest/common-tasks.html
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from experiments.base.errors import UsageError
 from mps.control.program import MpsError
@@ -105,6 +106,14 @@ class Partitions:
             partition.device.startswith(each.device) and partition.id.startswith(each.id)
             for each in self.all()
         )
+
+
+def too_old(control: Path) -> str:
+    """What to say of a program that has no static partitions."""
+    return (
+        f"{control} is too old for static partitions (-S): they came with driver 590; upgrade NVIDIA's "
+        "driver, or take shares in percent (--thread-percentage)"
+    )
 
 
 def _reason(said: list[str]) -> str:

@@ -14,7 +14,10 @@ import pytest
 from experiments.base.errors import UsageError
 from experiments.checks import FAIL
 from experiments.checks.checks import _running_daemon
+from experiments.serving.arms import MpsOptions, arm
 from experiments.serving.borrowed import obstacles_of_running
+from experiments.verdict.deploy import _with_partition
+from mps.card import device, gpu
 from mps.control import (
     PIPE_VARIABLE,
     DaemonRunningError,
@@ -27,7 +30,8 @@ from mps.control import (
     version_told,
 )
 from tests.integration.mps.control.conftest import keep_calling
-from tests.stand_ins import MPS_VARIABLE, NEWER_CONTROL, UUID, choose
+from tests.stand_ins import MPS_VARIABLE, NEWER_CONTROL, UUID, VARIABLE, a_card, choose
+from tests.stand_ins import pynvml as stand_in_pynvml
 
 pytestmark = pytest.mark.integration
 
@@ -145,6 +149,40 @@ def test_a_daemon_of_another_s_keeps_its_partitions(
         assert borrowed.partitions.all() == []
         with pytest.raises(UsageError, match="is not ours, so its settings stay"):
             borrowed.partitions.add(UUID, 4)
+
+
+def test_an_arm_has_a_partition_that_all_workers_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "pynvml", stand_in_pynvml)
+    monkeypatch.setenv(VARIABLE, str(a_card(tmp_path / "card")))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    options = MpsOptions(keep_compute_mode=True, control=NEWER_CONTROL)
+    with arm(True, gpu(), options, pytest.fail, sm_chunks=4) as current:
+        assert current.env["CUDA_MPS_SM_PARTITION"].startswith(f"{UUID}/")
+        assert current.multiprocessors == 32
+    with (
+        pytest.raises(MpsError, match="no static partition of 99 chunks"),
+        arm(True, gpu(), options, pytest.fail, sm_chunks=99),
+    ):
+        pass
+
+
+def test_the_advised_script_makes_a_partition_in_either_form(
+    daemon: MpsDaemon, chosen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PIPE_VARIABLE, str(daemon.pipe_folder))
+    (chosen / "nvidia-smi").write_text(f"#!/bin/sh\necho {UUID}\n")
+    (chosen / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{chosen}:{NEWER_CONTROL.parent}:{os.environ['PATH']}")
+    script = "\n".join([*_with_partition(4), "echo $CUDA_MPS_SM_PARTITION"])
+    for form in ("dashes", "blanks"):
+        choose(chosen, form=form)
+        done = subprocess.run(["sh", "-ec", script], capture_output=True, text=True)
+        assert done.stdout.strip() == f"{UUID}/{daemon.partitions.all()[-1].id}"
+    choose(chosen, chunks=8)
+    full = subprocess.run(["sh", "-ec", script], capture_output=True, text=True)
+    assert (full.returncode, full.stderr) == (1, "no static partition: does the daemon run with -S?\n")
 
 
 def test_a_daemon_of_protocol_3_is_recognised_by_its_start_and_by_its_answers(
