@@ -122,8 +122,7 @@ def _card(plan: Plan, device: str | None, which: str | None, mps: MpsOptions) ->
     """The GPU to measure on, and a line about it. With MPS everything must be in place."""
     if plan.with_mps and device == "cpu":
         raise UsageError("--with-mps needs a GPU: leave out --device cpu")
-    asked = max(plan.workers), mps, which
-    if plan.with_mps and (obstacle := first_obstacle(*asked, partitions=bool(plan.sm_chunks))):
+    if plan.with_mps and (obstacle := first_obstacle(max(plan.workers), mps, which, plan.limits)):
         raise UsageError(f"{obstacle} (`python -m mps.doctor` tells more)")
     card, line = choose(device, which)
     return card, "\n".join([line, *faster_precision(card, plan.precision)])

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -94,11 +94,10 @@ def first_obstacle(
     workers: int | None = None,
     options: MpsOptions | None = None,
     which: str | None = None,
-    *,
-    partitions: bool = False,
+    limits: Collection[str] = (),
 ) -> str | None:
-    """Why `--with-mps` can't run with so many workers on that GPU, as one line; None: go ahead. `partitions`:
-    with --sm-chunks.
+    """Why `--with-mps` can't run with so many workers on that GPU and with a plan's limits for them, as one
+    line; None: go ahead.
 
     By default with those workers that mps.run has by default, on the first GPU that CUDA would use.
     """
@@ -106,7 +105,7 @@ def first_obstacle(
     try:
         with nvml():
             card = gpu(which)
-            problems = obstacles(card, workers or max(Plan().workers), options, partitions=partitions)
+            problems = obstacles(card, workers or max(Plan().workers), options, limits)
             problems += [reason] if (reason := torch_misfit(card)) else []
     except ExperimentError as error:
         return str(error)

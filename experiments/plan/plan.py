@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from experiments.base.errors import UsageError
-from experiments.plan.cell import DEFAULT_DELAY_MS, Cell, full_queue
+from experiments.plan.cell import DEFAULT_DELAY_MS, LIMITS, Cell, full_queue
 from experiments.plan.defaults import ARRIVALS, INPUT_STYLES, MOST_IN_FLIGHT
 from experiments.plan.slo import parse_slo
 from experiments.plan.trial import Load, Trial
@@ -117,14 +117,9 @@ class Plan:
             )
 
     def _check_limits(self) -> None:
-        limits = {
-            "thread-percentage": self.thread_percentage,
-            "memory-limit": self.memory_limit_mib,
-            "sm-chunks": self.sm_chunks,
-        }
-        for option, values in limits.items():
-            if values and not self.with_mps:
-                raise UsageError(f"--{option} is a setting of MPS: give --with-mps too")
+        if self.limits and not self.with_mps:
+            option = self.limits[0].removesuffix("_mib").replace("_", "-")
+            raise UsageError(f"--{option} is a setting of MPS: give --with-mps too")
         for percentage in self.thread_percentage:
             if not 1 <= percentage <= 100:
                 raise UsageError(f"--thread-percentage must be from 1 to 100, not {percentage}")
@@ -147,6 +142,11 @@ class Plan:
                 raise UsageError("--slo measures each configuration until it is sure: drop --until-sure")
         if self.requests is not None and (self.rate_rps or self.slo or self.processes > 1):
             raise UsageError("rates and several client processes are measured for a time: give --duration")
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Those of LIMITS that some of its cells have."""
+        return tuple(name for name in LIMITS if getattr(self, name))
 
     def cells(self) -> list[Cell]:
         """Every configuration once, in the order in which tables show them; the twin comes last."""

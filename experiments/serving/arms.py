@@ -127,9 +127,9 @@ def released(current: Arm, frontend: int) -> Iterator[None]:
         raise
 
 
-def obstacles(card: Gpu, workers: int, options: MpsOptions, *, partitions: bool = False) -> list[str]:
-    """What speaks against measuring both arms on `card`, a line each; empty when nothing does. `partitions`:
-    in static partitions too.
+def obstacles(card: Gpu, workers: int, options: MpsOptions, limits: Collection[str] = ()) -> list[str]:
+    """What speaks against measuring both arms on `card`, a line each; empty when nothing does. `limits`: what
+    the workers will be held to, as the plan's keys name it.
 
     Raises NoMpsError without the control program.
     """
@@ -138,7 +138,12 @@ def obstacles(card: Gpu, workers: int, options: MpsOptions, *, partitions: bool 
     problems = preflight(card, workers, ours=daemons if options.use_running_daemon else ())
     if options.use_running_daemon:
         problems += obstacles_of_running(card, options.control)
-    if partitions:
+        if "memory_limit_mib" in limits:
+            problems.append(
+                "--memory-limit names the GPU by its number, which is only sure with a daemon of our own: "
+                "drop --use-running-daemon"
+            )
+    if "sm_chunks" in limits:
         problems += _obstacles_of_partitions(card, control, options)
     return problems
 

@@ -14,6 +14,7 @@ import psutil
 from mps.card import Gpu, gpus
 from mps.control import PROTOCOL_VARIABLE, MpsDaemon, mps_daemon, protocol, running_daemon
 
+STATIC = {"-S", "--static-partitioning"}
 OURS = "drop --use-running-daemon, so that one of ours is started"
 
 
@@ -39,6 +40,12 @@ def obstacles_of_running(card: Gpu, control: Path | None) -> Iterator[str]:
         return
     if protocol(there, control) == 3:
         yield f"the MPS daemon speaks protocol 3, which has no `ps` to prove an arm with: {OURS}"
+        return
+    if STATIC.intersection(_words(there.pid)):
+        yield (
+            "the MPS daemon was started for static partitions (-S), without which no client can use the GPU: "
+            f"{OURS}"
+        )
         return
     yield from _limited_to_others(card, there.pid)
     with mps_daemon(binary=control, use_running=True, device=card.uuid) as daemon:
@@ -87,6 +94,13 @@ def _visible(pid: int) -> list[str] | None:
 
 def _counts_by_speed(pid: int) -> bool:
     return _environ(pid).get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID"
+
+
+def _words(pid: int) -> list[str]:
+    """How it was started; empty where nobody may tell."""
+    with suppress(psutil.Error):
+        return psutil.Process(pid).cmdline()
+    return []
 
 
 def _environ(pid: int) -> dict[str, str]:

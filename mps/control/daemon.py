@@ -23,7 +23,6 @@ from mps.control.program import CONTROL, LOG_VARIABLE, PIPE_VARIABLE, MpsError, 
 
 SERVER_TIMEOUT_S = 60.0  # a server creates its context first, on a card that may have to wake up
 ANSWER_TIMEOUT_S = 10.0
-STATUS_EVERY_S = 1.0
 
 FAULT = "FAULT"
 NOT_FOUND = re.compile(r"Server( \d+)? not found")
@@ -64,7 +63,6 @@ class MpsDaemon:
         self._process = process
         self._log = ControlLog(Path(env[LOG_VARIABLE]) / "control.log", ours=process is not None)
         self._knows_status = True
-        self._status_asked_s = float("-inf")
 
     def servers(self) -> list[int]:
         """The pids of the servers. One is started for the first client, and stays when clients leave."""
@@ -197,12 +195,21 @@ class MpsDaemon:
             raise MpsError(f"the MPS daemon did not take priority {priority}: it is at {now} {said}")
 
     def check(self) -> None:
-        """Raises MpsError, with the end of the log, once the daemon or a server of it has crashed.
+        """Raises MpsError, with the end of the log, once the daemon or a server of it has crashed, or while a
+        server is in FAULT, where the version tells that (not 535).
 
-        Once a server is in FAULT it raises too, where the version tells (not 535). Costs a file's size and a
-        waitpid, and once a second a question to each server (some 3 ms): call it between trials, or every
-        second during one.
+        Costs a file's size, a waitpid and a question for each server that is ready (some 3 ms): call it
+        between trials, or every second during one.
         """
+        self._check_lives()
+        for pid in self._in_fault():
+            raise MpsError(
+                f"the MPS server (pid {pid}) is in FAULT: a client's fault on the GPU reached all its "
+                "clients, and it takes no others until they have ended: end them, and see the log above",
+                self.log_tail(),
+            )
+
+    def _check_lives(self) -> None:
         self._log.read()
         if self._process is not None and (code := self._process.poll()) is not None:
             raise MpsError(
@@ -217,12 +224,6 @@ class MpsDaemon:
             raise MpsError(
                 f"the MPS server (pid {pid}) ended by itself, with status {status}: see the log above, and "
                 "`nvidia-smi` and the kernel's log (`dmesg | grep Xid`) for a fault of the GPU",
-                self.log_tail(),
-            )
-        for pid in self._in_fault():
-            raise MpsError(
-                f"the MPS server (pid {pid}) is in FAULT: a client's fault on the GPU reached all its "
-                "clients, and it takes no others until they have ended: end them, and see the log above",
                 self.log_tail(),
             )
 
@@ -245,7 +246,7 @@ class MpsDaemon:
             ) from error
         said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
         if done.returncode != 0:
-            self.check()
+            self._check_lives()
             raise MpsError(f"`{command}` failed: {(done.stderr.strip() or done.stdout.strip())!r}")
         if said and said[0].startswith("Unknown command"):
             raise UnknownCommandError(f"this version of {CONTROL} does not know `{command}`")
@@ -296,10 +297,9 @@ class MpsDaemon:
             raise UsageError(f"the MPS daemon did not take a memory limit for device {device}: it is {now}")
 
     def _in_fault(self) -> list[int]:
-        """The pids of servers in FAULT, asked for once in STATUS_EVERY_S at most."""
-        if not self._knows_status or time.monotonic() < self._status_asked_s + STATUS_EVERY_S:
+        """The pids of servers in FAULT; empty where the version does not tell."""
+        if not self._knows_status:
             return []
-        self._status_asked_s = time.monotonic()
         with suppress(MpsError):  # one that does not answer now, or has just ended, is the next check's
             servers = sorted(self._log.ready) if self._log.readable else self.servers()
             return [pid for pid in servers if self.status(pid) == FAULT]

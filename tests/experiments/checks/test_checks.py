@@ -282,14 +282,15 @@ def test_a_control_daemon_that_does_not_tell_its_version_or_has_no_server(machin
 
 
 def test_static_partitions_need_ampere_driver_590_and_a_daemon_of_our_own(machine: Path) -> None:
-    assert first_obstacle(partitions=True) is None
+    assert first_obstacle(limits=["sm_chunks"]) is None
     borrowed = MpsOptions(use_running_daemon=True)
-    assert "drop --use-running-daemon" in (first_obstacle(options=borrowed, partitions=True) or "")
+    for limit in ("sm_chunks", "memory_limit_mib"):
+        assert "drop --use-running-daemon" in (first_obstacle(options=borrowed, limits=[limit]) or "")
     change(machine / "card", compute_capability=[7, 5])
-    assert "came with Ampere: drop --sm-chunks" in (first_obstacle(partitions=True) or "")
+    assert "came with Ampere: drop --sm-chunks" in (first_obstacle(limits=["sm_chunks"]) or "")
     change(machine / "card", compute_capability=[9, 0])
     a_program(machine / "bin/nvidia-cuda-mps-control", "echo Cannot find MPS control daemon process; exit 1")
-    assert "is too old for static partitions (-S)" in (first_obstacle(partitions=True) or "")
+    assert "is too old for static partitions (-S)" in (first_obstacle(limits=["sm_chunks"]) or "")
     assert first_obstacle() is None
 
 

@@ -29,7 +29,6 @@ from mps.control import (
     version,
     version_told,
 )
-from tests.integration.mps.control.conftest import keep_calling
 from tests.stand_ins import MPS_VARIABLE, NEWER_CONTROL, UUID, VARIABLE, a_card, choose
 from tests.stand_ins import pynvml as stand_in_pynvml
 
@@ -72,27 +71,15 @@ def test_the_program_tells_its_version() -> None:
     assert version_told(NEWER_CONTROL) == "of CUDA 13.1"
 
 
-def test_a_server_in_fault_is_seen_within_a_second(daemon: MpsDaemon, chosen: Path) -> None:
+def test_a_server_in_fault_is_seen_at_the_next_check(daemon: MpsDaemon, chosen: Path) -> None:
     (server,) = daemon.servers()
     assert daemon.status(server) == "ACTIVE"
     daemon.check()
     choose(chosen, status="FAULT")
     with pytest.raises(MpsError, match=rf"MPS server \(pid {server}\) is in FAULT: .*: end them") as caught:
-        keep_calling(daemon.check)
+        daemon.check()
     assert f"NEW SERVER {server}: Ready" in caught.value.details
     assert "\n" not in str(caught.value)
-
-
-def test_a_server_is_asked_for_its_status_once_a_second(
-    daemon: MpsDaemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(daemon, "status", lambda pid: asked.append(pid))
-    monkeypatch.setattr("mps.control.daemon.STATUS_EVERY_S", 3600.0)
-    monkeypatch.setattr(daemon, "_status_asked_s", float("-inf"))
-    for _ in range(3):
-        daemon.check()
-    assert asked == daemon.servers()
 
 
 def test_devices_are_told_under_the_daemon_s_own_headings(daemon: MpsDaemon) -> None:
