@@ -15,7 +15,7 @@ from experiments.base.paths import ROOT
 from experiments.base.shown import command
 from experiments.bench import bench_for
 from experiments.ceilings.measure import Effort
-from experiments.checks import choose, faster_precision, first_obstacle
+from experiments.checks import card_for
 from experiments.measure import measure
 from experiments.measure.measure import BESIDE_A_SWEEP
 from experiments.plan import Plan
@@ -23,11 +23,9 @@ from experiments.report import show
 from experiments.report.progress import ConsoleProgress
 from experiments.report.terminal import tell, tell_files
 from experiments.results import read_plan, read_trials
-from experiments.serving.arms import MpsOptions
 from experiments.verdict import Verdict, judge
 from experiments.watch.environment import python_command
 from mps import run_options as options
-from mps.card import Gpu
 from mps.door import one_line_errors, to_stdout
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -62,6 +60,8 @@ def main(
     tokens: options.Tokens = None,
     with_mps: options.WithMps = None,
     thread_percentage: options.ThreadPercentage = None,
+    memory_limit: options.MemoryLimit = None,
+    sm_chunks: options.SmChunks = None,
     keep_compute_mode: options.KeepComputeMode = False,
     use_running_daemon: options.UseRunningDaemon = False,
     goal: options.Goal = None,
@@ -76,7 +76,7 @@ def main(
     with one_line_errors():
         plan, folder = _asked(options.settings_in(given), plan_file, out, resume)
         device, gpu, mps, ceilings = options.beside_the_plan(given)
-        card, where = _card(plan, device, gpu, mps)
+        card, where = card_for(plan, device, gpu, mps)
         bench = bench_for(plan, card, mps)
     with one_line_errors(lambda: _kept(folder, plan)):
         console = to_stdout()
@@ -116,20 +116,10 @@ def _asked(
     return read_plan(resume), resume
 
 
-def _card(plan: Plan, device: str | None, which: str | None, mps: MpsOptions) -> tuple[Gpu | None, str]:
-    """The GPU to measure on, and a line about it. With MPS everything must be in place."""
-    if plan.with_mps and device == "cpu":
-        raise UsageError("--with-mps needs a GPU: leave out --device cpu")
-    if plan.with_mps and (obstacle := first_obstacle(max(plan.workers), mps, which)):
-        raise UsageError(f"{obstacle} (`python -m mps.doctor` tells more)")
-    card, line = choose(device, which)
-    return card, "\n".join([line, *faster_precision(card, plan.precision)])
-
-
 def _refuse_incomplete(verdict: Verdict) -> None:
     if missing := verdict.missing:
-        cells = len(verdict.plan.cells())
-        raise ExperimentError(f"{len(missing)} of {cells} cells have no valid run: {missing[0]}")
+        told = f"{len(missing)} of {len(verdict.plan.cells())} cells have no valid run"
+        raise ExperimentError(f"{told}: {missing[0]}")
 
 
 def _kept(folder: Path, plan: Plan) -> str:

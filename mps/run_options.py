@@ -121,6 +121,14 @@ ThreadPercentage = Annotated[
     str | None,
     option(help="With MPS: each worker's share of the GPU in percent, e.g. 25,50,100. [no limit]"),
 ]
+MemoryLimit = Annotated[
+    str | None,
+    option(help="With MPS: MiB of the GPU's memory for each worker, e.g. 4096,8192. [no limit]"),
+]
+SmChunks = Annotated[
+    str | None,
+    option(help="With MPS: chunks of a static partition for all workers, e.g. 4,8 (driver 590). [none]"),
+]
 KeepComputeMode = Annotated[
     bool,
     option("--keep-compute-mode", help="With MPS: leave the GPU's compute mode as it is."),
@@ -177,7 +185,8 @@ def settings_in(options: Mapping[str, Any]) -> dict[str, Any]:
         key: read(name, options[name]) for name, (key, read) in READ_AS.items() if options[name] is not None
     }
     if options["with_mps"] is False:
-        settings.setdefault("thread_percentage", [])  # a plan's shares are for its arm with MPS
+        for key in ("thread_percentage", "memory_limit_mib", "sm_chunks"):
+            settings.setdefault(key, [])  # a plan's limits are for its arm with MPS
     return settings
 
 
@@ -254,6 +263,8 @@ READ_AS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "until_sure": ("until_sure", _as_it_is),
     "budget": ("budget_s", _seconds),
     "thread_percentage": ("thread_percentage", whole_numbers),
+    "memory_limit": ("memory_limit_mib", whole_numbers),
+    "sm_chunks": ("sm_chunks", whole_numbers),
     "input_": ("input", _path),
     "input_as": ("input_as", _as_it_is),
     "check_answers": ("check_answers", _as_it_is),

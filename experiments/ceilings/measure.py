@@ -21,13 +21,13 @@ from experiments.ceilings.bare import BareModel, bare_model
 from experiments.ceilings.datasheet import peaks_of
 from experiments.load import ClosedLoop, LoadError, run
 from experiments.plan import Cell, Plan, full_queue
-from experiments.results.ceilings import Ceiling, Ceilings, write_ceilings
+from experiments.results.ceilings import KEYS, Ceiling, Ceilings, write_ceilings
 from experiments.results.roofline import Work
 from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS
 from experiments.serving.arms import arm
 from experiments.serving.noop import noop_archive
 from experiments.serving.torchserve import Registration, ServerError, TorchServe, torchserve
-from experiments.serving.workers import share_env, torch_threads, worker_env
+from experiments.serving.workers import limits_env, torch_threads, worker_env
 from experiments.watch.flags import others_too_busy
 from experiments.watch.telemetry import sampling
 
@@ -101,7 +101,7 @@ class _Measuring:
     def work(self) -> Work | None:
         """What a request consists of, counted on all cores and without compiling, which hides the layers."""
         self.progress.ceiling("counting the model's operations")
-        plain = replace(self.settings()[0], workers=1, mps=False, thread_percentage=None)
+        plain = replace(self.settings()[0].without_mps, workers=1)
         try:
             with self._bare_model(plain, {COMPILE_VARIABLE: "none"}) as model:
                 return model.work()
@@ -114,7 +114,7 @@ class _Measuring:
         where = asdict(cell)
         rows = [
             Ceiling(
-                **{key: where[key] for key in ("mps", "precision", "thread_percentage", "workers")},
+                **{key: where[key] for key in KEYS if key != "batch_size"},
                 batch_size=size,
                 threads=torch_threads(cell.workers),
             )
@@ -186,7 +186,7 @@ class _Measuring:
     def _bare_model(self, cell: Cell, env: Mapping[str, str] | None = None) -> Iterator[BareModel]:
         bench = self.bench
         with (
-            arm(cell.mps, bench.card, bench.mps, self.progress.warn) as current,
+            arm(cell.mps, bench.card, bench.mps, self.progress.warn, sm_chunks=cell.sm_chunks) as current,
             bare_model(
                 bench.archive,
                 processes=cell.workers,
@@ -195,7 +195,7 @@ class _Measuring:
                 seed=self.plan.seed,
                 pool=bench.bare_pool,
                 gpu_id=0 if bench.card else None,  # the arm shows this card alone
-                env={**current.env, **share_env(cell.thread_percentage), **(env or {})},
+                env={**current.env, **limits_env(cell), **(env or {})},
             ) as model,
         ):
             yield model

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -43,7 +43,7 @@ from mps.card import (
     preflight,
     unseen_neighbour,
 )
-from mps.control import CONTROL, PIPE_VARIABLE, find_control, running_daemon
+from mps.control import CONTROL, end_command, find_control, protocol, running_daemon, version_told
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 TIMEOUT_S = 20.0  # a driver that has to wake up the GPU takes seconds; one that has lost it, for ever
@@ -91,9 +91,13 @@ def examine() -> list[Check]:
 
 
 def first_obstacle(
-    workers: int | None = None, options: MpsOptions | None = None, which: str | None = None
+    workers: int | None = None,
+    options: MpsOptions | None = None,
+    which: str | None = None,
+    limits: Collection[str] = (),
 ) -> str | None:
-    """Why `--with-mps` can't run with so many workers on that GPU, as one line; None: go ahead.
+    """Why `--with-mps` can't run with so many workers on that GPU and with a plan's limits for them, as one
+    line; None: go ahead.
 
     By default with those workers that mps.run has by default, on the first GPU that CUDA would use.
     """
@@ -101,7 +105,7 @@ def first_obstacle(
     try:
         with nvml():
             card = gpu(which)
-            problems = obstacles(card, workers or max(Plan().workers), options)
+            problems = obstacles(card, workers or max(Plan().workers), options, limits)
             problems += [reason] if (reason := torch_misfit(card)) else []
     except ExperimentError as error:
         return str(error)
@@ -214,8 +218,7 @@ def _persistence(card: Gpu) -> Iterator[Check]:
 
 def _control() -> Iterator[Check]:
     control = find_control()
-    said = _first_line([str(control), "-v"], only_success=True)
-    yield Check("control daemon", OK, f"{control}, {said or 'which does not tell its version'}")
+    yield Check("control daemon", OK, f"{control}, {version_told(control)}")
     beside = [str(control.parent), str(control.parent.parent / "sbin")]
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *beside])
     if shutil.which(SERVER, path=path) is None:
@@ -226,13 +229,16 @@ def _running_daemon() -> list[Check]:
     name, there = "running daemon", running_daemon()
     if there is None:
         return [Check(name, OK, "none, so that one can be started")]
+    spoken = protocol(there)
+    speaks = f"protocol {spoken}" if spoken else "protocol unknown"
+    use = "" if spoken == 3 else "--use-running-daemon, or "  # protocol 3 is not spoken here
     return [
         Check(
             name,
             FAIL,
-            f"an MPS daemon runs already (pid {there.pid or 'of another container'}, user {there.user}, pipe "
-            f"folder {there.pipe_folder})",
-            f"--use-running-daemon, or end it: echo quit | {PIPE_VARIABLE}={there.pipe_folder} {CONTROL}",
+            f"an MPS daemon runs already ({speaks}, pid {there.pid or 'of another container'}, user "
+            f"{there.user}, pipe folder {there.pipe_folder})",
+            f"{use}end it: {end_command(there, spoken)}",
         )
     ]
 
@@ -398,7 +404,7 @@ EXAMINATIONS: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
 )
 
 
-def _first_line(command: list[str], *, only_success: bool = False) -> str | None:
+def _first_line(command: list[str]) -> str | None:
     """What a program prints first, wherever it does; None where it says nothing or can't be run."""
     try:
         done = subprocess.run(
@@ -410,8 +416,6 @@ def _first_line(command: list[str], *, only_success: bool = False) -> str | None
             timeout=TIMEOUT_S / 2,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    if only_success and done.returncode != 0:
         return None
     said = (done.stdout + done.stderr).strip()
     return said.splitlines()[0].strip() if said else None

@@ -28,7 +28,7 @@ from experiments.results.folder import append, open_for_append, read_trials
 from experiments.results.trial_result import TrialResult
 from experiments.serving.arms import arm, released
 from experiments.serving.torchserve import Registration, ServerError, TorchServe, torchserve
-from experiments.serving.workers import share_env, torch_threads, worker_env
+from experiments.serving.workers import limits_env, torch_threads, worker_env
 from experiments.watch.counters import TALLY_VARIABLE
 from mps.card import read, unseen_neighbour
 from mps.control import MpsError
@@ -83,7 +83,8 @@ def due(plan: Plan, results: Sequence[TrialResult]) -> list[Trial]:
 def _same_server(trial: Trial) -> tuple[Any, ...]:
     """What must be equal for two trials to share a server: everything that its environment carries."""
     cell = trial.cell
-    return cell.mps, torch_threads(cell.workers), cell.precision, cell.thread_percentage
+    limits = cell.thread_percentage, cell.memory_limit_mib, cell.sm_chunks
+    return cell.mps, torch_threads(cell.workers), cell.precision, *limits
 
 
 def _same_model(trial: Trial) -> tuple[Any, ...]:
@@ -162,12 +163,13 @@ class _Campaign:
     def _measure_block(self, block: Sequence[Trial]) -> None:
         cell = block[0].cell
         threads = torch_threads(cell.workers)
-        with arm(cell.mps, self.bench.card, self.bench.mps, self.progress.warn) as current:
+        set_up = self.bench.card, self.bench.mps, self.progress.warn
+        with arm(cell.mps, *set_up, sm_chunks=cell.sm_chunks) as current:
             env = {
                 **worker_env(threads, cell.precision),
                 TALLY_VARIABLE: "1",
                 **current.env,
-                **share_env(cell.thread_percentage),
+                **limits_env(cell),
             }
             settings = self.bench.gpus_dealt
             before_bytes = read(self.bench.card).memory_used_bytes if self.bench.card else None

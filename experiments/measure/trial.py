@@ -24,7 +24,7 @@ from experiments.serving.torchserve import ServerError, TorchServe, Worker
 from experiments.watch.counters import between, read_multiprocessors, snapshot
 from experiments.watch.flags import Flag, flags_of, others_too_busy
 from experiments.watch.telemetry import Recorder, sampling
-from mps.card import Gpu, not_in_force
+from mps.card import Gpu, not_in_force, not_in_partition
 
 LAST_WORDS = "this worker ends itself"  # of handlers/model/lost.py, which needs torch
 LONGEST_WARM_UP = 5  # times as long as planned, where the rate is not steady before
@@ -87,6 +87,7 @@ def measure(
     strayed = [
         *serving.arm.problems(pids),
         *not_in_force(serving.card, trial.cell.thread_percentage, multiprocessors),
+        *not_in_partition(serving.arm.multiprocessors, multiprocessors),
     ]
     passing, own = _by_cause(found, _deaths(pids, server.log_since(mark)), strayed, measured)
     flags = flags_of(trial.cell, measured, telemetry, allowed_cores(), first_clock_mhz=first_clock_mhz)

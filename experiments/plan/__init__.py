@@ -3,7 +3,7 @@
 Nothing here touches a server, a clock or a disk, but for reading a plan's YAML file.
 """
 
-from experiments.plan.cell import DEFAULT_DELAY_MS, Cell, full_queue
+from experiments.plan.cell import DEFAULT_DELAY_MS, LIMITS, Cell, full_queue, limits_told
 from experiments.plan.goal import Bound, Goal, goal_from
 from experiments.plan.keys import plan_from
 from experiments.plan.plan import Plan
@@ -13,6 +13,7 @@ from experiments.plan.trial import Load, Trial, estimated_s
 
 __all__ = [
     "DEFAULT_DELAY_MS",
+    "LIMITS",
     "Bound",
     "Cell",
     "Goal",
@@ -23,6 +24,7 @@ __all__ = [
     "estimated_s",
     "full_queue",
     "goal_from",
+    "limits_told",
     "parse_slo",
     "plan_from",
     "settings_in",

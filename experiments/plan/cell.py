@@ -10,6 +10,9 @@ REQUESTS_IN_FLIGHT_PER_SLOT = 2
 
 DEFAULT_DELAY_MS = 10
 
+LIMITS = ("thread_percentage", "sm_chunks", "memory_limit_mib")
+"""The settings of a cell that limit its workers; MPS alone heeds them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -17,7 +20,8 @@ class Cell:
 
     `precision` None is the archive's. `rate_rps` None is a closed loop. `concurrency` None is what the plan
     makes of it: a full queue in a closed loop, in an open one as many requests in flight as it takes.
-    `client_batch` inputs share a request.
+    `client_batch` inputs share a request. With MPS each worker may use `thread_percentage` of the GPU and
+    `memory_limit_mib` of its memory, or all of them share a static partition of `sm_chunks`.
     """
 
     model: str
@@ -31,11 +35,13 @@ class Cell:
     rate_rps: float | None = None
     client_batch: int = 1
     twin: bool = False  # the same as another cell: how far the two differ is the noise floor
+    memory_limit_mib: int | None = None
+    sm_chunks: int | None = None
 
     def __str__(self) -> str:
         workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
-        share = f" at {self.thread_percentage} %" if self.thread_percentage else ""
-        mps = f", MPS{share}" if self.mps else ""
+        limits = f" at {' and '.join(self.limits)}" if self.limits else ""
+        mps = f", MPS{limits}" if self.mps else ""
         special = "".join(f", {each}" for each in self.special())
         twin = ", once more" if self.twin else ""
         return f"{self.model}, {workers}, batch size {self.batch_size}{mps}{special}{twin}"
@@ -56,9 +62,14 @@ class Cell:
         return told
 
     @property
+    def limits(self) -> list[str]:
+        """What MPS allows its workers, in words; empty where that is the whole GPU."""
+        return limits_told(*(getattr(self, name) for name in LIMITS))
+
+    @property
     def without_mps(self) -> "Cell":
-        """What it is compared with: the same but for MPS and its shares."""
-        return replace(self, mps=False, thread_percentage=None)
+        """What it is compared with: the same but for MPS and its limits."""
+        return replace(self, mps=False, thread_percentage=None, sm_chunks=None, memory_limit_mib=None)
 
     @property
     def registration(self) -> tuple[int, int, int]:
@@ -66,9 +77,17 @@ class Cell:
         return self.workers, self.batch_size, self.batch_delay_ms
 
     @property
-    def server(self) -> tuple[int, bool, int | None, str | None]:
+    def server(self) -> tuple[int, bool, int | None, int | None, int | None, str | None]:
         """What a server must be started anew for: whatever its workers have from its environment."""
-        return self.workers, self.mps, self.thread_percentage, self.precision
+        limits = self.thread_percentage, self.memory_limit_mib, self.sm_chunks
+        return self.workers, self.mps, *limits, self.precision
+
+
+def limits_told(thread_percentage: int | None, sm_chunks: int | None, memory_mib: int | None) -> list[str]:
+    """LIMITS in words: '50 %', '8 chunks', '4096 MiB'."""
+    told = [f"{thread_percentage} %"] if thread_percentage else []
+    told += [f"{sm_chunks} chunk{'s' if sm_chunks > 1 else ''}"] if sm_chunks else []
+    return [*told, f"{memory_mib} MiB"] if memory_mib else told
 
 
 def full_queue(cell: Cell) -> int:

@@ -69,7 +69,17 @@ TEXT = Kind("text", lambda value: isinstance(value, str))
 SECONDS = Kind("a number of seconds", _is_number, optional=True)
 LISTS = {
     **dict.fromkeys(
-        ("workers", "batch_size", "thread_percentage", "batch_delay_ms", "concurrency", "client_batch"), WHOLE
+        (
+            "workers",
+            "batch_size",
+            "thread_percentage",
+            "memory_limit_mib",
+            "sm_chunks",
+            "batch_delay_ms",
+            "concurrency",
+            "client_batch",
+        ),
+        WHOLE,
     ),
     "rate_rps": Kind("numbers of requests/s", _is_number),
     "precision": replace(TEXT, optional=True),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from experiments.base.errors import UsageError
-from experiments.plan.cell import DEFAULT_DELAY_MS, Cell, full_queue
+from experiments.plan.cell import DEFAULT_DELAY_MS, LIMITS, Cell, full_queue
 from experiments.plan.defaults import ARRIVALS, INPUT_STYLES, MOST_IN_FLIGHT
 from experiments.plan.slo import parse_slo
 from experiments.plan.trial import Load, Trial
@@ -23,8 +23,10 @@ class Plan:
     """A sweep over all combinations of its lists. Raises UsageError where it makes no sense.
 
     `model` is bert, resnet50 or the path of an archive, whose name then stands for it in the cells.
-    `with_mps` measures every cell without and with MPS, the latter at each `thread_percentage` if any is
-    given (the share of the GPU's multiprocessors that a worker may use). A `precision` None is the archive's.
+    `with_mps` measures every cell without and with MPS, the latter at each `thread_percentage` (the share of
+    the GPU's multiprocessors that a worker may use) and each `sm_chunks` (of a static partition that all
+    workers share) if any is given, and these at each `memory_limit_mib` of a worker's memory on the GPU. A
+    `precision` None is the archive's.
     Without `concurrency`, a closed loop has two requests in flight for every slot of every worker's batch.
     Each `rate_rps` is sent in an open loop with `arrivals`; `slo` looks for the highest rate that keeps it.
     `client_batch` inputs share a request, and `processes` clients the load.
@@ -55,6 +57,8 @@ class Plan:
     noise_floor: bool = True
     with_mps: bool = False
     thread_percentage: tuple[int, ...] = ()
+    memory_limit_mib: tuple[int, ...] = ()
+    sm_chunks: tuple[int, ...] = ()
     precision: tuple[str | None, ...] = (None,)
     tokens: int | None = None
     goal: str = "throughput"
@@ -77,11 +81,7 @@ class Plan:
         for option in ("requests", "tokens"):
             if (value := getattr(self, option)) is not None:
                 _check_at_least(1, option, value)
-        if self.thread_percentage and not self.with_mps:
-            raise UsageError("--thread-percentage is a setting of MPS: give --with-mps too")
-        for percentage in self.thread_percentage:
-            if not 1 <= percentage <= 100:
-                raise UsageError(f"--thread-percentage must be from 1 to 100, not {percentage}")
+        self._check_limits()
         if not self.precision:
             raise UsageError("--precision needs at least one value")
         for precision in self.precision:
@@ -116,6 +116,18 @@ class Plan:
                 f"ask for fewer --runs or values"
             )
 
+    def _check_limits(self) -> None:
+        if self.limits and not self.with_mps:
+            option = self.limits[0].removesuffix("_mib").replace("_", "-")
+            raise UsageError(f"--{option} is a setting of MPS: give --with-mps too")
+        for percentage in self.thread_percentage:
+            if not 1 <= percentage <= 100:
+                raise UsageError(f"--thread-percentage must be from 1 to 100, not {percentage}")
+        for mebibytes in self.memory_limit_mib:
+            _check_at_least(1, "memory-limit", mebibytes)
+        for chunks in self.sm_chunks:
+            _check_at_least(1, "sm-chunks", chunks)
+
     def _check_rates(self) -> None:
         for rate_rps in self.rate_rps:
             if not 0 < rate_rps < float("inf"):
@@ -131,11 +143,29 @@ class Plan:
         if self.requests is not None and (self.rate_rps or self.slo or self.processes > 1):
             raise UsageError("rates and several client processes are measured for a time: give --duration")
 
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Those of LIMITS that some of its cells have."""
+        return tuple(name for name in LIMITS if getattr(self, name))
+
     def cells(self) -> list[Cell]:
         """Every configuration once, in the order in which tables show them; the twin comes last."""
         name = self.model.removesuffix(".mar").rsplit("/", 1)[-1]
         cells = [
-            Cell(name, mps, precision, share, workers, batch, delay_ms, concurrency, rate_rps, inputs)
+            Cell(
+                name,
+                mps,
+                precision,
+                share,
+                workers,
+                batch,
+                delay_ms,
+                concurrency,
+                rate_rps,
+                inputs,
+                memory_limit_mib=memory_mib,
+                sm_chunks=chunks,
+            )
             for workers in dict.fromkeys(self.workers)
             for batch in dict.fromkeys(self.batch_size)
             for precision in dict.fromkeys(self.precision)
@@ -143,7 +173,7 @@ class Plan:
             for inputs in dict.fromkeys(self.client_batch)
             for rate_rps in dict.fromkeys(self.rate_rps or (None,))
             for concurrency in dict.fromkeys(self.concurrency or (None,))
-            for mps, share in self._arms()
+            for mps, share, chunks, memory_mib in self._arms()
         ]
         return [*cells, replace(cells[0], twin=True)] if self.noise_floor else cells
 
@@ -198,11 +228,20 @@ class Plan:
             passes.insert(1, (True, all_runs))
         return [(mps, runs) for mps, runs in passes if runs]
 
-    def _arms(self) -> list[tuple[bool, int | None]]:
-        """(MPS or not, thread percentage) of the cells of one number of workers and batch size."""
+    def _arms(self) -> list[tuple[bool, int | None, int | None, int | None]]:
+        """(MPS or not, thread percentage, chunks, MiB) of the cells of one number of workers and batch size.
+
+        In a static partition percentages are ignored: a cell has one or the other.
+        """
+        without = (False, None, None, None)
         if not self.with_mps:
-            return [(False, None)]
-        return [(False, None), *((True, share) for share in self.thread_percentage or (None,))]
+            return [without]
+        shares: list[tuple[int | None, int | None]] = [(share, None) for share in self.thread_percentage]
+        shares += [(None, chunks) for chunks in self.sm_chunks]
+        limits = [
+            (*share, mib) for share in shares or [(None, None)] for mib in self.memory_limit_mib or (None,)
+        ]
+        return [without, *((True, *each) for each in limits)]
 
     def _shuffled(self, order: random.Random) -> list[Cell]:
         """The cells in random order, but next to each other those that share a server, and among these those

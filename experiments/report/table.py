@@ -77,7 +77,7 @@ def of_pairs(verdict: Verdict) -> Table:
     columns = [
         Column("workers"),
         Column("batch"),
-        Column("share", "of the GPU that each worker may use"),
+        Column("limits", "of the GPU: shares and MiB for each worker, chunks for all together"),
         Column("MPS on/off", "change of requests/s"),
         Column("interval", f"of the ratio, each pair by itself; confidence: {stated}"),
         Column("p", "exact Mann-Whitney, two-sided"),
@@ -85,7 +85,7 @@ def of_pairs(verdict: Verdict) -> Table:
         Column("verdict", numeric=False),
     ]
     rows = [_of_pair(pair) for pair in verdict.pairs]
-    if not any(pair.with_mps.thread_percentage for pair in verdict.pairs):
+    if not any(pair.with_mps.limits for pair in verdict.pairs):
         columns, rows = columns[:2] + columns[3:], [row[:2] + row[3:] for row in rows]
     return Table("pairs", columns, rows)
 
@@ -207,11 +207,10 @@ def _inputs_rps(measured: Measured) -> Field:
 
 def _of_pair(pair: Pair) -> list[Field]:
     cell, compared = pair.with_mps, pair.comparison
-    share = cell.thread_percentage
     return [
         Field(f"{cell.workers}", cell.workers),
         Field(f"{cell.batch_size}", cell.batch_size),
-        Field(f"{share} %", share) if share else NOTHING,
+        _limits(cell) if cell.limits else NOTHING,
         ratio_field(compared),
         Field(interval(compared)),
         Field(plain(compared.p, 2), compared.p) if pair.known else NOTHING,
@@ -226,10 +225,15 @@ def _workers(measured: Measured) -> Field:
 
 
 def _mps(measured: Measured) -> Field:
-    share = measured.cell.thread_percentage
     if not measured.cell.mps:
         return Field("off", 0)
-    return Field("on", 101) if share is None else Field(f"{share} %", share)
+    return _limits(measured.cell) if measured.cell.limits else Field("on", 1e9)
+
+
+def _limits(cell: Cell) -> Field:
+    """Sorted by what of the GPU is allowed: percents, then chunks, then memory alone."""
+    first = cell.thread_percentage or 100 + (cell.sm_chunks or 1000)
+    return Field(", ".join(cell.limits), first * 1e6 + (cell.memory_limit_mib or 0))
 
 
 def _count(measured: Measured, name: str) -> Field:

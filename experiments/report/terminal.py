@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.plan import Plan
+from experiments.plan import LIMITS, Plan, limits_told
 from experiments.report import ADVICE
 from experiments.results import PERCENTILES, Ceilings
 from experiments.verdict import Verdict, besides, verdict_sentence
@@ -92,10 +92,10 @@ def _show_table(console: Console, plan: Plan, summary: pd.DataFrame) -> None:
 
 
 def _row(row: Mapping[Any, Any], with_mps: bool, loads: Sequence[str]) -> Sequence[str]:
-    share = "" if pd.isna(row["thread_percentage"]) else f" {row['thread_percentage']:.0f} %"
+    limits = "".join(f" {each}" for each in limits_told(*(_whole(row[name]) for name in LIMITS)))
     return (
         f"{row['workers']}",
-        *([f"{'on' if row['mps'] else 'off'}{share}"] if with_mps else []),
+        *([f"{'on' if row['mps'] else 'off'}{limits}"] if with_mps else []),
         f"{row['batch_size']}",
         *("-" if pd.isna(row[column]) else f"{row[column]}" for column in loads),
         _figure(row["throughput_rps_median"]),
@@ -103,6 +103,10 @@ def _row(row: Mapping[Any, Any], with_mps: bool, loads: Sequence[str]) -> Sequen
         *(_figure(row[f"latency_ms_p{percentile}"]) for percentile in PERCENTILES),
         f"{row['runs']}" + (f" of {row['runs'] + row['invalid_runs']}" if row["invalid_runs"] else ""),
     )
+
+
+def _whole(value: float | None) -> int | None:
+    return None if pd.isna(value) else int(value or 0)
 
 
 def _figure(value: float) -> str:
@@ -123,12 +127,12 @@ def ceilings_table(ceilings: Ceilings) -> Table:
         shown.add_column(heading, justify="right", no_wrap=True)
     for row in ceilings.rows:
         reached = ceilings.bare_over_roofline(row)
-        share = f" {row.thread_percentage} %" if row.thread_percentage else ""
+        limits = "".join(f" {each}" for each in row.limits)
         shown.add_row(
             f"{row.workers}",
             f"{row.threads}",
             f"{row.batch_size}",
-            *([f"{'on' if row.mps else 'off'}{share}"] if with_mps else []),
+            *([f"{'on' if row.mps else 'off'}{limits}"] if with_mps else []),
             _told(row.bare_rps),
             "-" if reached is None else f"{reached:.0%}",
             _told(ceilings.roofline_rps(row)),

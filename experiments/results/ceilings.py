@@ -9,14 +9,14 @@ from typing import Any
 
 from experiments.base.errors import ExperimentError
 from experiments.base.files import write_json
-from experiments.plan import Cell
+from experiments.plan import LIMITS, Cell, limits_told
 from experiments.results.roofline import Peaks, Work, roofline
 from experiments.results.typed import record_from, strictly_parsed
 
 SCHEMA_VERSION = 1
 FILE = "ceilings.json"
 # What tells two configurations apart; a summary has these columns too.
-KEYS = ("mps", "precision", "thread_percentage", "workers", "batch_size")
+KEYS = ("mps", "precision", *LIMITS, "workers", "batch_size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,13 @@ class Ceiling:
     empty_rps: float | None = None
     flops: float | None = None
     bytes_per_s: float | None = None
+    memory_limit_mib: int | None = None
+    sm_chunks: int | None = None
+
+    @property
+    def limits(self) -> list[str]:
+        """What MPS allows each process, in words."""
+        return limits_told(*(getattr(self, name) for name in LIMITS))
 
     @property
     def key(self) -> tuple[Any, ...]:

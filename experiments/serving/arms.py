@@ -14,12 +14,25 @@ from typing import Protocol
 
 import psutil
 
+from experiments.base.errors import UsageError
 from experiments.base.interrupts import carry_through
 from experiments.serving.borrowed import number_for_clients, obstacles_of_running
 from mps.card import Gpu, exclusive_process, preflight, processes
-from mps.control import PIPE_VARIABLE, MpsDaemon, MpsError, find_control, mps_daemon, running_daemon
+from mps.control import (
+    PIPE_VARIABLE,
+    MpsDaemon,
+    MpsError,
+    Partition,
+    find_control,
+    mps_daemon,
+    running_daemon,
+    too_old,
+    version,
+)
 
 RELEASE_TIMEOUT_S = 1.0  # Ctrl-C is to have cleaned up in about that time
+OLDEST_WITH_PARTITIONS = (8, 0)  # compute capability
+FIRST_WITH_PARTITIONS = 13_010  # CUDA 13.1, which came with driver 590
 
 
 class Arm(Protocol):
@@ -28,6 +41,11 @@ class Arm(Protocol):
     @property
     def env(self) -> Mapping[str, str]:
         """What the server's environment needs."""
+        ...
+
+    @property
+    def multiprocessors(self) -> int | None:
+        """How many a worker may see at most, of the static partition that all share; None without one."""
         ...
 
     def clients(self, workers: Collection[int]) -> list[int]:
@@ -57,10 +75,19 @@ class MpsOptions:
 
 
 @contextmanager
-def arm(mps: bool, card: Gpu | None, options: MpsOptions, warn: Callable[[str], None]) -> Iterator[Arm]:
+def arm(
+    mps: bool,
+    card: Gpu | None,
+    options: MpsOptions,
+    warn: Callable[[str], None],
+    *,
+    sm_chunks: int | None = None,
+) -> Iterator[Arm]:
     """The arm without or with MPS on `card`; None is a machine without a GPU, which has the first one only.
+    With `sm_chunks` all workers share a static partition of so many.
 
-    Raises what `mps_daemon` and `exclusive_process` raise; whatever they changed is as before at the end.
+    Raises what `mps_daemon` and `exclusive_process` raise, MpsError where there is no such partition; what
+    they changed is as before at the end.
     """
     if not mps or card is None:
         with tempfile.TemporaryDirectory(prefix="no-mps-") as nowhere:
@@ -70,7 +97,10 @@ def arm(mps: bool, card: Gpu | None, options: MpsOptions, warn: Callable[[str], 
     with (
         exclusive_process(card, keep=keep, warn=warn),
         mps_daemon(
-            binary=options.control, use_running=options.use_running_daemon, device=card.uuid
+            binary=options.control,
+            use_running=options.use_running_daemon,
+            device=card.uuid,
+            static_partitions=sm_chunks is not None,
         ) as daemon,
     ):
         if not options.use_running_daemon:
@@ -80,7 +110,9 @@ def arm(mps: bool, card: Gpu | None, options: MpsOptions, warn: Callable[[str], 
         select = {"CUDA_VISIBLE_DEVICES": "0"}
         if options.use_running_daemon:
             select = {**_select(card), "CUDA_VISIBLE_DEVICES": f"{number_for_clients(card)}"}
-        yield _With(card, daemon, {**daemon.env, **select})
+        partition = None if sm_chunks is None else _partition(daemon, card, sm_chunks)
+        env = {**daemon.env, **select, **(partition.env if partition else {})}
+        yield _With(card, daemon, env, partition.multiprocessors if partition else None)
 
 
 @contextmanager
@@ -95,17 +127,41 @@ def released(current: Arm, frontend: int) -> Iterator[None]:
         raise
 
 
-def obstacles(card: Gpu, workers: int, options: MpsOptions) -> list[str]:
-    """What speaks against measuring both arms on `card`, a line each; empty when nothing does.
+def obstacles(card: Gpu, workers: int, options: MpsOptions, limits: Collection[str] = ()) -> list[str]:
+    """What speaks against measuring both arms on `card`, a line each; empty when nothing does. `limits`: what
+    the workers will be held to, as the plan's keys name it.
 
     Raises NoMpsError without the control program.
     """
-    find_control(options.control)
+    control = find_control(options.control)
     daemons = {process.pid for process in processes(card) if _is_mps_server(process.pid)}
     problems = preflight(card, workers, ours=daemons if options.use_running_daemon else ())
     if options.use_running_daemon:
         problems += obstacles_of_running(card, options.control)
+        if "memory_limit_mib" in limits:
+            problems.append(
+                "--memory-limit names the GPU by its number, which is only sure with a daemon of our own: "
+                "drop --use-running-daemon"
+            )
+    if "sm_chunks" in limits:
+        problems += _obstacles_of_partitions(card, control, options)
     return problems
+
+
+def _obstacles_of_partitions(card: Gpu, control: Path, options: MpsOptions) -> Iterator[str]:
+    if options.use_running_daemon:
+        yield "--sm-chunks needs a daemon that is started for it: drop --use-running-daemon"
+    if card.compute_capability < OLDEST_WITH_PARTITIONS:
+        yield f"{card.name} is too old for static partitions, which came with Ampere: drop --sm-chunks"
+    if (version(control) or 0) < FIRST_WITH_PARTITIONS:
+        yield too_old(control)
+
+
+def _partition(daemon: MpsDaemon, card: Gpu, chunks: int) -> Partition:
+    try:
+        return daemon.partitions.add(card.uuid, chunks)
+    except UsageError as error:  # of this cell alone: others may ask for less
+        raise MpsError(str(error)) from error
 
 
 class _Without:
@@ -120,6 +176,10 @@ class _Without:
         if self._card is None:  # a GPU that is there stays out of it; TorchServe stumbles over a UUID in it
             return {"CUDA_VISIBLE_DEVICES": ""}
         return {PIPE_VARIABLE: str(self._nowhere), **_select(self._card)}
+
+    @property
+    def multiprocessors(self) -> int | None:
+        return None
 
     def clients(self, workers: Collection[int]) -> list[int]:
         if self._card is None:
@@ -147,14 +207,21 @@ class _Without:
 class _With:
     """Workers that join the daemon."""
 
-    def __init__(self, card: Gpu, daemon: MpsDaemon, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, card: Gpu, daemon: MpsDaemon, env: Mapping[str, str], multiprocessors: int | None = None
+    ) -> None:
         self._card = card
         self._daemon = daemon
         self._env = env
+        self._multiprocessors = multiprocessors
 
     @property
     def env(self) -> Mapping[str, str]:
         return self._env
+
+    @property
+    def multiprocessors(self) -> int | None:
+        return self._multiprocessors
 
     def clients(self, workers: Collection[int]) -> list[int]:
         known = {client.pid for client in self._daemon.clients()}

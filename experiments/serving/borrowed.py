@@ -7,17 +7,14 @@ the same pids.
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 
 import psutil
 
 from mps.card import Gpu, gpus
-from mps.control import MpsDaemon, mps_daemon, running_daemon
+from mps.control import PROTOCOL_VARIABLE, MpsDaemon, mps_daemon, protocol, running_daemon
 
-PROTOCOL = (
-    "CUDA_MPS_PROTOCOL_VERSION"  # R615 on; https://docs.nvidia.com/deploy/mps/latest/mpsv3-interface.html
-)
+STATIC = {"-S", "--static-partitioning"}
 OURS = "drop --use-running-daemon, so that one of ours is started"
 
 
@@ -26,8 +23,11 @@ def obstacles_of_running(card: Gpu, control: Path | None) -> Iterator[str]:
 
     Raises MpsError where it does not answer.
     """
-    if os.environ.get(PROTOCOL) == "3":
-        yield f"the MPS daemon speaks protocol 3 ({PROTOCOL}), which has no `ps` to prove an arm with: {OURS}"
+    if os.environ.get(PROTOCOL_VARIABLE) == "3":
+        yield (
+            f"the MPS daemon speaks protocol 3 ({PROTOCOL_VARIABLE}), which has no `ps` to prove an arm "
+            f"with: {OURS}"
+        )
         return
     there = running_daemon()
     if there is None:
@@ -38,8 +38,14 @@ def obstacles_of_running(card: Gpu, control: Path | None) -> Iterator[str]:
             f"its clients: run in its namespace (hostPID of a pod), or {OURS}"
         )
         return
-    if _speaks_protocol_3(there.pid):
+    if protocol(there, control) == 3:
         yield f"the MPS daemon speaks protocol 3, which has no `ps` to prove an arm with: {OURS}"
+        return
+    if STATIC.intersection(_words(there.pid)):
+        yield (
+            "the MPS daemon was started for static partitions (-S), without which no client can use the GPU: "
+            f"{OURS}"
+        )
         return
     yield from _limited_to_others(card, there.pid)
     with mps_daemon(binary=control, use_running=True, device=card.uuid) as daemon:
@@ -90,13 +96,11 @@ def _counts_by_speed(pid: int) -> bool:
     return _environ(pid).get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID"
 
 
-def _speaks_protocol_3(pid: int) -> bool:
-    """By what it was started with: asked in the old way, it would not answer."""
+def _words(pid: int) -> list[str]:
+    """How it was started; empty where nobody may tell."""
     with suppress(psutil.Error):
-        words = psutil.Process(pid).cmdline()
-        if ("-p", "3") in pairwise(words) or "-p3" in words:
-            return True
-    return _environ(pid).get(PROTOCOL) == "3"
+        return psutil.Process(pid).cmdline()
+    return []
 
 
 def _environ(pid: int) -> dict[str, str]:

@@ -1,6 +1,7 @@
-"""What every worker gets from its environment, served or alone: threads, precision, its share of the GPU."""
+"""What every worker gets from its environment, served or alone: threads, precision, its limits on the GPU."""
 
 from experiments.base.cores import usable_cores
+from experiments.plan import Cell
 
 PRECISION_VARIABLE = "HANDLER_PRECISION"  # heeded by handlers/model/settings.py
 
@@ -22,3 +23,15 @@ def share_env(thread_percentage: int | None) -> dict[str, str]:
     https://docs.nvidia.com/deploy/mps/ (CUDA_MPS_ACTIVE_THREAD_PERCENTAGE).
     """
     return {} if thread_percentage is None else {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": str(thread_percentage)}
+
+
+def memory_env(mebibytes: int | None) -> dict[str, str]:
+    """The environment that limits each client's memory on its GPU, the first and only one that it sees; MPS
+    alone heeds it: https://docs.nvidia.com/deploy/mps/ (CUDA_MPS_PINNED_DEVICE_MEM_LIMIT)."""
+    return {} if mebibytes is None else {"CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": f"0={mebibytes}M"}
+
+
+def limits_env(cell: Cell) -> dict[str, str]:
+    """The environment that holds the workers of a cell to its limits, but for a static partition, which the
+    arm knows."""
+    return share_env(cell.thread_percentage) | memory_env(cell.memory_limit_mib)

@@ -7,7 +7,9 @@ from pathlib import Path
 from experiments.base.errors import ExperimentError
 from experiments.base.paths import ROOT
 from experiments.plan import Cell
+from experiments.serving.workers import limits_env, memory_env
 from experiments.verdict.advice import Advice, Rated
+from mps.control import CONTROL, PARTITION_VARIABLE
 
 HANDLERS = "HANDLER_"  # how the variables begin that handlers/model/settings.py heeds
 MODEL_CONFIG, PROPERTIES, START = "model-config.yaml", "config.properties", "start.sh"
@@ -78,14 +80,33 @@ def _start_script(best: Rated, variables: Mapping[str, str]) -> str:
     env |= {"OMP_NUM_THREADS": str(best.torch_threads)}
     if best.on_gpu:
         env |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "0"}
-    options = "--mps " if cell.mps else ""  # a daemon of its own, that ends with it
-    if cell.thread_percentage is not None:
-        options += f"--thread-percentage {cell.thread_percentage} "
+    limits = limits_env(cell)
+    served = 'torchserve --start {}--ncs --ts-config "$(dirname "$0")/config.properties"'
     lines = [
         "#!/bin/sh",
         f"# Serves {cell}, as advised. Run it in the folder that holds model_store/ and log4j2.xml,",
         "# with this project's torchserve first on PATH (. .venv/bin/activate).",
-        *(f"export {name}={shlex.quote(value)}" for name, value in env.items()),
-        f'exec torchserve --start {options}--ncs --ts-config "$(dirname "$0")/config.properties"',
     ]
-    return "\n".join(lines) + "\n"
+    if cell.sm_chunks:  # before the limits are exported, which the daemon would take for every client's
+        ask = f"echo get_server_list | {CONTROL} >/dev/null 2>&1"
+        lines += ["set -e", f"{ask} || {CONTROL} -d -S  # the daemon, unless it runs"]
+        lines += _with_partition(cell.sm_chunks)
+    options = "--mps " if cell.mps and not cell.sm_chunks else ""  # a daemon of its own, that ends with it
+    if options and cell.thread_percentage is not None:
+        options += f"--thread-percentage {cell.thread_percentage} "
+        limits = memory_env(cell.memory_limit_mib)
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in (env | limits).items()]
+    return "\n".join([*lines, f"exec {served.format(options)}", ""])
+
+
+def _with_partition(chunks: int) -> list[str]:
+    """Lines that make the static partition in which all workers are. The control program's two ways to name
+    it are those of mps/control/partitions.py."""
+    return [
+        f'echo "start_server -uid $(id -u)" | {CONTROL}',
+        "uuid=$(nvidia-smi -i 0 --query-gpu=uuid --format=csv,noheader)",
+        f'part=$(echo "sm_partition add $uuid {chunks}" | {CONTROL} |',
+        "  sed -n 's/^Partition //; s/ created.*//; s#^GPU-[^/]*/##; /^[^ ]*$/p')",
+        '[ -n "$part" ] || { echo "no static partition: does the daemon run with -S?" >&2; exit 1; }',
+        f'export {PARTITION_VARIABLE}="$uuid/$part"',
+    ]

@@ -13,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.plan import LIMITS
+
 FOLDER = Path(__file__).resolve().parent / "published_figures"
 
 
@@ -143,9 +145,9 @@ def published_ratios() -> dict[tuple[str, int, int], float]:
 def _own_bars(document: Document, source: str, rows: Sequence[Mapping[str, Any]]) -> list[Bar]:
     best: dict[tuple[str, int], float] = {}
     for row in rows:
-        share, rps = row["thread_percentage"], row["throughput_rps_median"]
-        at = row.get(document.axis)
-        if row["twin"] or at is None or (share is not None and share == share) or not isfinite(rps):
+        at, rps = row.get(document.axis), row["throughput_rps_median"]
+        limited = any(pd.notna(row.get(limit)) for limit in LIMITS)
+        if row["twin"] or at is None or limited or not isfinite(rps):
             continue
         key = _panel(document, row), int(at)
         best[key] = max(best.get(key, 0.0), float(rps) * row.get("client_batch", 1))

@@ -33,8 +33,8 @@ def number(value: float) -> str:
 def configuration(cell: Cell) -> str:
     """'batch size 8 on 2 workers with MPS': without the model, which a page says once, and without a comma,
     so that it can stand in a list."""
-    share = f" at {cell.thread_percentage} % each" if cell.thread_percentage else ""
-    mps = f" with MPS{share}" if cell.mps else ""
+    limits = f" at {_limits(cell)}" if cell.limits else ""
+    mps = f" with MPS{limits}" if cell.mps else ""
     return f"batch size {cell.batch_size} on {counted(cell.workers, 'worker')}{mps}{special(cell)}"
 
 
@@ -53,8 +53,14 @@ def crossed(cell: Cell) -> str:
 
 def arm(cell: Cell) -> str:
     """'MPS off', 'MPS on', 'MPS on, 25 % each'."""
-    share = f", {cell.thread_percentage} % each" if cell.thread_percentage else ""
-    return f"MPS on{share}" if cell.mps else "MPS off"
+    limits = f", {_limits(cell)}" if cell.limits else ""
+    return f"MPS on{limits}" if cell.mps else "MPS off"
+
+
+def _limits(cell: Cell) -> str:
+    """'25 % each', '4 chunks together and 4096 MiB each': a partition is of all workers, the rest of one."""
+    whose = {False: "each", True: "together"}
+    return joined(f"{limit} {whose['chunk' in limit]}" for limit in cell.limits)
 
 
 def joined(words: Iterable[str], last: str = "and") -> str:

@@ -23,7 +23,7 @@ from mps.card.device import (
 )
 from mps.card.limits import in_another_pid_namespace, max_mps_clients, preflight, unseen_neighbour
 from mps.card.mode import exclusive_process
-from mps.card.shares import alike, multiprocessors_at, not_in_force
+from mps.card.shares import alike, multiprocessors_at, not_in_force, not_in_partition
 
 __all__ = [
     "DEFAULT",
@@ -46,6 +46,7 @@ __all__ = [
     "max_mps_clients",
     "multiprocessors_at",
     "not_in_force",
+    "not_in_partition",
     "nvml",
     "nvml_version",
     "preflight",

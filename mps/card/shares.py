@@ -45,5 +45,13 @@ def not_in_force(card: Gpu | None, share: int | None, seen: Sequence[int] | None
     return []
 
 
+def not_in_partition(multiprocessors: int | None, seen: Sequence[int] | None) -> list[str]:
+    """What speaks against workers being in a static partition of so many multiprocessors, None without one;
+    nothing where they don't tell what they see."""
+    if multiprocessors is None or not seen or max(seen) <= multiprocessors:
+        return []
+    return [f"the partition of {multiprocessors} multiprocessors is not in force: a worker sees {max(seen)}"]
+
+
 def _listed(shares: Sequence[int]) -> str:
     return f"{', '.join(map(str, shares[:-1]))} and {shares[-1]}"

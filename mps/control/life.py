@@ -15,7 +15,8 @@ import psutil
 
 from experiments.base.errors import UsageError
 from experiments.base.interrupts import carry_through, interrupts_held_back
-from mps.control.daemon import MpsDaemon, ended
+from mps.control.daemon import MpsDaemon, UnknownCommandError, ended
+from mps.control.partitions import too_old
 from mps.control.program import (
     CONTROL,
     DEFAULT_LOG_FOLDER,
@@ -29,12 +30,16 @@ from mps.control.program import (
     running_daemon,
     talk,
 )
+from mps.control.versions import end_command, protocol
 
 START_TIMEOUT_S = 20.0
 QUIT_TIMEOUT_S = 8.0
 KILL_TIMEOUT_S = 5.0
 SERVERS_GRACE_S = 4  # after this `quit` has the servers end though they have clients
 LONGEST_SOCKET_PATH = 106  # bytes; found by trying: one less than Linux itself takes
+
+# 535 and 550 act as the shell when they meet a flag that they don't know, 555 says how it is used.
+UNKNOWN_FLAG = re.compile(r"Cannot find MPS control daemon process|usage", re.IGNORECASE)
 
 # The owner is in the name, so that no moment exists in which a folder has none.
 PREFIX = "mps-"
@@ -43,26 +48,35 @@ FOLDER_NAME = re.compile(rf"{PREFIX}(\d+)-(\d+)-.+")
 
 @contextmanager
 def mps_daemon(
-    *, binary: Path | None = None, use_running: bool = False, device: str | None = None
+    *,
+    binary: Path | None = None,
+    use_running: bool = False,
+    device: str | None = None,
+    static_partitions: bool = False,
 ) -> Iterator[MpsDaemon]:
     """A control daemon of our own, ended at the end with its servers; no file or process of it is left.
 
     `binary` is nvidia-cuda-mps-control, by default the one on PATH. `device` limits daemon and clients (by
     its `env`) to the GPU with that UUID. `use_running` borrows the daemon that is there and leaves it.
+    `static_partitions` starts it for those (see partitions.py): its clients need one each.
 
     Raises NoMpsError without the program, DaemonRunningError where one runs already that is not to be used,
-    UsageError where there is none to use or the temporary folder's path is too long, MpsError where it does
-    not come up.
+    UsageError where there is none to use, it speaks protocol 3 or the program has no static partitions, and
+    where the temporary folder's path is too long, MpsError where it does not come up.
     """
     control = find_control(binary)
     there = running_daemon()
     if use_running:
-        yield _borrowed(control, there, device)
+        daemon = _borrowed(control, there, device)
+        if static_partitions:
+            _refuse_without_partitions(daemon)
+        yield daemon
         return
     if there is not None:
+        spoken = protocol(there, control)
+        use = "" if spoken == 3 else "use it with --use-running-daemon, or "
         raise DaemonRunningError(
-            f"an MPS control daemon runs already: {there}; use it with --use-running-daemon, or end "
-            f"it: echo quit | {PIPE_VARIABLE}={there.pipe_folder} {CONTROL}"
+            f"an MPS control daemon runs already: {there}; {use}end it: {end_command(there, spoken)}"
         )
     remove_leftovers()
     folder = _folder_of_ours()
@@ -72,9 +86,11 @@ def mps_daemon(
         with interrupts_held_back():
             for new in (folder, folder / "pipe", folder / "log"):
                 new.mkdir(mode=0o700)
-            process = _spawn(control, env)
+            process = _spawn(control, env, ["-S"] if static_partitions else [])
         daemon = MpsDaemon(control, env, process.pid, process)
-        _wait_until_it_answers(daemon, process)
+        _wait_until_it_answers(daemon, process, static_partitions)
+        if static_partitions:
+            _refuse_without_partitions(daemon)
         yield daemon
     finally:
         carry_through(lambda: _clear_up(control, folder, process))
@@ -110,6 +126,11 @@ def _borrowed(control: Path, there: RunningDaemon | None, device: str | None) ->
             f"no MPS control daemon runs at {folder}: start one (`{CONTROL} -d`), set {PIPE_VARIABLE} to its "
             "folder, or drop --use-running-daemon and one is started"
         )
+    if protocol(there, control) == 3:
+        raise UsageError(
+            f"the MPS control daemon at {there.pipe_folder} speaks protocol 3, which is not spoken here: "
+            f"end it ({end_command(there, 3)}) and drop --use-running-daemon, or start it with -p 2"
+        )
     log_folder = Path(os.environ.get(LOG_VARIABLE) or DEFAULT_LOG_FOLDER)
     return MpsDaemon(control, _client_environment(there.pipe_folder, log_folder, device), there.pid, None)
 
@@ -135,7 +156,7 @@ def _folder_of_ours() -> Path:
     return folder
 
 
-def _spawn(control: Path, client_env: dict[str, str]) -> "subprocess.Popen[bytes]":
+def _spawn(control: Path, client_env: dict[str, str], flags: list[str]) -> "subprocess.Popen[bytes]":
     """Starts the daemon in the foreground (-f): it is then our child, so that its end is seen at once, and
     it prints its own log and its servers' to one place. Settings of the user's own MPS stay out."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("CUDA_MPS_")}
@@ -147,7 +168,7 @@ def _spawn(control: Path, client_env: dict[str, str]) -> "subprocess.Popen[bytes
     with (Path(client_env[LOG_VARIABLE]) / "control.log").open("wb") as log:
         try:
             return subprocess.Popen(
-                [control, "-f"],
+                [control, "-f", *flags],
                 env=env | client_env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -158,11 +179,15 @@ def _spawn(control: Path, client_env: dict[str, str]) -> "subprocess.Popen[bytes
             raise MpsError(f"{control} can't be run: {error.strerror}") from error
 
 
-def _wait_until_it_answers(daemon: MpsDaemon, process: "subprocess.Popen[bytes]") -> None:
+def _wait_until_it_answers(
+    daemon: MpsDaemon, process: "subprocess.Popen[bytes]", static_partitions: bool
+) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if (code := process.poll()) is not None:
             log = daemon.log_tail()
+            if static_partitions and UNKNOWN_FLAG.search(log):
+                raise UsageError(too_old(daemon.control))
             cause = log.splitlines()[-1] if log else "it printed no reason"
             raise MpsError(f"the MPS control daemon {ended(code)} at its start: {cause}", log)
         if (daemon.pipe_folder / "control").exists():
@@ -171,6 +196,14 @@ def _wait_until_it_answers(daemon: MpsDaemon, process: "subprocess.Popen[bytes]"
                 return
         time.sleep(0.002)
     raise MpsError(f"the MPS control daemon is not up after {START_TIMEOUT_S:.0f} s", daemon.log_tail())
+
+
+def _refuse_without_partitions(daemon: MpsDaemon) -> None:
+    """Whether -S was heeded: a program that does not know it may end, or start without."""
+    try:
+        daemon.partitions.all()
+    except UnknownCommandError as error:
+        raise UsageError(too_old(daemon.control)) from error
 
 
 def _clear_up(control: Path, folder: Path, process: "subprocess.Popen[bytes] | None") -> None:

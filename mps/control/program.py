@@ -19,6 +19,7 @@ CONTROL = "nvidia-cuda-mps-control"
 PIPE_VARIABLE = "CUDA_MPS_PIPE_DIRECTORY"
 LOG_VARIABLE = "CUDA_MPS_LOG_DIRECTORY"
 DEFAULT_PIPE_FOLDER = Path("/tmp/nvidia-mps")  # noqa: S108 - NVIDIA's choice, not ours
+ROOTS_PIPE_FOLDER = Path("/run/nvidia-mps")  # root's daemons of protocol 3
 DEFAULT_LOG_FOLDER = Path("/var/log/nvidia-mps")
 
 
@@ -63,7 +64,12 @@ def running_daemon(pipe_folder: Path | None = None) -> RunningDaemon | None:
 
     By default the folder is the one that CUDA programs started from here would use.
     """
-    folder = pipe_folder or Path(os.environ.get(PIPE_VARIABLE) or DEFAULT_PIPE_FOLDER)
+    if folder := pipe_folder or os.environ.get(PIPE_VARIABLE):
+        return _listening_at(Path(folder))
+    return _listening_at(DEFAULT_PIPE_FOLDER) or _listening_at(ROOTS_PIPE_FOLDER)
+
+
+def _listening_at(folder: Path) -> RunningDaemon | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
         try:
             asking.connect(str(folder / "control"))

@@ -60,3 +60,15 @@ def facts_of(folder: Path) -> dict[str, Any]:
 def transcript(folder: Path) -> list[str]:
     """What was asked for, in order."""
     return (folder / "transcript").read_text().splitlines()
+
+
+NEWER_CONTROL = FOLDER / "newer" / "nvidia-cuda-mps-control"
+MPS_VARIABLE = "STAND_IN_MPS"
+
+
+def choose(folder: Path, **facts: Any) -> None:
+    """Chooses how the stand-in for newer control programs behaves from its next command on: its FACTS."""
+    path = folder / "facts.json"
+    chosen = json.loads(path.read_text()) if path.exists() else {}
+    path.with_suffix(".new").write_text(json.dumps(chosen | facts))
+    path.with_suffix(".new").replace(path)

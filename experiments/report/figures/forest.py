@@ -40,10 +40,10 @@ def figure(verdict: Verdict) -> Figure | None:
 
 
 def row_label(pair: Pair) -> str:
-    """'batch 8', with the share where there is one, and what is unusual."""
+    """'batch 8', with the limits where there are some, and what is unusual."""
     cell = pair.with_mps
-    share = f" at {cell.thread_percentage} %" if cell.thread_percentage else ""
-    return f"batch {cell.batch_size}{share}{special(cell)}"
+    limits = f" at {' and '.join(cell.limits)}" if cell.limits else ""
+    return f"batch {cell.batch_size}{limits}{special(cell)}"
 
 
 def _panel(title: str, pairs: Sequence[Pair], floor: float | None, limits: tuple[float, float]) -> Panel:

@@ -149,7 +149,7 @@ def _ratio_panels(series: Mapping[str, Series], own: Mapping[str, Verdict]) -> l
     theirs = {workers for _, workers, _ in ratios}
     for source, verdict in own.items():
         for pair in verdict.pairs:
-            if pair.known and pair.with_mps.thread_percentage is None:
+            if pair.known and not pair.with_mps.limits:
                 key = source, pair.with_mps.workers, pair.with_mps.batch_size
                 ratios[key] = (pair.comparison.ratio, pair.comparison.low, pair.comparison.high)
     ours = {workers for source, workers, _ in ratios if source in own}

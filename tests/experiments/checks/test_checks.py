@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from experiments.base import torch_build
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.checks import checks, choose, faster_precision
+from experiments.checks import checks, choose
 from experiments.checks.checks import FAIL, OK, WARN, Check, examine, first_obstacle
+from experiments.checks.measured_on import faster_precision
 from experiments.serving.arms import MpsOptions
 from mps import doctor
 from mps.card import NoGpuError, device, limits
@@ -50,7 +51,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(limits, "FIRST_PID_NAMESPACE", limits.PID_NAMESPACE.readlink())
     monkeypatch.setenv(PIPE_VARIABLE, str(tmp_path / "no daemon"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    a_program(tmp_path / "bin/nvidia-cuda-mps-control", 'echo "CUDA MPS Control 575.57.08"')
+    a_program(tmp_path / "bin/nvidia-cuda-mps-control", 'echo "Binary version: 13010"')
     a_program(tmp_path / "bin/nvidia-cuda-mps-server")
     (tmp_path / "bin/nvidia-smi").symlink_to(NVIDIA_SMI)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
@@ -83,7 +84,7 @@ def test_a_machine_with_everything() -> None:
     assert found["GPU 0"].found.startswith("NVIDIA H200, 140.4 GiB, 132 multiprocessors")
     assert found["GPU 0"].found.endswith("compute mode DEFAULT, MIG off")
     assert found["MPS"].found == "up to 48 workers on GPU 0, which nobody else uses"
-    assert found["control daemon"].found.endswith("/nvidia-cuda-mps-control, CUDA MPS Control 575.57.08")
+    assert found["control daemon"].found.endswith("/nvidia-cuda-mps-control, of CUDA 13.1")
     assert found["torch"].found == "2.13.0, built for CUDA 13.0"
     assert first_obstacle() is None
 
@@ -279,6 +280,19 @@ def test_a_control_daemon_that_does_not_tell_its_version_or_has_no_server(machin
     version, server = [check for check in examine() if check.name == "control daemon"]
     assert version.found.endswith("which does not tell its version")
     assert server.found == "no nvidia-cuda-mps-server"
+
+
+def test_static_partitions_need_ampere_driver_590_and_a_daemon_of_our_own(machine: Path) -> None:
+    assert first_obstacle(limits=["sm_chunks"]) is None
+    borrowed = MpsOptions(use_running_daemon=True)
+    for limit in ("sm_chunks", "memory_limit_mib"):
+        assert "drop --use-running-daemon" in (first_obstacle(options=borrowed, limits=[limit]) or "")
+    change(machine / "card", compute_capability=[7, 5])
+    assert "came with Ampere: drop --sm-chunks" in (first_obstacle(limits=["sm_chunks"]) or "")
+    change(machine / "card", compute_capability=[9, 0])
+    a_program(machine / "bin/nvidia-cuda-mps-control", "echo Cannot find MPS control daemon process; exit 1")
+    assert "is too old for static partitions (-S)" in (first_obstacle(limits=["sm_chunks"]) or "")
+    assert first_obstacle() is None
 
 
 def test_a_daemon_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,33 @@ def test_thread_percentages_are_measured_with_mps_only() -> None:
     ]
 
 
+def test_partitions_stand_beside_percentages_and_both_have_each_memory_limit() -> None:
+    plan = plan_from(
+        {
+            "workers": 2,
+            "batch_size": 8,
+            "with_mps": True,
+            "thread_percentage": 50,
+            "sm_chunks": [1, 4],
+            "memory_limit_mib": [2048, 4096],
+            "noise_floor": False,
+        }
+    )
+    cells = plan.cells()
+    assert [cell.limits for cell in cells] == [
+        [],
+        ["50 %", "2048 MiB"],
+        ["50 %", "4096 MiB"],
+        ["1 chunk", "2048 MiB"],
+        ["1 chunk", "4096 MiB"],
+        ["4 chunks", "2048 MiB"],
+        ["4 chunks", "4096 MiB"],
+    ]
+    assert len({cell.server for cell in cells}) == 7
+    assert {cell.without_mps for cell in cells} == {cells[0]}
+    assert str(cells[-1]) == "bert, 2 workers, batch size 8, MPS at 4 chunks and 4096 MiB"
+
+
 def test_another_seed_gives_another_order() -> None:
     grid = {"workers": [1, 2, 4], "batch_size": [1, 2, 4, 8]}
     assert plan_from(grid | {"seed": 1}).trials() != plan_from(grid | {"seed": 2}).trials()
@@ -124,6 +151,10 @@ def test_by_default_two_batches_are_in_flight_for_every_worker() -> None:
         ({"model": 5}, "must be text"),
         ({"with_mps": 1}, "true or false"),
         ({"thread_percentage": [50]}, "give --with-mps too"),
+        ({"memory_limit_mib": 2048}, "--memory-limit is a setting of MPS: give --with-mps too"),
+        ({"sm_chunks": 4}, "--sm-chunks is a setting of MPS: give --with-mps too"),
+        ({"with_mps": True, "memory_limit_mib": [0]}, "--memory-limit must be 1 or more, not 0"),
+        ({"with_mps": True, "sm_chunks": [4, -1]}, "--sm-chunks must be 1 or more, not -1"),
         ({"rate_rps": [50, 0]}, "--rate must be above 0"),
         ({"rate_rps": "fast"}, "numbers of requests/s"),
         ({"rate_rps": 50, "requests": 100}, "give --duration"),

@@ -64,6 +64,12 @@ def test_one_that_was_started_for_protocol_3_is_recognised(
     assert "speaks protocol 3" in line
 
 
+def test_one_that_was_started_for_static_partitions_is_refused(daemon_with: Callable[..., None]) -> None:
+    daemon_with("-d", "-S")
+    (line,) = borrowed.obstacles_of_running(CARD, None)
+    assert line.startswith("the MPS daemon was started for static partitions (-S)")
+
+
 @pytest.mark.parametrize(
     ("visible", "number"),
     [(None, 1), ("1", 0), ("0,1", 1), ("GPU-cb1213a3", 0), ("GPU-ffff, GPU-cb1213a3-d6a4", 1)],

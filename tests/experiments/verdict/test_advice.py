@@ -318,6 +318,27 @@ def test_with_mps_the_start_script_brings_the_daemon_and_the_share() -> None:
     assert yaml.safe_load(files["model-config.yaml"])["handler"] == {"precision": "fp16"}
 
 
+def test_the_start_script_makes_the_static_partition_and_limits_the_memory() -> None:
+    plan = Plan(
+        workers=(2,),
+        batch_size=(8,),
+        with_mps=True,
+        sm_chunks=(4,),
+        memory_limit_mib=(2048,),
+        noise_floor=False,
+    )
+    sweep = [
+        a_result(trial, 200 if trial.cell.mps else 100, telemetry=a_gpu_telemetry(GIB, 40))
+        for trial in plan.trials()
+    ]
+    script = files_of(advise(sweep, THROUGHPUT))["start.sh"]
+    assert "|| nvidia-cuda-mps-control -d -S  # the daemon" in script
+    assert '"sm_partition add $uuid 4"' in script
+    before, memory, _ = script.partition("export CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=2048M\n")
+    assert memory
+    assert "nvidia-cuda-mps-control -d" in before  # else the limit would be every client's of that daemon
+
+
 def test_the_start_script_sets_what_the_handlers_were_measured_with() -> None:
     files = files_of(
         advise(a_sweep({(1, 1): 50}), THROUGHPUT),

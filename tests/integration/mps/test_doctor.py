@@ -99,7 +99,7 @@ def test_a_daemon_that_runs_is_named(programs: NvidiaPrograms) -> None:
     with mps_daemon(binary=programs.control) as daemon:
         code, checks = doctor(**with_nvidias(programs), **{PIPE_VARIABLE: str(daemon.pipe_folder)})
     assert code == 1
-    assert f"pid {daemon.pid}" in checks["running daemon"]["found"]
+    assert f"(protocol 2, pid {daemon.pid}" in checks["running daemon"]["found"]
     assert "--use-running-daemon" in checks["running daemon"]["remedy"]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from experiments.base.paths import ROOT
-from mps.card import Gpu, alike, multiprocessors_at, not_in_force
+from mps.card import Gpu, alike, multiprocessors_at, not_in_force, not_in_partition
 
 MEASURED = json.loads((ROOT / "results" / "published" / "h200-answers-under-shares.json").read_text("utf-8"))
 H200 = Gpu(0, "GPU-5d1f", "NVIDIA H200", "580.159.04", None, 132, (9, 0), False, None, None, None, None)
@@ -46,3 +46,12 @@ def test_shares_that_are_one_and_the_same_are_named() -> None:
 def test_a_share_that_is_not_in_force_is_told(share: int | None, seen: list[int] | None, said: str) -> None:
     assert not_in_force(H200, share, seen) == ([said] if said else [])
     assert not_in_force(None, share, seen) == []
+
+
+def test_a_worker_outside_of_its_partition_is_told() -> None:
+    assert not_in_partition(32, [32, 132]) == [
+        "the partition of 32 multiprocessors is not in force: a worker sees 132"
+    ]
+    assert not_in_partition(32, [32, 32]) == []
+    assert not_in_partition(32, None) == []
+    assert not_in_partition(None, [132]) == []

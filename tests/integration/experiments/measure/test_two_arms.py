@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ import pytest
 from experiments.base.paths import ROOT
 from scripts.fetch_mps import FetchError, fetch
 from tests.integration.conftest import programs_in
-from tests.stand_ins import FOLDER, UUID, VARIABLE, a_card, facts_of, transcript
+from tests.stand_ins import FOLDER, NEWER_CONTROL, UUID, VARIABLE, a_card, facts_of, transcript
 from tests.support.small_archives import SLEEPS, archive
 
 pytestmark = pytest.mark.integration
 
 
-# What CUDA does with a worker: the daemon in its environment lists it. `{strays}`: workers that it misses.
+# What CUDA does with a worker: the daemon in its environment lists it. `{strays}`: workers that it misses;
+# `{needed}`: variables without which a worker could not use the GPU.
 PROGRAM = """
 import sys
 import psutil
@@ -41,21 +43,31 @@ def clients(self):
     for process in psutil.process_iter():
         try:
             worker = "model_service_worker" in " ".join(process.cmdline())
-            if worker and process.environ().get(daemon.PIPE_VARIABLE) == str(self.pipe_folder):
+            variables = process.environ()
+            ours = variables.get(daemon.PIPE_VARIABLE) == str(self.pipe_folder)
+            if worker and ours and {needed!r}.items() <= variables.items():
                 mine.append(process.pid)
         except psutil.Error:  # it ended while we looked
             continue
     return [daemon.Client(pid, 1, "GPU-5d1f", "python") for pid in sorted(mine)[{strays}:]]
 
 daemon.MpsDaemon.clients = clients
-daemon.MpsDaemon.start_server = lambda self: 1  # a real one needs a GPU
+if not {needed!r}:
+    daemon.MpsDaemon.start_server = lambda self: 1  # a real one needs a GPU
 sys.argv = {arguments!r}
 from mps.run import app
 app()
 """
 
 
-def command(folder: Path, handler: str, *options: str, strays: int = 0) -> tuple[list[str], dict[str, str]]:
+def command(
+    folder: Path,
+    handler: str,
+    *options: str,
+    strays: int = 0,
+    control: Path = FOLDER / "recorded",
+    needed: Mapping[str, str] | None = None,
+) -> tuple[list[str], dict[str, str]]:
     """The sweep in both arms of an archive of `handler`, into `<folder>/out`; and its environment."""
     try:
         programs = fetch()
@@ -65,7 +77,7 @@ def command(folder: Path, handler: str, *options: str, strays: int = 0) -> tuple
     binaries = folder / "bin"
     binaries.mkdir()
     (binaries / "nvidia-smi").symlink_to(FOLDER / "nvidia-smi")
-    (binaries / "nvidia-cuda-mps-control").symlink_to(FOLDER / "recorded")
+    (binaries / "nvidia-cuda-mps-control").symlink_to(control)
     (folder / "input.txt").write_text("hello")
     arguments = ["mps.run", "--with-mps", "--model", str(archive(folder, "small", handler))]
     arguments += ["--input", str(folder / "input.txt"), "--out", str(folder / "out"), "--workers", "2"]
@@ -78,7 +90,8 @@ def command(folder: Path, handler: str, *options: str, strays: int = 0) -> tuple
         VARIABLE: str(card),
     }
     environment.pop("CUDA_VISIBLE_DEVICES", None)
-    return [sys.executable, "-c", PROGRAM.format(arguments=arguments, strays=strays)], environment
+    program = PROGRAM.format(arguments=arguments, strays=strays, needed=dict(needed or {}))
+    return [sys.executable, "-c", program], environment
 
 
 def trials(folder: Path) -> list[dict[str, Any]]:
@@ -119,6 +132,29 @@ def test_every_cell_is_measured_in_both_arms_and_all_is_as_before(tmp_path: Path
         f"nvidia-smi -i {UUID} -c DEFAULT",
     ]
     assert facts_of(tmp_path / "card")["compute_mode"] == 0
+    assert programs_in(own_tmp) == []
+
+
+def test_static_partitions_and_memory_limits_are_axes(tmp_path: Path, own_tmp: Path) -> None:
+    """On a stand-in for the control programs of newer drivers; a partition that is not to be had is told."""
+    options = ["--batch-size", "4", "--duration", "0.3", "--warm-up", "0.1", "--runs", "1"]
+    options += ["--sm-chunks", "4,99", "--memory-limit", "2048", "--no-ceilings"]
+    needed = {
+        "CUDA_MPS_SM_PARTITION": f"{UUID}/Dx4A/0AA",
+        "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": "0=2048M",
+    }
+    run, variables = command(tmp_path, SLEEPS, *options, control=NEWER_CONTROL, needed=needed)
+    done = subprocess.run(run, env=variables, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 1
+    assert "1 of 3 cells have no valid run" in done.stderr
+
+    summary = pd.read_csv(tmp_path / "out" / "summary.csv")
+    limits = summary[["mps", "sm_chunks", "memory_limit_mib", "runs"]].fillna(0)
+    assert limits.values.tolist() == [[False, 0, 0, 1], [True, 4, 2048, 1], [True, 99, 2048, 0]]
+    assert "on 4 chunks 2048 MiB" in done.stdout
+    refused = [trial for trial in trials(tmp_path) if trial["sm_chunks"] == 99]
+    assert [trial["valid"] for trial in refused] == [False]
+    assert "no static partition of 99 chunks" in refused[0]["problems"][0]
     assert programs_in(own_tmp) == []
 
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +32,7 @@ from mps.control.daemon import Client
 from mps.control.program import talk
 from scripts.fetch_mps import FetchError, NvidiaPrograms, fetch
 from tests import stand_ins
+from tests.integration.mps.control.conftest import keep_calling, lives
 from tests.stand_ins import UUID, a_card, transcript
 from tests.stand_ins import pynvml as stand_in_pynvml
 
@@ -44,18 +45,6 @@ def programs() -> NvidiaPrograms:
         return fetch()
     except FetchError as error:
         pytest.skip(f"NOT TESTED against NVIDIA's control daemon, it can't be fetched: {error}")
-
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A temporary folder of this test's own, in which and of which nothing may be left."""
-    monkeypatch.delenv(PIPE_VARIABLE, raising=False)
-    tmp_path_factory.getbasetemp()  # made at its first use, and not in here
-    with tempfile.TemporaryDirectory(prefix="t") as folder:
-        monkeypatch.setattr(tempfile, "tempdir", folder)
-        yield Path(folder)
-        assert list(Path(folder).iterdir()) == []
-        assert _mps_processes(Path(folder)) == []
 
 
 @pytest.fixture
@@ -187,7 +176,7 @@ def test_a_borrowed_daemon_that_ends_is_seen(
     with mps_daemon(binary=programs.control, use_running=True) as borrowed:
         daemon.ask("quit")
         with pytest.raises(MpsError, match="ended with code 0"):
-            _keep_calling(daemon.check)  # which also takes the zombie away
+            keep_calling(daemon.check)  # which also takes the zombie away
         with pytest.raises(MpsError, match="is gone"):
             borrowed.check()
 
@@ -212,7 +201,7 @@ def test_it_may_be_stopped_twice(daemon: MpsDaemon, programs: NvidiaPrograms) ->
 def test_a_killed_daemon_is_seen(daemon: MpsDaemon) -> None:
     os.kill(daemon.pid, signal.SIGKILL)
     with pytest.raises(MpsError, match=rf"\(pid {daemon.pid}\) was killed by SIGKILL") as caught:
-        _keep_calling(daemon.check)
+        keep_calling(daemon.check)
     assert "Starting control daemon" in caught.value.details
     with pytest.raises(MpsError, match="was killed by SIGKILL"):
         daemon.servers()
@@ -246,7 +235,7 @@ def test_a_server_that_is_killed_is_seen_though_its_status_reads_0(
         running.check()
         os.kill(server, signal.SIGKILL)
         with pytest.raises(MpsError, match=rf"MPS server \(pid {server}\) ended by itself"):
-            _keep_calling(running.check)
+            keep_calling(running.check)
 
 
 def test_a_server_that_hangs_does_not_keep_the_daemon(
@@ -256,7 +245,7 @@ def test_a_server_that_hangs_does_not_keep_the_daemon(
     with _with_stand_in_server(programs, monkeypatch) as running:
         running.ask(f"start_server -uid {os.getuid()}")
         (server,) = running.servers()
-    assert not _lives(server)
+    assert not lives(server)
 
 
 def test_a_server_that_does_not_get_ready_is_an_error(
@@ -338,11 +327,11 @@ def test_the_next_start_ends_the_daemon_of_a_killed_run(temporary: Path, program
     assert remove_leftovers() == []
     run.kill()
     run.wait()
-    assert _lives(pid)
+    assert lives(pid)
     assert (pipe_folder / "control").exists()
 
     _start_and_stop(programs)
-    assert not _lives(pid)
+    assert not lives(pid)
     assert not pipe_folder.exists()
 
 
@@ -371,7 +360,7 @@ def test_a_signal_ends_the_daemon_too(
     run.send_signal(number)
     run.send_signal(number)  # an impatient second one
     run.wait(timeout=30)
-    assert not _lives(pid)
+    assert not lives(pid)
     assert not pipe_folder.exists()
 
 
@@ -464,28 +453,3 @@ def _with_stand_in_server(
 ) -> AbstractContextManager[MpsDaemon]:
     monkeypatch.setenv("PATH", f"{stand_ins.FOLDER}:{os.environ['PATH']}")
     return mps_daemon(binary=programs.control)
-
-
-def _keep_calling(check: Callable[[], None]) -> None:
-    """Calls until it raises; the deadline only keeps a failing test from hanging."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        check()
-        time.sleep(0.01)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _mps_processes(folder: Path) -> list[int]:
-    """The daemons and servers, whosever child they are by now, whose pipe folder lies in `folder`."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get(PIPE_VARIABLE, "").startswith(f"{folder}/") and _lives(process.pid):
-                found.append(process.pid)
-    return found
