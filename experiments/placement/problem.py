@@ -134,6 +134,6 @@ class Problem:
                 f"{', '.join(map(str, wanted))}, only {', '.join(map(str, there))}"
             )
         raise UnplaceableError(
-            f"{workload.name}: its fastest batch takes {least_ms:.3g} ms and waits for one more, so its bound "
-            f"of {workload.slo_ms:g} ms can't be kept: {2 * least_ms:.3g} ms could"
+            f"{workload.name}: its fastest batch takes {least_ms:.3g} ms and waits for one more, so its "
+            f"bound of {workload.slo_ms:g} ms can't be kept: {2 * least_ms:.3g} ms could"
         )
