@@ -31,9 +31,14 @@ def smallest(strategy: str, problem: Problem, most: int) -> Placement:
 
     Raises UnplaceableError, with what was in the way on `most` GPUs, where none does.
     """
+    least = fluid_bound(problem)
+    if least > most:
+        raise UnplaceableError(
+            f"fewer than {least} GPUs never can, {most} are there: add GPUs, or ask for less"
+        )
     if strategy == "search":
         return _search(problem, most)
-    for gpus in range(min(fluid_bound(problem), most), most):
+    for gpus in range(least, most):
         try:
             return STRATEGIES[strategy](problem, gpus)
         except UnplaceableError:

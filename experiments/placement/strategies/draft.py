@@ -156,7 +156,8 @@ def missing(problem: Problem, workload: int, rate_rps: float, gpus: int) -> Unpl
     asked = problem.workloads[workload]
     return UnplaceableError(
         f"{asked.name}: no part of {gpus} GPUs is left that serves {rate_rps:.4g} of its "
-        f"{asked.rate_rps:.4g} requests/s within {asked.slo_ms:g} ms: add GPUs, lower its rate or raise its bound"
+        f"{asked.rate_rps:.4g} requests/s within {asked.slo_ms:g} ms: "
+        "add GPUs, lower its rate or raise its bound"
     )
 
 

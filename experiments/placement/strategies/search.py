@@ -18,6 +18,8 @@ from experiments.placement.strategies.master import Gpus, Master
 
 GROUP = 10
 """Workloads that are placed together. More of them are cut into groups, neighbours by bound."""
+GROUP_ALONE = 40
+"""The same where nobody takes turns: then there are few columns."""
 LEVELS = 3
 """Marks of pressure between two parts (see columns.py)."""
 
@@ -33,7 +35,8 @@ class Found:
 def fewest(problem: Problem, most: int | None = None) -> Found:
     """A placement on few GPUs. Raises UnplaceableError where that takes more than `most`."""
     by_bound = sorted(range(len(problem.workloads)), key=lambda index: problem.workloads[index].slo_ms)
-    groups = np.array_split(by_bound, math.ceil(len(by_bound) / GROUP))
+    group = GROUP if problem.rules.models_per_part > 1 else GROUP_ALONE
+    groups = np.array_split(by_bound, math.ceil(len(by_bound) / group))
     placed = [_group(problem, [int(index) for index in group]) for group in groups]
     gpus = [gpu for found, _ in placed for gpu in found]
     at_least = placed[0][1] if len(placed) == 1 else fluid_bound(problem)

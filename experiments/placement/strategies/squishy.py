@@ -1,8 +1,8 @@
 """Time sharing on whole GPUs: squishy bin packing (Nexus, Shen et al., SOSP 2019, section 6.1).
 
 A model has whole GPUs while it saturates them; the rests take turns, the fullest first, each where the GPU
-gets fullest. Where Nexus merges two in the shorter of their cycles, every cycle is looked at in which somebody's
-batch is just full.
+gets fullest. Where Nexus merges two in the shorter of their cycles, every cycle is looked at in which
+somebody's batch is just full.
 """
 
 from experiments.placement.placed import Part, Placement, Resident
@@ -47,7 +47,7 @@ def _saturated(problem: Problem, workload: int) -> tuple[list[tuple[Part, ...]],
     most_rps = 1000 * batch / latency_ms
     full = int(asked.rate_rps / most_rps)
     rest_rps = asked.rate_rps - full * most_rps
-    gpus = [(Part(whole, latency_ms, (Resident(workload, batch),)),)] * full
+    gpus: list[tuple[Part, ...]] = [(Part(whole, latency_ms, (Resident(workload, batch),)),)] * full
     if rest_rps <= 1e-9 * asked.rate_rps:
         return gpus, None
     wanted = Wanted(whole, {workload: rest_rps})
