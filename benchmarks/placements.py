@@ -4,9 +4,9 @@
     python -m benchmarks.placements --random 50
 
 Prints the published figures of the gpu-let prototype (or of who else made the scenario) beside every
-strategy's under the same rules, says which of the original's plans our checker refuses, and lays ours beside its lower
-bound. The original takes a model for placed from 85 % of its rate on, and its greedy looks at neither bounds
-nor occupancy. Exits with 1 where a plan is worse than one that passes the checker.
+strategy's under the same rules, says which of the original's plans our checker refuses, and lays ours
+beside its lower bound. The original takes a model for placed from 85 % of its rate on, and its greedy
+looks at neither bounds nor occupancy. Exits with 1 where a plan is worse than one that passes the checker.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from benchmarks.parts import sharing
 from experiments.placement.checker import violations
 from experiments.placement.demand import Workload
+from experiments.placement.interference import NOT_FELT
 from experiments.placement.problem import Problem, Rules, UnplaceableError
 from experiments.placement.strategies import STRATEGIES, smallest
 
@@ -28,8 +29,10 @@ def problems(draw: st.DrawFn) -> Problem:
         )
         for number, model in enumerate(chosen)
     )
-    interference = {"interference": sharing.linear()} if draw(st.booleans()) else {}
-    return Problem(workloads, sharing.rtx2080ti(), Rules(late_binding=draw(st.booleans()), **interference))
+    interference = sharing.linear() if draw(st.booleans()) else NOT_FELT
+    return Problem(
+        workloads, sharing.rtx2080ti(), Rules(late_binding=draw(st.booleans()), interference=interference)
+    )
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
