@@ -141,7 +141,8 @@ def _all(curve: Matrix) -> Options:
 
 def _some(curve: Matrix, optimistic: bool) -> Options:
     chosen = np.array([batch for batch in TRIPLE_BATCHES if batch < len(curve)], dtype=np.int64)
-    fastest = np.concatenate([[1], chosen[:-1] + 1]).astype(np.int64) if optimistic else chosen
+    fastest = np.concatenate([[1], chosen[:-1] + 1])[: len(chosen)]
+    fastest = fastest.astype(np.int64) if optimistic else chosen
     taken = np.array([curve[low : high + 1].min() for low, high in zip(fastest, chosen, strict=True)])
     there = np.isfinite(taken)
     return chosen[there], taken[there]

@@ -18,6 +18,8 @@ from experiments.placement.strategies.master import Effort, Gpus, Master
 
 GROUP = 10
 """Workloads that are placed together. More of them are cut into groups, neighbours by bound."""
+GROUP_ALONE = 40
+"""The same where nobody takes turns: then there are few columns."""
 LEVELS = 3
 """Marks of pressure between two parts (see columns.py)."""
 IN_GROUPS = Effort(nodes=50, gap=0.01, again=False, together=2)
@@ -35,7 +37,8 @@ class Found:
 def fewest(problem: Problem, most: int | None = None) -> Found:
     """A placement on few GPUs. Raises UnplaceableError where that takes more than `most`."""
     by_bound = sorted(range(len(problem.workloads)), key=lambda index: problem.workloads[index].slo_ms)
-    groups = np.array_split(by_bound, math.ceil(len(by_bound) / GROUP))
+    together = GROUP if problem.rules.models_per_part > 1 else GROUP_ALONE
+    groups = np.array_split(by_bound, math.ceil(len(by_bound) / together))
     alone = len(groups) == 1
     effort = Effort() if alone else IN_GROUPS
     gpus: Gpus = []

@@ -1,0 +1,79 @@
+"""Every strategy of placing: known answers, and what holds of any demand."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.parts import sharing
+from experiments.placement.checker import violations
+from experiments.placement.demand import Workload
+from experiments.placement.interference import NOT_FELT
+from experiments.placement.problem import Problem, Rules, UnplaceableError
+from experiments.placement.strategies import STRATEGIES, smallest
+
+MODELS = sharing.rtx2080ti().models()
+MOST = 60
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> Problem:
+    chosen = draw(st.lists(st.sampled_from(MODELS), min_size=1, max_size=4))
+    workloads = tuple(
+        Workload(
+            f"{model}-{number}",
+            model,
+            draw(st.floats(1, 500)),
+            draw(st.floats(2.2, 8)) * float(sharing.rtx2080ti().curve(model, 100)[1]),
+        )
+        for number, model in enumerate(chosen)
+    )
+    interference = sharing.linear() if draw(st.booleans()) else NOT_FELT
+    return Problem(
+        workloads, sharing.rtx2080ti(), Rules(late_binding=draw(st.booleans()), interference=interference)
+    )
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_nexus_example_takes_two_gpus(strategy: str) -> None:
+    problem = sharing.nexus_problem()
+    if strategy in ("time-sharing", "gpulet", "search"):  # the others let nobody take turns
+        assert len(smallest(strategy, problem, 5).gpus) == 2
+    else:
+        assert len(smallest(strategy, problem, 5).gpus) == 3
+
+
+@pytest.mark.parametrize(
+    ("strategy", "originals"), [("time-sharing", 5), ("greedy", 4), ("gpulet", 3), ("search", 3)]
+)
+def test_traffic_at_500_takes_no_more_than_the_original(strategy: str, originals: int) -> None:
+    problem = sharing.prototype_problem(sharing.TRAFFIC, dict.fromkeys(sharing.TRAFFIC, 500))
+    assert len(smallest(strategy, problem, 20).gpus) <= originals
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_too_few_gpus_are_told_in_one_line(strategy: str) -> None:
+    problem = sharing.prototype_problem(sharing.TRAFFIC, dict.fromkeys(sharing.TRAFFIC, 500))
+    with pytest.raises(UnplaceableError, match="add GPUs") as raised:
+        STRATEGIES[strategy](problem, 1)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "search"])
+@given(problem=problems())
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_whatever_is_placed_passes_the_checker_and_more_gpus_do_no_harm(
+    strategy: str, problem: Problem
+) -> None:
+    placement = smallest(strategy, problem, MOST)
+    used = len(placement.gpus)
+    assert violations(placement, problem, used) == []
+    for fewer, more in pairwise((used, used + 1, used + 5)):
+        assert len(smallest(strategy, problem, more).gpus) == len(smallest(strategy, problem, fewer).gpus)
+
+
+@given(problem=problems())
+@settings(max_examples=4, deadline=None, derandomize=True)
+def test_the_search_passes_the_checker_too(problem: Problem) -> None:
+    assert violations(smallest("search", problem, MOST), problem) == []
