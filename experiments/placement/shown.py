@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from experiments.placement.live import Proven
+from experiments.placement.deployment.live import Proven
 from experiments.placement.placed import Placement
 from experiments.placement.problem import Problem
 from experiments.placement.simulation import Outcome

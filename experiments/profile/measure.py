@@ -15,6 +15,8 @@ import numpy as np
 
 from experiments.base.cores import usable_cores
 from experiments.base.errors import ExperimentError, UsageError
+from experiments.bench.archive import provenance_of
+from experiments.bench.inputs import TEXT_KINDS
 from experiments.ceilings.bare import BareModel, BareModelError, Loaded, Seat, seated_models
 from experiments.profile.points import Point
 from experiments.serving.arms import MpsOptions, arm
@@ -40,6 +42,10 @@ class Asked:
     look_s: float = 0.2
     fewest: int = 5
     seed: int = 0
+
+    def tokens_for(self, archive: Path) -> int | None:
+        """The length of the texts that an archive's model is fed; None of one that takes none."""
+        return self.tokens if provenance_of(archive).kind in TEXT_KINDS else None
 
     def __post_init__(self) -> None:
         if wrong := [share for share in self.shares if not 1 <= share <= 100]:
@@ -77,7 +83,7 @@ def profile(
             archive,
             list(seats.values()),
             threads=1 if card else usable_cores(),
-            tokens=asked.tokens,
+            tokens=asked.tokens_for(archive),
             precision=asked.precision,
             seed=asked.seed,
             gpu_id=0 if card else None,

@@ -77,7 +77,7 @@ def _measured(
                     archive,
                     [seat],
                     threads=1 if card else usable_cores(),
-                    tokens=asked.tokens,
+                    tokens=asked.tokens_for(archive),
                     precision=asked.precision,
                     seed=asked.seed,
                     gpu_id=0 if card else None,

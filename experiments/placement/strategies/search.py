@@ -34,19 +34,22 @@ class Found:
     at_least: int
 
 
-def fewest(problem: Problem, most: int | None = None) -> Found:
-    """A placement on few GPUs. Raises UnplaceableError where that takes more than `most`."""
+def fewest(problem: Problem, most: int | None = None, prove: bool = True) -> Found:
+    """A placement on few GPUs. `prove`: the lower bound is searched for, too, else it is the fluid one.
+
+    Raises UnplaceableError where that takes more than `most`.
+    """
     by_bound = sorted(range(len(problem.workloads)), key=lambda index: problem.workloads[index].slo_ms)
     together = GROUP if problem.rules.models_per_part > 1 else GROUP_ALONE
     groups = np.array_split(by_bound, math.ceil(len(by_bound) / together))
     alone = len(groups) == 1
     effort = Effort() if alone else IN_GROUPS
     gpus: Gpus = []
-    at_least = 1 if alone else fluid_bound(problem)
+    at_least = fluid_bound(problem)
     for group in groups:
         placed, master = _group(problem, [int(index) for index in group], effort)
         gpus += placed
-        if alone:
+        if alone and prove:
             at_least = _bound(problem, master, len(placed))
     if most is not None and len(gpus) > most:
         never = f", and fewer than {at_least} never can" if at_least > most else ""

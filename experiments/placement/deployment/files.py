@@ -13,9 +13,9 @@ from typing import Any
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.paths import ROOT
 from experiments.bench.model_store import furnish
+from experiments.placement.deployment.seats import BATCH_DELAY_MS, Seat
 from experiments.placement.placed import Placement
 from experiments.placement.problem import Problem
-from experiments.placement.seats import BATCH_DELAY_MS, Seat
 
 PLACEMENT, PROPERTIES, START, STORE = "placement.json", "config.properties", "start.sh", "model_store"
 RESPONSE_TIMEOUT_S = 120

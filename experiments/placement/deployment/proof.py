@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from experiments.base.errors import ExperimentError
-from experiments.placement.live import Proven
+from experiments.placement.deployment.live import Proven
 
 MEASURED = "measured.json"
 

@@ -7,18 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
 from experiments.base.errors import ExperimentError
 from experiments.bench import pool_for
 from experiments.bench.archive import provenance_of
+from experiments.bench.inputs import TEXT_KINDS
 from experiments.bench.model_store import furnish
-from experiments.load import Body, ClosedLoop, LoadResult, OpenLoop, Sending, run, run_together
+from experiments.load import Body, ClosedLoop, LoadResult, OpenLoop, Sending, run_together
+from experiments.placement.deployment.batches import Beside, ServedBatches
+from experiments.placement.deployment.seats import BATCH_DELAY_MS, Seat
 from experiments.placement.placed import Placement
 from experiments.placement.problem import Problem
-from experiments.placement.seats import BATCH_DELAY_MS, Seat
 from experiments.placement.simulation import Outcome, outcome, simulate_seats
 from experiments.placement.simulation.arrivals import Times
 from experiments.serving.arms import Arm, MpsOptions, arm, released
@@ -27,17 +28,22 @@ from mps.card import Gpu
 
 Tell = Callable[[str], None]
 
-ALONE_S, ALONE_WARM_UP_S = 3.0, 2.0
-"""How long one request after the other is sent, to know what it costs besides its batch."""
+BATCHES_S, BATCHES_WARM_UP_S = 5.0, 2.0
+"""How long batches of one size are sent to know what they take under TorchServe."""
+
+MOST_LATE = 0.05
+"""The generator's lateness (p99), as a part of the median latency, above which a load is no result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How long is measured, after how much of the same that doesn't count, in seconds."""
+    """How long is measured, after how much of the same that doesn't count, in seconds; `tokens` of each text,
+    None for texts of several lengths."""
 
     seconds: float = 60.0
     warm_up_s: float = 10.0
     arrivals: str = "poisson"
+    tokens: int | None = None
     seed: int = 0
 
     def load(self, rate_rps: float) -> OpenLoop:
@@ -47,12 +53,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What was predicted and what was measured, by workload, and `host_ms`: what a request costs besides its
-    batch, by seat, measured one request at a time before the load. `problems` say why it is no result."""
+    """What was predicted and what was measured, by workload, and what batches of each seat take under
+    TorchServe, measured before the load. `problems` say why it is no result."""
 
     predicted: list[Outcome]
     measured: list[Outcome]
-    host_ms: list[float]
+    batches: list[ServedBatches]
     problems: list[str]
 
 
@@ -81,8 +87,9 @@ def prove(live: Live, asked: Asked, mps: MpsOptions, tell: Tell, warn: Tell) -> 
     Raises what the arm, TorchServe's start and a model's load raise.
     """
     pools = {
-        model: pool_for(provenance_of(archive).kind, None, archive=archive)
+        model: pool_for(kind, None, asked.tokens if kind in TEXT_KINDS else None, archive)
         for model, archive in live.archives.items()
+        if (kind := provenance_of(archive).kind)
     }
     with ExitStack() as stack:
         current = stack.enter_context(arm(live.card is not None, live.card, mps, warn))
@@ -90,8 +97,8 @@ def prove(live: Live, asked: Asked, mps: MpsOptions, tell: Tell, warn: Tell) -> 
         server = stack.enter_context(torchserve(env=current.env, settings=settings))
         stack.enter_context(released(current, server.process.pid))
         _register(live, server, current, tell)
-        tell("what a request costs besides its batch")
-        host_ms = [_host_ms(live, server, seat, pools[live.model(seat)]) for seat in live.seats]
+        tell("what batches take beyond the profile")
+        batches = _batches(live, server, pools)
         tell(f"{asked.warm_up_s + asked.seconds:g} s of load")
         results = run_together(
             [
@@ -109,9 +116,9 @@ def prove(live: Live, asked: Asked, mps: MpsOptions, tell: Tell, warn: Tell) -> 
     wrong = [
         f"{seat.name}: {problem}"
         for seat, result in zip(live.seats, results, strict=True)
-        for problem in result.problems()
+        for problem in _problems(result)
     ]
-    return Proven(_predicted(live, host_ms, asked), _measured(live, results), host_ms, wrong)
+    return Proven(_predicted(live, batches, asked), _measured(live, results), batches, wrong)
 
 
 def _register(live: Live, server: TorchServe, current: Arm, tell: Tell) -> None:
@@ -128,21 +135,64 @@ def _register(live: Live, server: TorchServe, current: Arm, tell: Tell) -> None:
         raise ExperimentError(f"not every worker is a client of the MPS daemon: {problems[0]}")
 
 
-def _host_ms(live: Live, server: TorchServe, seat: Seat, pool: Sequence[Body]) -> float:
-    """The median latency of one request after the other, without what the profile says of a batch of 1."""
-    load = ClosedLoop(1, duration_s=ALONE_S, warm_up_s=ALONE_WARM_UP_S)
-    result = run(server.predict_url_of(seat.name), pool, load, headers=server.headers)
-    if problems := result.problems():
-        raise ExperimentError(f"{seat.name} alone: {problems[0]}")
-    return max(0.0, result.latency_ms(50) - float(live.problem.latency_ms(seat.workload, seat.size)[1]))
+def _served_ms(
+    live: Live, server: TorchServe, pools: Mapping[str, Sequence[Body]], seats: Sequence[Seat], most: bool
+) -> list[float]:
+    """What a batch of one, or the largest, takes of each of the seats under TorchServe, all of them at work
+    at once, each worker with its next batch waiting."""
+    sizes = [seat.batch if most else 1 for seat in seats]
+    sendings = [
+        Sending(
+            server.predict_url_of(seat.name),
+            pools[live.model(seat)],
+            ClosedLoop(2 * size, duration_s=BATCHES_S, warm_up_s=BATCHES_WARM_UP_S),
+            server.headers,
+        )
+        for seat, size in zip(seats, sizes, strict=True)
+    ]
+    results = run_together(sendings)
+    for seat, result in zip(seats, results, strict=True):
+        if problems := result.problems():
+            raise ExperimentError(f"{seat.name}: {problems[0]}")
+    return [1000 * size / result.throughput_rps for size, result in zip(sizes, results, strict=True)]
 
 
-def _predicted(live: Live, host_ms: Sequence[float], asked: Asked) -> list[Outcome]:
+def _batches(live: Live, server: TorchServe, pools: Mapping[str, Sequence[Body]]) -> list[ServedBatches]:
+    """What batches of each seat take under TorchServe, alone and beside all the others."""
+    alone = [
+        [_served_ms(live, server, pools, [seat], most)[0] for seat in live.seats] for most in (False, True)
+    ]
+    beside = [_served_ms(live, server, pools, live.seats, most) for most in (False, True)]
+    return [
+        ServedBatches(live.model(seat), seat.batch, *measured)
+        for seat, *measured in zip(live.seats, *alone, *beside, strict=True)
+    ]
+
+
+def _problems(result: LoadResult) -> list[str]:
+    """Why a load is no result. Where workers have all cores requests leave a few ms late, which their latency
+    has in it: what counts is how much that is of it."""
+    pacing = result.pacing
+    assert pacing is not None
+    found = [problem for problem in result.problems() if problem != pacing.generator_problem]
+    if result.requests and pacing.lateness_ms(99) > MOST_LATE * result.latency_ms(50):
+        found.append(
+            f"the generator was {pacing.lateness_ms(99):.1f} ms late with the latest 1 % of the requests, "
+            f"more than {MOST_LATE:.0%} of the median latency: leave it a core, or ask for lower rates"
+        )
+    return found
+
+
+def _predicted(live: Live, batches: Sequence[ServedBatches], asked: Asked) -> list[Outcome]:
     """What the simulator makes of the very arrivals that were sent."""
-    hosts: dict[str, list[float]] = {}
-    for seat, host in zip(live.seats, host_ms, strict=True):
-        hosts.setdefault(live.model(seat), []).append(host)
-    rules = replace(live.problem.rules, host_ms={model: [median(all_ms)] for model, all_ms in hosts.items()})
+    rules = replace(
+        live.problem.rules,
+        host_ms={
+            each.model: each.host_ms(live.problem.latency_ms(seat.workload, seat.size))
+            for seat, each in zip(live.seats, batches, strict=True)
+        },
+        interference=Beside({each.model: each for each in batches}, len(live.seats)),
+    )
     # Whether the bounds can be kept is what is asked here, not what is to be refused.
     unbound = tuple(replace(workload, slo_ms=1e9) for workload in live.problem.workloads)
     problem = replace(live.problem, workloads=unbound, rules=rules)

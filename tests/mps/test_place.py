@@ -1,0 +1,62 @@
+"""`python -m mps.place`: from a demand and a profile to a placement, or to a line that says why not."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from experiments.base.paths import ROOT
+from mps.place import app
+
+PROFILE = ROOT / "benchmarks" / "data" / "gpulet" / "rtx2080ti_latency_fig3.csv"
+DEMAND = """
+models:
+  - {model: googlenet, rate_rps: 300, slo_ms: 112}
+  - {model: vgg16, rate_rps: 200, slo_ms: 112}
+"""
+
+
+def place(folder: Path, *options: str, demand: str = DEMAND) -> tuple[int, str]:
+    (folder / "demand.yaml").write_text(demand, "utf-8")
+    arguments = [str(folder / "demand.yaml"), "--profile", str(PROFILE), "--out", str(folder / "out")]
+    done = CliRunner().invoke(app, [*arguments, *options])
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize("strategy", ["search", "gpulet", "greedy", "time-sharing", "equal-shares"])
+def test_models_for_cards_that_nobody_here_has_are_placed(tmp_path: Path, strategy: str) -> None:
+    code, output = place(tmp_path, "--gpus", "3", "--strategy", strategy)
+    assert code == 0, output
+    assert "of 3 GPUs; no placement has fewer than 1" in output
+    assert "within the bound" in output
+    placement = json.loads((tmp_path / "out" / "placement.json").read_text("utf-8"))
+    assert {workload["name"] for workload in placement["demand"]} == {"googlenet", "vgg16"}
+    assert "nothing to" in output  # there is no archive of them to serve
+
+
+def test_the_same_again_is_the_same(tmp_path: Path) -> None:
+    assert place(tmp_path, "--gpus", "3") == place(tmp_path, "--gpus", "3")
+
+
+@pytest.mark.parametrize(
+    ("demand", "options", "code", "told"),
+    [
+        (DEMAND, ["--gpus", "0"], 2, "0 GPUs serve nothing"),
+        (DEMAND, ["--gpus", "3", "--strategy", "best"], 2, "there is no strategy 'best': use time-sharing"),
+        (DEMAND.replace("300", "9000"), ["--gpus", "2"], 1, "add GPUs, or ask for less"),
+        (DEMAND.replace("vgg16", "gpt"), [], 2, "gpt: the profile has no gpt, only googlenet"),
+        (DEMAND.replace("200,", "0,"), [], 2, "vgg16: a rate is above 0 requests/s, not 0"),
+        (DEMAND.replace("slo_ms: 112", "slo_ms: 3"), [], 1, "bound of 3 ms can't be kept"),
+        (DEMAND, ["--run"], 2, "unknown model 'googlenet'"),
+        (DEMAND, ["--percentile", "p42"], 2, "a profile has p50, p95, p99, mean, no 'p42'"),
+    ],
+)
+def test_what_can_not_be_is_told_in_a_line(
+    tmp_path: Path, demand: str, options: list[str], code: int, told: str
+) -> None:
+    done, output = place(tmp_path, *options, demand=demand)
+    assert done == code, output
+    last = output.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert told in last
