@@ -111,7 +111,9 @@ def _written(
     card, where = choose(device)
     cores = tuple(sorted(os.sched_getaffinity(0))) if card is None else None
     try:
-        archives = {workload.model: archive_of(workload.model) for workload in problem.workloads}
+        archives = {
+            workload.model: archive_of(workload.archive or workload.model) for workload in problem.workloads
+        }
         seated = seats(placed.placement, problem, cores)
     except UsageError as error:
         if run:

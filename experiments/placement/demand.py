@@ -13,14 +13,16 @@ from experiments.base.errors import UsageError
 class Workload:
     """Requests to one model: `rate_rps` a second on average, each answered in `slo_ms`.
 
-    `name` is its own within a demand, `model` the name of its profile. Raises UsageError for a rate or a
-    bound that isn't above 0.
+    `name` is its own within a demand, `model` the name of its profile, `archive` what serves it: bert,
+    resnet50, embeddings or the path of a .mar, by default what the model is called. Raises UsageError for a
+    rate or a bound that isn't above 0.
     """
 
     name: str
     model: str
     rate_rps: float
     slo_ms: float
+    archive: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_rps < float("inf"):
@@ -32,10 +34,11 @@ class Workload:
 
 
 def read_demand(path: Path) -> tuple[Workload, ...]:
-    """The workloads of a file: YAML (`models:`, a list of `model`, `rate_rps`, `slo_ms` and, where a model is
-    asked twice, `name`), or the task file of the gpu-let prototype (a count, then `id,rate,slo_ms,` lines).
+    """The workloads of a file: YAML, or the task file of the gpu-let prototype.
 
-    Raises UsageError where it can't be read or understood.
+    YAML: `models:`, a list of `model`, `rate_rps`, `slo_ms` and, where a model is asked twice, `name`; a
+    model is a name, or the path of a .mar that is profiled under its own. Task file: a count, then lines
+    `id,rate,slo_ms,`. Raises UsageError where it can't be read or understood.
     """
     try:
         text = path.read_text("utf-8")
@@ -73,8 +76,10 @@ def _workload(path: Path, number: int, entry: object) -> Workload:
     for key in ("rate_rps", "slo_ms"):
         if isinstance(entry[key], bool) or not isinstance(entry[key], int | float):
             raise UsageError(f"{where}: `{key}` is a number, not {entry[key]!r}")
-    model = str(entry["model"])
-    return Workload(str(entry.get("name", model)), model, float(entry["rate_rps"]), float(entry["slo_ms"]))
+    archive = str(entry["model"])
+    model = Path(archive).stem if archive.endswith(".mar") else archive
+    name = str(entry.get("name", model))
+    return Workload(name, model, float(entry["rate_rps"]), float(entry["slo_ms"]), archive)
 
 
 # The prototype's ids, from its table of models (reference in benchmarks/data/gpulet/glet_models.csv).

@@ -11,6 +11,7 @@ from experiments.placement.card import PAPER_SHARES, Card
 from experiments.placement.demand import Workload
 from experiments.placement.interference import NOT_FELT, Interference
 from experiments.placement.latencies import Curve, LatencyTable
+from experiments.placement.placed import Part
 
 
 class UnplaceableError(ExperimentError):
@@ -24,6 +25,11 @@ class Memory:
     gpu_bytes: int
     process_bytes: int = 0
     model_bytes: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, part: Part, workloads: Sequence[Workload]) -> int:
+        """What a part's processes and their models take."""
+        models = (workloads[resident.workload].model for resident in part.residents)
+        return part.processes * (self.process_bytes + sum(self.model_bytes.get(m, 0) for m in models))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,11 @@ def a_folder(path: Path) -> dict[str, int]:
     (path / "model_store").mkdir()
     shutil.copy(ROOT / "model_store" / "README.md", path / "model_store")
     archive(path, "noop", NOOP).rename(path / "model_store" / "noop.mar")
+    return on_free_ports(ROOT / "config.properties", path / "config.properties")
+
+
+def on_free_ports(source: Path, target: Path) -> dict[str, int]:
+    """A config.properties with free ports in place of its own -> the port of each address."""
     ports: dict[str, int] = {}
 
     def free_port(found: "re.Match[str]") -> str:
@@ -27,13 +32,13 @@ def a_folder(path: Path) -> dict[str, int]:
             ports[found[1]] = free.getsockname()[1]
         return f"{found[1]}_address=http://127.0.0.1:{ports[found[1]]}"
 
-    text = (ROOT / "config.properties").read_text("utf-8")
+    text = source.read_text("utf-8")
     text = re.sub(r"(inference|management|metrics)_address=http://127.0.0.1:\d+", free_port, text)
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
         grpc = (one.getsockname()[1], two.getsockname()[1])
     ports |= {"grpc_inference": grpc[0], "grpc_management": grpc[1]}
     text += f"grpc_inference_port={grpc[0]}\ngrpc_management_port={grpc[1]}\n"
-    (path / "config.properties").write_text(text, "utf-8")
+    target.write_text(text, "utf-8")
     return ports
 
 

@@ -4,7 +4,6 @@ placement.json, config.properties, start.sh, and model_store/ with a folder for 
 """
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -57,7 +56,7 @@ def write_deployment(
         store.mkdir(parents=True)
         turns = folder.absolute() / "turns"
         turns.mkdir(exist_ok=True)
-        (folder / PROPERTIES).write_text(_properties(store, gpus if on_gpu else 0), "utf-8")
+        (folder / PROPERTIES).write_text(_properties(store, seats, gpus if on_gpu else 0), "utf-8")
         (folder / START).write_text(_start_script(on_gpu), "utf-8")
         (folder / START).chmod(0o755)
     except OSError as error:
@@ -79,11 +78,12 @@ def _frontend_settings(seat: Seat) -> dict[str, Any]:
     return settings if seat.cores is not None else {**settings, "deviceType": "gpu", "deviceIds": [seat.gpu]}
 
 
-def _properties(store: Path, gpus: int) -> str:
-    """This project's config.properties with the store of the placement."""
+def _properties(store: Path, seats: Sequence[Seat], gpus: int) -> str:
+    """This project's config.properties with the store of the placement. Every model by its name: with `all`
+    TorchServe takes the archives' own, which those of one archive share."""
     changed = {
         "model_store": str(store),
-        "load_models": "all",
+        "load_models": ",".join(f"{seat.name}={seat.name}" for seat in seats),
         "number_of_gpu": str(gpus),
         "vmargs": f"-Dlog4j.configurationFile={(ROOT / 'log4j2.xml').as_uri()} "
         "-Djava.util.concurrent.ForkJoinPool.common.parallelism=16",
@@ -101,8 +101,7 @@ def _start_script(on_gpu: bool) -> str:
         lines += ["export CUDA_DEVICE_ORDER=PCI_BUS_ID"]
     options = "--mps " if on_gpu else ""
     lines += [
-        'here="$(cd "$(dirname "$0")" && pwd)"',
-        f"cd {shlex.quote(str(ROOT))}",
-        f'exec torchserve --start {options}--ncs --ts-config "$here/{PROPERTIES}"',
+        'cd "$(dirname "$0")"  # for the keys and the logs',
+        f"exec torchserve --start {options}--ncs --ts-config {PROPERTIES}",
     ]
     return "\n".join(lines) + "\n"

@@ -199,25 +199,43 @@ def _no_rows() -> Rows:
     return whole, whole, np.zeros((0, 3)), np.zeros(0), np.zeros(0, dtype=np.int64)
 
 
-def kinds_by_layout(problem: Problem, members: Sequence[int], levels: int) -> list[tuple[Kind, ...]]:
+def kinds_by_layout(
+    problem: Problem, members: Sequence[int], levels: int, optimistic: bool = False
+) -> list[tuple[Kind, ...]]:
     """Each way to cut a GPU, as the kinds of its parts. With interference, on GPUs of two parts, each of them
     may press up to one of `levels` marks, the other is computed with that; on GPUs of more parts there is one
-    mark, the hardest press of all."""
+    mark, the hardest press of all.
+
+    `optimistic`: computed with the mark below, of the lowest with nobody: good for a bound, not for a
+    placement.
+    """
     found: list[tuple[Kind, ...]] = []
     for sizes in problem.rules.card.layouts():
         if len(sizes) == 1:
             found.append((Kind(sizes[0]),))
             continue
         marks = [_marks(problem, members, size, levels if len(sizes) == 2 else 1) for size in sizes]
-        found += [tuple(kinds) for kinds in _pressed(sizes, marks)]
+        found += [tuple(kinds) for kinds in _pressed(sizes, marks, optimistic)]
     return found
 
 
-def _pressed(sizes: Sequence[int], marks: Sequence[Sequence[float]]) -> Iterator[list[Kind]]:
+def _pressed(
+    sizes: Sequence[int], marks: Sequence[Sequence[float]], optimistic: bool
+) -> Iterator[list[Kind]]:
     for index in np.ndindex(*[len(each) for each in marks]):
         puts = [each[position] for each, position in zip(marks, index, strict=True)]
-        together = sum(puts)
-        yield [Kind(size, put, together - put) for size, put in zip(sizes, puts, strict=True)]
+        put = (
+            puts
+            if not optimistic
+            else [
+                each[position - 1] if position else 0.0 for each, position in zip(marks, index, strict=True)
+            ]
+        )
+        felt = [sum(put) - own for own in put]
+        yield [
+            Kind(size, most, None if optimistic and not any(index[:n] + index[n + 1 :]) else pressure)
+            for n, (size, most, pressure) in enumerate(zip(sizes, puts, felt, strict=True))
+        ]
 
 
 def _marks(problem: Problem, members: Sequence[int], size: int, levels: int) -> list[float]:

@@ -62,7 +62,7 @@ class Master:
         pools: Sequence[Columns],
         effort: Effort,
     ) -> None:
-        self.layouts, self.pools, self.effort = layouts, pools, effort
+        self.problem, self.layouts, self.pools, self.effort = problem, layouts, pools, effort
         self.kinds = [pool.kind for pool in pools]
         self.asked = np.array([problem.workloads[index].rate_rps for index in members])
         row_of = np.zeros(max(members) + 2, dtype=np.int64)  # the last is that of -1, nobody
@@ -178,10 +178,26 @@ class Master:
         for pool, rows in zip(self.pools, chosen, strict=True):
             for row in rows:
                 parts[pool.kind] += [pool.part(row)] * next(used)
+        for made in parts.values():
+            made.sort(key=self._memory_bytes)
         gpus = []
         for layout in self.layouts:
             for _ in range(next(used)):
-                taken = tuple(parts[kind].pop(0) for kind in layout if parts[kind])
-                gpus += [taken] if taken else []
+                # The part that takes most memory beside the one that takes least.
+                taken = tuple(
+                    parts[kind].pop(0 if place else -1) for place, kind in enumerate(layout) if parts[kind]
+                )
+                gpus += self._fitting(taken) if taken else []
         assert not any(parts.values())
         return gpus
+
+    def _memory_bytes(self, part: Part) -> int:
+        memory = self.problem.rules.memory
+        return 0 if memory is None else memory.of(part, self.problem.workloads)
+
+    def _fitting(self, parts: tuple[Part, ...]) -> Gpus:
+        """The parts on one GPU, or where its memory doesn't hold them on one each."""
+        memory = self.problem.rules.memory
+        if memory is None or sum(map(self._memory_bytes, parts)) <= memory.gpu_bytes:
+            return [parts]
+        return [(part,) for part in parts]

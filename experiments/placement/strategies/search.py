@@ -79,12 +79,12 @@ def _bound(problem: Problem, master: Master, found: int) -> int:
     """How few GPUs there could be, where `found` are known to do."""
     members = range(len(problem.workloads))
     bound = fluid_bound(problem, members)
-    pressed = any(kind.felt for kind in master.kinds)  # marks of pressure are rounded up
-    if found <= bound or pressed or problem.rules.models_per_part > LOOKED_AT:
+    if found <= bound or problem.rules.models_per_part > LOOKED_AT:
         return bound
-    if problem.rules.models_per_part == LOOKED_AT and len(members) >= LOOKED_AT:
-        pools = [columns(problem, kind, members, optimistic=True) for kind in master.kinds]
-        master = Master(problem, members, master.layouts, pools, master.effort)
+    layouts = kinds_by_layout(problem, members, LEVELS, optimistic=True)
+    kinds = list(dict.fromkeys(kind for layout in layouts for kind in layout))
+    pools = [columns(problem, kind, members, optimistic=True) for kind in kinds]
+    master = Master(problem, members, layouts, pools, master.effort)
     prices = master.relax()
     bound = max(bound, _up(prices.gpus))
     while bound < found and master.impossible(prices, bound):

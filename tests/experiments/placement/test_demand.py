@@ -22,9 +22,14 @@ def written(folder: Path, text: str) -> Path:
 
 def test_yaml(tmp_path: Path) -> None:
     assert read_demand(written(tmp_path, YAML)) == (
-        Workload("bert", "bert", 50, 100),
-        Workload("bert-fast", "bert", 5.5, 30),
+        Workload("bert", "bert", 50, 100, "bert"),
+        Workload("bert-fast", "bert", 5.5, 30, "bert"),
     )
+
+
+def test_a_model_may_be_the_path_of_its_archive(tmp_path: Path) -> None:
+    yaml = "models: [{model: /models/mine.mar, rate_rps: 5, slo_ms: 9}]"
+    assert read_demand(written(tmp_path, yaml)) == (Workload("mine", "mine", 5, 9, "/models/mine.mar"),)
 
 
 def test_a_task_file_of_the_prototype(tmp_path: Path) -> None:
