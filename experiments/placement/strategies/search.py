@@ -69,7 +69,7 @@ def _group(problem: Problem, members: Sequence[int], effort: Effort) -> tuple[Gp
     placed = master.solve()
     while effort.again and len(placed) > _up(prices.gpus):
         better = master.improve(prices, len(placed) - 1)
-        if better is None:
+        if better is None or len(better) >= len(placed):  # split again, for the sake of memory
             break
         placed = better
     return placed, master
