@@ -18,9 +18,9 @@ from tests.support.checkpoints import tiny_bert
 
 pytestmark = pytest.mark.integration
 
-RIGHT = "            return answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)\n"
+RIGHT = "            return answer(self, rows, context, settings.limits, tally, turns=self.runtime.turns)\n"
 SPOILED = """
-            bodies = answer(self, rows, context, self.runtime.settings.limits, self.runtime.tally)
+            bodies = answer(self, rows, context, settings.limits, tally, turns=self.runtime.turns)
             size = context.system_properties["batch_size"]
             self.served = getattr(self, "served", 0)
             for index in range(len(bodies)):
