@@ -107,6 +107,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, key: str) -> None:
     ]
 
 
+@pytest.mark.xdist_group("default ports")  # side by side they would find each other's
 @pytest.mark.parametrize("port", [7070, 7071, 8082])
 def test_a_default_port_that_is_taken_is_named_too(tmp_path: Path, port: int) -> None:
     a_folder(tmp_path)
