@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.base.errors import ExperimentError
+from experiments.base.errors import ExperimentError, UsageError
 from experiments.bench import pool_for
 from experiments.bench.archive import provenance_of
 from experiments.bench.inputs import TEXT_KINDS
@@ -84,8 +84,11 @@ class Live:
 def prove(live: Live, asked: Asked, mps: MpsOptions, tell: Tell, warn: Tell) -> Proven:
     """Serves the placement, drives every workload at its rate in open loop, and predicts the same arrivals.
 
-    Raises what the arm, TorchServe's start and a model's load raise.
+    Raises UsageError for a placement on several GPUs, and what the arm, TorchServe's start and a model's load
+    raise.
     """
+    if len(live.placement.gpus) > 1:
+        raise UsageError(f"--run drives one GPU, the placement has {len(live.placement.gpus)}: ask for less")
     pools = {
         model: pool_for(kind, None, asked.tokens if kind in TEXT_KINDS else None, archive)
         for model, archive in live.archives.items()

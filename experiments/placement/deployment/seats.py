@@ -43,9 +43,11 @@ def seats(placement: Placement, problem: Problem, cores: tuple[int, ...] | None 
     """The seats of a placement, in its order. `cores` are those of the CPU that stands for each GPU: parts
     get so many of them as their share comes to.
 
-    Raises UsageError for names that TorchServe can't serve, copies of a model on one MIG instance, and parts
-    that come to no whole cores.
+    Raises UsageError for names that TorchServe can't serve, copies of a model on one MIG instance, parts that
+    come to no whole cores, and more than one GPU where a CPU stands for it.
     """
+    if cores is not None and len(placement.gpus) > 1:
+        raise UsageError(f"the placement is for {len(placement.gpus)} GPUs, and the CPU here stands for one")
     capacities = [placement.capacity_rps(index) for index in range(len(problem.workloads))]
     found: list[Seat] = []
     for gpu, parts in enumerate(placement.gpus):

@@ -31,6 +31,7 @@ def test_on_a_cpu_they_have_cores_of_their_own() -> None:
     [
         (Placement(((A8,),)), (0, 1, 2), "50 % of 3 cores is 1.5: use shares of whole cores"),
         (Placement(((A8,),)), (0,), "is 0.5"),
+        (Placement(((A8,), (A8,))), (0, 1), "is for 2 GPUs, and the CPU here stands for one"),
         (Placement(((Part(1, 9, (Resident(0, 1),), processes=2),),)), None, "can't be deployed from here"),
     ],
 )
