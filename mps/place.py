@@ -26,7 +26,8 @@ from experiments.placement.deployment import (
 from experiments.placement.problem import Problem, Rules
 from experiments.placement.readers import read_latencies
 from experiments.placement.shown import outcome_table, placement_table, proven_table
-from experiments.placement.steps import Placed, place, predict, problem_of
+from experiments.placement.steps import place, predict, problem_of
+from experiments.placement.strategies.search import Found
 from experiments.serving.arms import MpsOptions
 from mps.door import one_line_errors, to_stdout
 
@@ -105,7 +106,7 @@ def main(
 
 
 def _written(
-    problem: Problem, placed: Placed, device: str | None, out: Path, run: bool, tell: Callable[[str], None]
+    problem: Problem, placed: Found, device: str | None, out: Path, run: bool, tell: Callable[[str], None]
 ) -> tuple[Live | None, str]:
     """Writes what there is to write. Without the models' archives that is the placement alone."""
     card, where = choose(device)

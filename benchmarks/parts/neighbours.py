@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.parts import sharing
 from experiments.placement.fitting import Batch, Pair
 from experiments.placement.fitting.features import Bytes
 from experiments.placement.interference import Use
-from experiments.placement.latencies import LatencyTable, Measured
-
-DATA = Path(__file__).parents[1] / "data" / "gpulet"
+from experiments.placement.latencies import LatencyTable
 
 # Millions of parameters and of convolutions' outputs for one input, as published with the models; four bytes
 # each, an output is written and read. Of SSD the source doesn't say which one it is.
@@ -44,7 +42,6 @@ def sources() -> list[Source]:
 
 
 def _v100() -> Source:
-    alone = _read("v100_mps_latency.csv")
     runs: list[tuple[Pair, ...]] = []
     for row in _read("v100_mps_interference.csv").itertuples():
         one = Batch(str(row.model1), int(row.percent1), int(row.batch1))  # type: ignore[arg-type]
@@ -52,13 +49,12 @@ def _v100() -> Source:
         ratios = float(row.ratio1), float(row.ratio2)  # type: ignore[arg-type]
         runs.append((Pair(one, (two,), ratios[0]), Pair(two, (one,), ratios[1])))
     kinds = ("none", "linear", "profile", "pairs")
-    return Source("V100, TensorRT", runs, kinds, _table(alone), _uses(alone))
+    return Source("V100, TensorRT", runs, kinds, sharing.v100(), _uses(_read("v100_mps_latency.csv")))
 
 
 def _a100() -> Source:
     """Without the rows of the older campaign: its latencies alone are others, so there is no ratio."""
     rows = _read("a100_mps_interference.csv")
-    alone = _read("a100_mps_latency.csv")
     kinds = ("none", "linear", "profile", "pairs")
     return Source(
         "A100, PyTorch",
@@ -73,7 +69,7 @@ def _a100() -> Source:
             for row in rows[rows.campaign == "head"].dropna(subset=["ratio"]).itertuples()
         ],
         kinds,
-        _table(alone[alone.status == "head"]),
+        sharing.a100(),
         _uses(_read("a100_mps_utilisation.csv")),
     )
 
@@ -90,15 +86,7 @@ def _rtx3080() -> Source:
 
 
 def _read(name: str) -> pd.DataFrame:
-    return pd.read_csv(DATA / name, comment="#")
-
-
-def _table(rows: pd.DataFrame) -> LatencyTable:
-    columns = (rows.model, rows.percent, rows.batch, rows.latency_ms)
-    return LatencyTable(
-        Measured(str(model), int(size), int(batch), float(latency_ms))
-        for model, size, batch, latency_ms in zip(*columns, strict=True)
-    )
+    return pd.read_csv(sharing.DATA / name, comment="#")
 
 
 def _uses(rows: pd.DataFrame) -> dict[tuple[str, int], Use]:

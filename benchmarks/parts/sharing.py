@@ -1,7 +1,7 @@
 """Placements that others published figures of, from benchmarks/data/gpulet: profiles, rules, demands."""
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -15,6 +15,7 @@ from experiments.placement.interference import NOT_FELT, Linear, Use
 from experiments.placement.latencies import LatencyTable, Measured
 from experiments.placement.placed import Part, Placement, Resident
 from experiments.placement.problem import Memory, Problem, Rules
+from experiments.placement.readers import read_latencies
 
 DATA = Path(__file__).parents[1] / "data" / "gpulet"
 TRAFFIC = {"ssd-mobilenetv1": 90, "googlenet": 112, "vgg16": 112}
@@ -34,34 +35,25 @@ def rows(name: str) -> list[dict[str, str]]:
 @cache
 def rtx2080ti() -> LatencyTable:
     """The paper's own latencies."""
-    return _table(rows("rtx2080ti_latency_fig3.csv"))
+    return read_latencies(DATA / "rtx2080ti_latency_fig3.csv")
 
 
 @cache
 def v100() -> LatencyTable:
     """iGniter's profile of a V100. On the whole GPU only single requests were measured."""
-    return _table(rows("v100_mps_latency.csv"))
+    return read_latencies(DATA / "v100_mps_latency.csv")
 
 
 @cache
 def a100() -> LatencyTable:
     """Profile of an A100 by ParvaGPU's authors, without the rows that they dropped."""
-    return _table(row for row in rows("a100_mps_latency.csv") if row["status"] == "head")
+    return read_latencies(DATA / "a100_mps_latency.csv")
 
 
 @cache
 def parvagpu() -> LatencyTable:
     """ParvaGPU's profile of MIG slices and processes in them; throughputs are exact, latencies whole ms."""
-    return LatencyTable(
-        Measured(
-            row["model"],
-            int(row["mig_slices"]),
-            int(row["batch"]),
-            1000 * int(row["batch"]) / float(row["throughput_rps_per_process"]),
-            int(row["processes"]),
-        )
-        for row in rows("a100_mig_parvagpu_profile.csv")
-    )
+    return read_latencies(DATA / "a100_mig_parvagpu_profile.csv")
 
 
 def prototype_rules(interference: bool) -> Rules:
@@ -180,13 +172,6 @@ def parvagpu_plan(problem: Problem, scenario: str) -> Placement:
 def broken(problem: Problem, lines: Sequence[Row]) -> list[str]:
     """What a published plan breaks of our rules."""
     return violations(published_plan(problem, lines), problem)
-
-
-def _table(lines: Iterable[Row]) -> LatencyTable:
-    return LatencyTable(
-        Measured(line["model"], int(line["percent"]), int(line["batch"]), float(line["latency_ms"]))
-        for line in lines
-    )
 
 
 def _host_ms(shape: str, times: float) -> list[float]:

@@ -106,22 +106,22 @@ class Problem:
         ms: two of them fit into the bound. (0, inf) where not even a batch of 1 does."""
         return self._alone[workload, size, processes]
 
+    def alone_rps(self, workload: int, size: int, processes: int = 1) -> float:
+        """What a workload gets through that way at most; 0 where it can't keep its bound."""
+        batch, latency_ms = self.alone(workload, size, processes)
+        return 1000 * batch * processes / latency_ms if batch else 0.0
+
     @cached_property
     def _alone(self) -> dict[tuple[int, int, int], tuple[int, float]]:
         card = self.rules.card
         return {
-            (number, size, processes): self._best_alone(number, size, processes)
+            (number, size, processes): best_alone(
+                self.latency_ms(number, size, processes), self.workloads[number].slo_ms
+            )
             for number in range(len(self.workloads))
             for size in card.sizes
             for processes in card.processes
         }
-
-    def _best_alone(self, number: int, size: int, processes: int) -> tuple[int, float]:
-        latency_ms = self.latency_ms(number, size, processes)
-        rate = np.arange(len(latency_ms)) / latency_ms
-        rate[2 * latency_ms > self.workloads[number].slo_ms * (1 + 1e-12)] = 0
-        batch = int(np.argmax(rate))
-        return (batch, float(latency_ms[batch])) if rate[batch] > 0 else (0, float("inf"))
 
     def _can_be_met(self, number: int, workload: Workload) -> None:
         card = self.rules.card
@@ -143,3 +143,12 @@ class Problem:
             f"{workload.name}: its fastest batch takes {least_ms:.3g} ms, and waits for one: its bound of "
             f"{workload.slo_ms:g} ms can't be kept, {2 * least_ms:.3g} ms could"
         )
+
+
+def best_alone(latency_ms: Curve, slo_ms: float) -> tuple[int, float]:
+    """Of batches that take so long, by size from index 1 on, the one that gets most through and of which two
+    fit into the bound, and its latency; (0, inf) where there is none."""
+    rate = np.arange(len(latency_ms)) / latency_ms
+    rate[2 * latency_ms > slo_ms * (1 + 1e-12)] = 0
+    batch = int(np.argmax(rate))
+    return (batch, float(latency_ms[batch])) if rate[batch] > 0 else (0, float("inf"))

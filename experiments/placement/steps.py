@@ -1,7 +1,7 @@
 """The steps of a placement, each a value handed on: wanted -> problem -> placed -> predicted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.placement.card import Card, Shares, Slices
@@ -13,18 +13,10 @@ from experiments.placement.problem import Problem, Rules
 from experiments.placement.simulation import Outcome, Phase, outcomes, poisson, simulate
 from experiments.placement.strategies import STRATEGIES, smallest
 from experiments.placement.strategies.bound import fluid_bound
-from experiments.placement.strategies.search import fewest
+from experiments.placement.strategies.search import Found, fewest
 
 SEARCH = "search"
 PREDICTED_S, WARM_UP_S = 600.0, 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A placement that keeps every rule, and the GPUs below which there is none."""
-
-    placement: Placement
-    at_least: int
 
 
 def problem_of(
@@ -47,7 +39,7 @@ def problem_of(
     return Problem(tuple(workloads), table, replace(rules, card=card))
 
 
-def place(problem: Problem, gpus: int, strategy: str = SEARCH) -> Placed:
+def place(problem: Problem, gpus: int, strategy: str = SEARCH) -> Found:
     """The placement of a strategy on as few GPUs as it can, `gpus` at most; checked.
 
     Raises UsageError for an unknown strategy, UnplaceableError where there is none.
@@ -57,10 +49,9 @@ def place(problem: Problem, gpus: int, strategy: str = SEARCH) -> Placed:
     if gpus < 1:
         raise UsageError(f"{gpus} GPUs serve nothing: use 1 or more")
     if strategy == SEARCH:
-        found = fewest(problem, gpus)
-        placed = Placed(found.placement, found.at_least)
+        placed = fewest(problem, gpus)
     else:
-        placed = Placed(smallest(strategy, problem, gpus), fluid_bound(problem))
+        placed = Found(smallest(strategy, problem, gpus), fluid_bound(problem))
     if broken := violations(placed.placement, problem, gpus):
         raise ExperimentError(f"{strategy} broke a rule, which is a fault of this program: {broken[0]}")
     return placed

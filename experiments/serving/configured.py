@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from experiments.base.errors import UsageError
+from experiments.base.paths import ROOT
 
 ADDRESSES = {  # TorchServe's own defaults
     "inference_address": "http://127.0.0.1:8080",
@@ -52,6 +53,16 @@ def settings_of(config: Path | None) -> dict[str, str]:
             key: os.environ[f"TS_{key.upper()}"] for key in heeded if f"TS_{key.upper()}" in os.environ
         }
     return settings
+
+
+def shipped_with(changes: Mapping[str, str], about: str) -> str:
+    """This project's config.properties with these values in place of its own, `about` as its first line."""
+    left = dict(changes)
+    lines = [f"# {about}", ""]
+    for line in (ROOT / "config.properties").read_text("utf-8").splitlines():
+        key = line.partition("=")[0]
+        lines.append(f"{key}={left.pop(key)}" if key in left else line)
+    return "\n".join([*lines, *(f"{key}={value}" for key, value in left.items())]) + "\n"
 
 
 def listeners(settings: Mapping[str, str]) -> list[Listener]:

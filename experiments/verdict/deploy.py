@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from experiments.base.errors import ExperimentError
-from experiments.base.paths import ROOT
 from experiments.plan import Cell
+from experiments.serving.configured import shipped_with
 from experiments.serving.workers import limits_env, memory_env
 from experiments.verdict.advice import Advice, Rated
 from mps.control import CONTROL, PARTITION_VARIABLE
@@ -66,12 +66,7 @@ def _properties(best: Rated) -> str:
     }
     if best.on_gpu:  # else a worker is dealt the next of all GPUs that TorchServe counts
         changed["number_of_gpu"] = "1"
-    lines = [f"# Advised for {best.cell}; start it with start.sh.", ""]
-    for line in (ROOT / PROPERTIES).read_text("utf-8").splitlines():
-        key = line.partition("=")[0]
-        lines.append(f"{key}={changed.pop(key)}" if key in changed else line)
-    lines += [f"{key}={value}" for key, value in changed.items()]
-    return "\n".join(lines) + "\n"
+    return shipped_with(changed, f"Advised for {best.cell}; start it with start.sh.")
 
 
 def _start_script(best: Rated, variables: Mapping[str, str]) -> str:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.base.paths import ROOT
 from experiments.bench.model_store import furnish
 from experiments.placement.deployment.seats import BATCH_DELAY_MS, Seat
 from experiments.placement.placed import Placement
 from experiments.placement.problem import Problem
+from experiments.serving.configured import shipped_with
+from experiments.serving.torchserve import JVM_OPTIONS
 
 PLACEMENT, PROPERTIES, START, STORE = "placement.json", "config.properties", "start.sh", "model_store"
 RESPONSE_TIMEOUT_S = 120
@@ -85,14 +86,9 @@ def _properties(store: Path, seats: Sequence[Seat], gpus: int) -> str:
         "model_store": str(store),
         "load_models": ",".join(f"{seat.name}={seat.name}" for seat in seats),
         "number_of_gpu": str(gpus),
-        "vmargs": f"-Dlog4j.configurationFile={(ROOT / 'log4j2.xml').as_uri()} "
-        "-Djava.util.concurrent.ForkJoinPool.common.parallelism=16",
+        "vmargs": " ".join(JVM_OPTIONS),
     }
-    lines = ["# Serves a placement; start it with start.sh.", ""]
-    for line in (ROOT / PROPERTIES).read_text("utf-8").splitlines():
-        key = line.partition("=")[0]
-        lines.append(f"{key}={changed.pop(key)}" if key in changed else line)
-    return "\n".join([*lines, *(f"{key}={value}" for key, value in changed.items())]) + "\n"
+    return shipped_with(changed, "Serves a placement; start it with start.sh.")
 
 
 def _start_script(on_gpu: bool) -> str:

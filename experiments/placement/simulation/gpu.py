@@ -49,12 +49,8 @@ def play(
         batches = about[number][place]
         lasts_s = batches.alone_s[count]
         if len(parts) > 1:
-            times = (
-                factor(batches.felt[count], pressure)
-                if (pressure := _pressure(number, at_work, begins_s))
-                else 1
-            )
-            lasts_s += (times - 1) * batches.more_s[count]
+            if pressure := _pressure(number, at_work, begins_s):
+                lasts_s += (factor(batches.felt[count], pressure) - 1) * batches.more_s[count]
             at_work[number].append((begins_s + lasts_s, batches.caused[count]))
         turns[number].done(place, count, begins_s + lasts_s)
         worked_s += lasts_s * weights[number]

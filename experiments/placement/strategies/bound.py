@@ -19,7 +19,12 @@ def fluid_bound(problem: Problem, members: Sequence[int] | None = None) -> int:
     card = problem.rules.card
     layouts = card.layouts()
     count = len(card.sizes)
-    rates = np.array([[_best_rps(problem, index, size) for size in card.sizes] for index in members])
+    rates = np.array(
+        [
+            [max(problem.alone_rps(index, size, copies) for copies in card.processes) for size in card.sizes]
+            for index in members
+        ]
+    )
     variables = rates.size + len(layouts)
     rows, limits = [], []
     for place, size in enumerate(card.sizes):
@@ -36,11 +41,3 @@ def fluid_bound(problem: Problem, members: Sequence[int] | None = None) -> int:
     costs = np.concatenate([np.zeros(rates.size), np.ones(len(layouts))])
     solved = linprog(costs, A_ub=np.array(rows), b_ub=limits, method="highs")
     return max(1, math.ceil(float(solved.fun or 0) - 1e-6))
-
-
-def _best_rps(problem: Problem, index: int, size: int) -> float:
-    best = 0.0
-    for processes in problem.rules.card.processes:
-        batch, latency_ms = problem.alone(index, size, processes)
-        best = max(best, 1000 * batch * processes / latency_ms if batch else 0.0)
-    return best

@@ -11,8 +11,9 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from experiments.placement.interference import factor
 from experiments.placement.placed import Part, Resident
-from experiments.placement.problem import Problem
+from experiments.placement.problem import Problem, best_alone
 
 Matrix = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -107,8 +108,7 @@ def _curve(problem: Problem, kind: Kind, index: int, processes: int = 1) -> Matr
         if interference.caused(model, kind.size, batch) > kind.puts * (1 + 1e-12):
             factors[batch] = np.inf
             continue
-        base, slope = interference.felt(model, kind.size, batch)
-        factors[batch] = max(1.0, base + slope * kind.felt)
+        factors[batch] = factor(interference.felt(model, kind.size, batch), kind.felt)
     return problem.latency_ms(index, kind.size, processes, factors)
 
 
@@ -116,12 +116,9 @@ def _alone(problem: Problem, kind: Kind, index: int) -> Rows:
     workload = problem.workloads[index]
     rows = []
     for processes in problem.rules.card.processes:
-        latency_ms = _curve(problem, kind, index, processes)
-        rate = np.arange(len(latency_ms)) / latency_ms
-        rate[~(2 * latency_ms <= workload.slo_ms)] = 0
-        batch = int(np.argmax(rate))
-        if rate[batch] > 0:
-            rows.append((1000 * processes * float(rate[batch]), batch, float(latency_ms[batch]), processes))
+        batch, latency_ms = best_alone(_curve(problem, kind, index, processes), workload.slo_ms)
+        if batch:
+            rows.append((1000 * processes * batch / latency_ms, batch, latency_ms, processes))
     if not rows:
         return _no_rows()
     rate_rps, batch, cycle_ms, copies = max(rows)
@@ -224,13 +221,9 @@ def _pressed(
 ) -> Iterator[list[Kind]]:
     for index in np.ndindex(*[len(each) for each in marks]):
         puts = [each[position] for each, position in zip(marks, index, strict=True)]
-        put = (
-            puts
-            if not optimistic
-            else [
-                each[position - 1] if position else 0.0 for each, position in zip(marks, index, strict=True)
-            ]
-        )
+        put = puts
+        if optimistic:
+            put = [each[place - 1] if place else 0.0 for each, place in zip(marks, index, strict=True)]
         felt = [sum(put) - own for own in put]
         yield [
             Kind(size, most, None if optimistic and not any(index[:n] + index[n + 1 :]) else pressure)

@@ -30,11 +30,11 @@ def by_rate_and_bound(problem: Problem) -> list[int]:
 def pieces(problem: Problem, workload: int, efficient: int) -> list[Piece]:
     """Parts of the efficient size as long as the rest doesn't fit one, then the smallest for the rest."""
     left_rps = problem.workloads[workload].rate_rps
-    most_rps = saturated_rps(problem, workload, efficient)
+    most_rps = problem.alone_rps(workload, efficient)
     if not most_rps:  # no batch keeps the bound there: the smallest size where one does
         sizes = problem.rules.card.sizes
-        efficient = next((size for size in sizes if saturated_rps(problem, workload, size)), sizes[-1])
-        most_rps = saturated_rps(problem, workload, efficient)
+        efficient = next((size for size in sizes if problem.alone_rps(workload, size)), sizes[-1])
+        most_rps = problem.alone_rps(workload, efficient)
     found = []
     while left_rps > most_rps * (1 + 1e-9):
         found.append(Piece(workload, efficient, most_rps * (1 - 1e-9)))
@@ -50,17 +50,11 @@ def pieces(problem: Problem, workload: int, efficient: int) -> list[Piece]:
     return [*found, Piece(workload, smallest, left_rps * (1 - 1e-12))]
 
 
-def saturated_rps(problem: Problem, workload: int, size: int) -> float:
-    """What a workload gets through at most, alone on a part; 0 where it can't keep its bound."""
-    batch, latency_ms = problem.alone(workload, size)
-    return 1000 * batch / latency_ms if batch else 0.0
-
-
 def knee(problem: Problem, workload: int) -> int:
     """The size above which a share brings less: where throughput lies furthest above the straight line from
     the smallest to the whole."""
     sizes = problem.rules.card.sizes
-    rates = [saturated_rps(problem, workload, size) for size in sizes]
+    rates = [problem.alone_rps(workload, size) for size in sizes]
     slope = (rates[-1] - rates[0]) / max(1, sizes[-1] - sizes[0])
     above = [rate - rates[0] - slope * (size - sizes[0]) for size, rate in zip(sizes, rates, strict=True)]
     return sizes[max(range(len(sizes)), key=lambda number: (round(above[number], 9), -number))]
@@ -72,7 +66,7 @@ def steepest(problem: Problem, workload: int) -> int:
     sizes = problem.rules.card.sizes
     best, chosen = 0.0, sizes[0]
     for low, high in pairwise(sizes[:-1]):
-        before, after = saturated_rps(problem, workload, low), saturated_rps(problem, workload, high)
+        before, after = problem.alone_rps(workload, low), problem.alone_rps(workload, high)
         gain = (after - before) / (high - low)
         if after > before * WORTHWHILE and gain > best:
             best, chosen = gain, high
