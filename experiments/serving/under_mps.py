@@ -22,13 +22,14 @@ from experiments.base.paths import ROOT
 from experiments.serving.workers import share_env
 from mps.card import Gpu, gpu, gpus, preflight, processes
 from mps.control import (
-    CONTROL,
     PIPE_VARIABLE,
     MpsDaemon,
     MpsError,
+    end_command,
     find_control,
     mps_daemon,
     owner_of,
+    protocol,
     remove_leftovers,
     running_daemon,
 )
@@ -61,7 +62,7 @@ def cards_to_serve_on() -> list[Gpu]:
     if (there := running_daemon()) is not None:
         raise UsageError(
             f"an MPS control daemon runs already: {there}; without --mps TorchServe's workers use it, or end "
-            f"it: echo quit | {PIPE_VARIABLE}={there.pipe_folder} {CONTROL}"
+            f"it: {end_command(there, protocol(there))}"
         )
     return cards
 
