@@ -1,12 +1,12 @@
 """`python -m mps.place`: several models on parts of GPUs, checked, simulated, deployed, measured.
 
-A door: it reads the options, places, predicts, prints, writes, and with --run serves and measures.
+A door: it reads the options, places, predicts, prints, writes, and with --run serves and measures. What the
+options say: place_options.py.
 """
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -29,52 +29,29 @@ from experiments.placement.shown import outcome_table, placement_table, proven_t
 from experiments.placement.steps import place, predict, problem_of
 from experiments.placement.strategies.search import Found
 from experiments.serving.arms import MpsOptions
+from mps import place_options as options
 from mps.door import one_line_errors, to_stdout
-
-HELP = """Place several models on parts of GPUs, each with as much as its rate and its bound need.
-
-The demand is a YAML file: `models:`, a list of `model`, `rate_rps`, `slo_ms`. The profile is what `python -m
-mps.profile` wrote, or any CSV with the columns model, batch, percent, latency_ms. The placement on the fewest
-GPUs that is found passes a checker of its own, is simulated, printed, and written to a folder, with what
-TorchServe needs to serve it.
-
-Examples:
-
-  python -m mps.place demand.yaml --profile profile.csv --gpus 4
-
-  python -m mps.place demand.yaml --profile profile.csv --run     # serve it here, and measure every model
-
-On a machine without a GPU a share is whole cores, and one GPU is all of the CPU.
-
-Exit codes: 0 placed; 1 impossible, or something failed; 2 wrong usage; 130 interrupted.
-"""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.command(help=HELP)
+@app.command(help=options.HELP)
 def main(
-    demand: Annotated[Path, typer.Argument(help="The models, their rates and bounds.")],
-    profile: Annotated[Path, typer.Option(help="Latencies by share and batch size.")],
-    gpus: Annotated[int, typer.Option(help="GPUs that there are.")] = 1,
-    percentile: Annotated[
-        str, typer.Option(help="Of the profile's latencies: p50, p95, p99 or mean.")
-    ] = "p50",
-    strategy: Annotated[
-        str, typer.Option(help="search, gpulet, greedy, equal-shares or time-sharing.")
-    ] = "search",
-    parts_per_gpu: Annotated[int, typer.Option(help="Shares that a GPU may be cut into.")] = 2,
-    models_per_part: Annotated[int, typer.Option(help="Models that may take turns on one share.")] = 3,
-    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("placement"),
-    run: Annotated[bool, typer.Option("--run", help="Serve it here, and measure every model.")] = False,
-    seconds: Annotated[float, typer.Option(help="Of load, with --run.")] = 60.0,
-    warm_up: Annotated[float, typer.Option(help="Seconds of load before that.")] = 10.0,
-    tokens: Annotated[int | None, typer.Option(help="Texts of so many tokens. [of several lengths]")] = None,
-    seed: Annotated[int, typer.Option(help="Of the arrivals.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu or gpu. [the GPU where there is one]")] = None,
-    keep_compute_mode: Annotated[
-        bool, typer.Option("--keep-compute-mode", help="Leave the GPU's compute mode as it is.")
-    ] = False,
+    demand: options.Demand,
+    profile: options.Profile,
+    gpus: options.Gpus = 1,
+    percentile: options.Percentile = "p50",
+    strategy: options.Strategy = "search",
+    parts_per_gpu: options.PartsPerGpu = 2,
+    models_per_part: options.ModelsPerPart = 3,
+    out: options.Out = Path("placement"),
+    run: options.Run = False,
+    seconds: options.Seconds = 60.0,
+    warm_up: options.WarmUp = 10.0,
+    tokens: options.Tokens = None,
+    seed: options.Seed = 0,
+    device: options.Device = None,
+    keep_compute_mode: options.KeepComputeMode = False,
 ) -> None:
     """See HELP."""
     console = to_stdout()
