@@ -15,8 +15,7 @@ from rich.table import Table
 
 from benchmarks.parts.neighbours import MOVED, Source, sources
 from experiments.base.numbers import UNKNOWN
-from experiments.placement.fitting import KINDS, Pair, fit
-from experiments.placement.interference import Interference, factor
+from experiments.placement.fitting import KINDS, Pair, fit, predicted
 
 FOLDS = 5
 SEED = 12
@@ -62,13 +61,6 @@ def errors(source: Source, kind: str, group: Callable[[Run], object]) -> npt.NDA
         )
         found += [abs(predicted(interference, pair) / pair.times - 1) for run in asked for pair in run]
     return 100 * np.array(found)
-
-
-def predicted(interference: Interference, pair: Pair) -> float:
-    """How many times as long as alone its own batch takes."""
-    own = pair.own
-    pressure = sum(interference.caused(other.model, other.size, other.batch) for other in pair.others)
-    return factor(interference.felt(own.model, own.size, own.batch), pressure)
 
 
 def folds(runs: Sequence[Run], group: Callable[[Run], object]) -> Iterator[tuple[list[Run], list[Run]]]:

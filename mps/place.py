@@ -23,6 +23,8 @@ from experiments.placement.deployment import (
     write_placement,
     write_proof,
 )
+from experiments.placement.fitting import interference_of
+from experiments.placement.interference import NOT_FELT
 from experiments.placement.problem import Problem, Rules
 from experiments.placement.readers import read_latencies
 from experiments.placement.shown import outcome_table, placement_table, proven_table
@@ -44,6 +46,7 @@ def main(
     strategy: options.Strategy = "search",
     parts_per_gpu: options.PartsPerGpu = 2,
     models_per_part: options.ModelsPerPart = 3,
+    interference: options.Beside = None,
     out: options.Out = Path("placement"),
     run: options.Run = False,
     seconds: options.Seconds = 60.0,
@@ -65,7 +68,9 @@ def main(
     with one_line_errors(lambda: f"what was written is in {out}"):
         workloads = read_demand(demand)
         table = read_latencies(profile, warn, percentile)
-        problem = problem_of(workloads, table, Rules(models_per_part=models_per_part), parts_per_gpu)
+        felt = interference_of(interference, workloads, table, tell) if interference else NOT_FELT
+        rules = Rules(models_per_part=models_per_part, interference=felt)
+        problem = problem_of(workloads, table, rules, parts_per_gpu)
         placed = place(problem, gpus, strategy)
         used = len(placed.placement.gpus)
         tell(f"{used} of {gpus} GPUs; no placement has fewer than {placed.at_least}")

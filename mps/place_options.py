@@ -30,6 +30,13 @@ Percentile = Annotated[str, typer.Option(help="Of the profile's latencies: p50, 
 Strategy = Annotated[str, typer.Option(help="search, gpulet, greedy, equal-shares or time-sharing.")]
 PartsPerGpu = Annotated[int, typer.Option(help="Shares that a GPU may be cut into.")]
 ModelsPerPart = Annotated[int, typer.Option(help="Models that may take turns on one share.")]
+Beside = Annotated[
+    Path | None,
+    typer.Option(
+        "--interference",
+        help="What `mps.profile --pairs` wrote: neighbours on a GPU slow each other down so. [not at all]",
+    ),
+]
 Out = Annotated[Path, typer.Option(help="The folder to write to.")]
 Run = Annotated[bool, typer.Option("--run", help="Serve it here, and measure every model.")]
 Seconds = Annotated[float, typer.Option(help="Of load, with --run.")]

@@ -13,7 +13,15 @@ from rich.table import Table
 from experiments.base.errors import UsageError
 from experiments.bench.archive import archive_of
 from experiments.checks import choose
-from experiments.profile import Asked, Point, profile, profile_pairs, write_pairs, write_points
+from experiments.profile import (
+    Asked,
+    Beside,
+    Point,
+    profile,
+    profile_side_by_side,
+    write_beside,
+    write_points,
+)
 from experiments.serving.arms import MpsOptions
 from mps.door import one_line_errors, to_stdout
 from mps.run_options import whole_numbers
@@ -31,6 +39,8 @@ Examples:
   python -m mps.profile --share 50,100     # on a machine without a GPU a share is whole cores
 
   python -m mps.profile --model bert,resnet50 --share 50,100 --pairs pairs.csv    # and two beside each other
+
+  python -m mps.profile --model bert,resnet50 --share 20,40,60,100 --pairs pairs.csv --together 2,3
 
 Exit codes: 0 measured; 1 something failed; 2 wrong usage; 130 interrupted.
 """
@@ -54,6 +64,7 @@ def main(
     pairs: Annotated[
         Path | None, typer.Option(help="Measure also each two models side by side, into this file.")
     ] = None,
+    together: Annotated[str, typer.Option(help="How many of them side by side: 2, 3, or 2,3.")] = "2",
     gpu: Annotated[str | None, typer.Option(help="Index or UUID. [the first that CUDA would use]")] = None,
     keep_compute_mode: Annotated[
         bool, typer.Option("--keep-compute-mode", help="Leave the GPU's compute mode as it is.")
@@ -99,9 +110,13 @@ def main(
         console.print(_table(points))
         console.print(f"{len(points)} points: {out}", markup=False)
         if pairs is not None:
-            beside = profile_pairs(archives, asked, card, MpsOptions(keep_compute_mode), tell, warn)
-            write_pairs(pairs, beside)
-            console.print(f"{len(beside)} pairs: {pairs}", markup=False)
+            beside: list[Beside] = []
+            for count in whole_numbers("together", together):
+                beside += profile_side_by_side(
+                    archives, asked, count, card, MpsOptions(keep_compute_mode), tell, warn
+                )
+                write_beside(pairs, beside)
+            console.print(f"{len(beside)} batches beside others: {pairs}", markup=False)
 
 
 def _table(points: list[Point]) -> Table:

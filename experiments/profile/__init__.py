@@ -1,19 +1,23 @@
-"""Profiles: how long a model's batches take on each share of a GPU, or of a CPU's cores.
+"""Profiles: how long batches take on each share of a GPU or of a CPU's cores, alone and side by side.
 
-Here: the points and their file, and how they are measured. Not here: what is made of them.
+Here: what is measured, its files, and how. Not here: what is made of them.
 """
 
 from experiments.profile.measure import Asked, profile
-from experiments.profile.pairs import Pair, profile_pairs, write_pairs
+from experiments.profile.neighbours import Batch, Beside, Pair, read_beside, write_beside
 from experiments.profile.points import Point, read_points, write_points
+from experiments.profile.side_by_side import profile_side_by_side
 
 __all__ = [
     "Asked",
+    "Batch",
+    "Beside",
     "Pair",
     "Point",
     "profile",
-    "profile_pairs",
+    "profile_side_by_side",
+    "read_beside",
     "read_points",
-    "write_pairs",
+    "write_beside",
     "write_points",
 ]

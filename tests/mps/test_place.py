@@ -1,12 +1,14 @@
 """`python -m mps.place`: from a demand and a profile to a placement, or to a line that says why not."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from experiments.base.paths import ROOT
+from experiments.profile import Batch, Beside, Pair, write_beside
 from mps.place import app
 
 PROFILE = ROOT / "benchmarks" / "data" / "gpulet" / "rtx2080ti_latency_fig3.csv"
@@ -39,6 +41,19 @@ def test_the_same_again_is_the_same(tmp_path: Path) -> None:
     assert place(tmp_path, "--gpus", "3") == place(tmp_path, "--gpus", "3")
 
 
+def test_neighbours_that_were_measured_cost_what_they_cost(tmp_path: Path) -> None:
+    pairs = [
+        Beside("a card", Pair(Batch(own, 40, 8), (Batch(other, 60, 8),), 1.2), 10)
+        for own, other in product(("googlenet", "vgg16"), repeat=2)
+    ]
+    write_beside(tmp_path / "pairs.csv", pairs)
+    calm = place(tmp_path, "--gpus", "3")[1]
+    code, output = place(tmp_path, "--gpus", "3", "--interference", str(tmp_path / "pairs.csv"))
+    assert code == 0, output
+    assert output.startswith("interference: fitted to pairs, off by 0.")
+    assert output.split("\n", 1)[1] != calm
+
+
 @pytest.mark.parametrize(
     ("demand", "options", "code", "told"),
     [
@@ -49,6 +64,7 @@ def test_the_same_again_is_the_same(tmp_path: Path) -> None:
         (DEMAND.replace("200,", "0,"), [], 2, "vgg16: a rate is above 0 requests/s, not 0"),
         (DEMAND.replace("slo_ms: 112", "slo_ms: 3"), [], 1, "bound of 3 ms can't be kept"),
         (DEMAND, ["--run"], 2, "unknown model 'googlenet'"),
+        (DEMAND, ["--interference", "no.csv"], 2, "no.csv can't be read"),
         (DEMAND, ["--percentile", "p42"], 2, "a profile has p50, p95, p99, mean, no 'p42'"),
     ],
 )

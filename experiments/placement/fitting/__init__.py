@@ -4,7 +4,8 @@ Here: measured pairs, what describes a batch, the fit. Not here: the interface a
 published (../interference.py), nor how good the fits are (benchmarks/interference.py).
 """
 
-from experiments.placement.fitting.fit import KINDS, fit
-from experiments.placement.fitting.pairs import Batch, Pair
+from experiments.placement.fitting.fit import KINDS, fit, predicted
+from experiments.placement.fitting.measured import interference_of
+from experiments.profile.neighbours import Batch, Pair
 
-__all__ = ["KINDS", "Batch", "Pair", "fit"]
+__all__ = ["KINDS", "Batch", "Pair", "fit", "interference_of", "predicted"]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.placement.fitting.features import Features
-from experiments.placement.fitting.pairs import Batch, Pair
+from experiments.profile.neighbours import Batch, Pair
 
 Vector = npt.NDArray[np.float64]
 Matrix = np.ndarray[Any, np.dtype[np.float64]]

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from experiments.placement.fitting.pairs import Batch
 from experiments.placement.interference import Use
 from experiments.placement.latencies import LatencyTable
+from experiments.profile.neighbours import Batch
 
 
 class Features(Protocol):

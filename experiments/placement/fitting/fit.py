@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from experiments.base.errors import UsageError
 from experiments.placement.fitting.bilinear import additive, bilinear
 from experiments.placement.fitting.features import Bytes, Named, Profiled, Utilisation
-from experiments.placement.fitting.pairs import Pair
-from experiments.placement.interference import NOT_FELT, Interference, Use
+from experiments.placement.interference import NOT_FELT, Interference, Use, factor
 from experiments.placement.latencies import LatencyTable
+from experiments.profile.neighbours import Pair
 
 KINDS = ("none", "linear", "profile", "pairs")
 
@@ -46,6 +46,13 @@ def fit(
         _all_known(models, set(table.models()), "its latencies")
         return bilinear(pairs, Profiled(table, moved or {}))
     return bilinear(pairs, Named.among(batch for pair in pairs for batch in (pair.own, *pair.others)))
+
+
+def predicted(interference: Interference, pair: Pair) -> float:
+    """How many times as long as alone its own batch takes."""
+    own = pair.own
+    pressure = sum(interference.caused(other.model, other.size, other.batch) for other in pair.others)
+    return factor(interference.felt(own.model, own.size, own.batch), pressure)
 
 
 def _all_known(models: set[str], known: set[str], what: str) -> None:
