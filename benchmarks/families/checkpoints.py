@@ -1,10 +1,12 @@
 """Tiny checkpoints of each family of encoders: the real architecture with seeded random weights, and the
-family's own tokenizer, trained on the corpus of the archives. Made and run in milliseconds.
+family's own tokenizer, made of the corpus of the archives. Made and run in milliseconds.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import transformers
 from tokenizers import models, pre_tokenizers, processors, trainers
 
 from handlers.archive.archives import CORPUS
+from handlers.archive.vocabulary import often_first, word_pieces, words_of
 
 VOCABULARY = 600
 MAX_TOKENS = 64
@@ -70,25 +73,20 @@ def _lines() -> tuple[str, ...]:
 @cache
 def _words(*special: str) -> dict[str, int]:
     """The vocabulary of a WordPiece tokenizer."""
-    tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106
-    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=[*special], show_progress=False)
-    tokenizer.train_from_iterator(_lines(), trainer)
-    vocabulary: dict[str, int] = tokenizer.get_vocab()
-    return vocabulary
+    cased = tokenizers.normalizers.BertNormalizer(lowercase=False)
+    return word_pieces(words_of(_lines(), cased, pre_tokenizers.BertPreTokenizer()), VOCABULARY, special)
 
 
 @cache
-def _pieces(unknown: str, *special: str) -> list[tuple[str, float]]:
-    """The vocabulary of a SentencePiece tokenizer, special tokens first."""
-    tokenizer = tokenizers.Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=VOCABULARY, special_tokens=[*special], unk_token=unknown, show_progress=False
-    )
-    tokenizer.train_from_iterator(_lines(), trainer)
-    return [(piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
+def _pieces(*special: str) -> list[tuple[str, float]]:
+    """The vocabulary of a SentencePiece tokenizer with its scores, logarithms of how often: special tokens
+    first, then all letters and whole words."""
+    words = words_of(_lines(), None, pre_tokenizers.Metaspace())
+    letters = Counter(letter for word, count in words.items() for letter in word * count)
+    pieces = [*often_first(letters), *(word for word in often_first(words) if len(word) > 1)]
+    total = letters.total()
+    scored = [(piece, log(max(words[piece], 1) / total)) for piece in pieces]
+    return [*((token, 0.0) for token in special), *scored][:VOCABULARY]
 
 
 @cache
@@ -134,20 +132,20 @@ def _roberta() -> Any:
 
 
 def _xlm_roberta() -> Any:
-    return transformers.XLMRobertaTokenizer(vocab=_pieces("<unk>", *ROBERTAS), model_max_length=MAX_TOKENS)
+    return transformers.XLMRobertaTokenizer(vocab=_pieces(*ROBERTAS), model_max_length=MAX_TOKENS)
 
 
 def _camembert() -> Any:
-    return transformers.CamembertTokenizer(vocab=_pieces("<unk>", *ROBERTAS), model_max_length=MAX_TOKENS)
+    return transformers.CamembertTokenizer(vocab=_pieces(*ROBERTAS), model_max_length=MAX_TOKENS)
 
 
 def _albert() -> Any:
-    vocabulary = _pieces("<unk>", "<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
+    vocabulary = _pieces("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
     return transformers.AlbertTokenizer(vocab=vocabulary, model_max_length=MAX_TOKENS)
 
 
 def _deberta() -> Any:
-    vocabulary = _pieces("[UNK]", *BERTS)
+    vocabulary = _pieces(*BERTS)
     return transformers.DebertaV2Tokenizer(vocab=vocabulary, model_max_length=MAX_TOKENS)
 
 

@@ -44,7 +44,16 @@ NAMES: dict[Kind, str] = {"text": "bert", "image": "resnet50", "embedding": "emb
 SHARED = ("request", "model", "text", "image")
 
 # Our modules that shape what lies in an archive.
-PACKERS = ("archives", "checkpoints", "image_recipes", "saved_tokenizers", "sentence_models", "trial")
+PACKERS = (
+    "archives",
+    "checkpoints",
+    "image_recipes",
+    "saved_tokenizers",
+    "sentence_models",
+    "telling_apart",
+    "trial",
+    "vocabulary",
+)
 
 # Packages whose version leaves traces in an archive.
 TOOLS = ("torch-model-archiver", "transformers", "tokenizers", "torch", "safetensors")

@@ -20,6 +20,7 @@ from handlers.archive.image_recipes import image_recipe_of
 from handlers.archive.saved_tokenizers import LOCAL, lower_case_first, save_tokenizer, tokenizer_for
 from handlers.archive.sentence_models import dense_weights, recipe_of
 from handlers.archive.sources import CheckpointError, first_line
+from handlers.archive.vocabulary import word_pieces, words_of
 from handlers.text.chain import Chain, write_chain
 from handlers.text.scores import PROBLEMS
 
@@ -110,18 +111,18 @@ def _linear(path: Path) -> dict[str, torch.Tensor]:
 
 
 def random_text(folder: Path, config: Any, corpus: Iterable[str], seed: int) -> None:
-    """Save a BERT classifier with random weights and a WordPiece tokenizer trained on `corpus`.
+    """Save a BERT classifier with random weights and a WordPiece tokenizer for `corpus`.
 
     `config` is a transformers.BertConfig; its vocabulary bounds the tokenizer's. The same seed and versions
-    give the same weights.
+    give the same weights, the same corpus the same tokenizer.
     """
-    _train_tokenizer(corpus, config).save_pretrained(folder)
+    tokenizer_of(corpus, config).save_pretrained(folder)
     _save_seeded(transformers.BertForSequenceClassification, config, folder, seed)
 
 
 def random_embedding(folder: Path, config: Any, corpus: Iterable[str], seed: int) -> None:
     """Save a BERT encoder with random weights, which says nothing of pooling, otherwise as `random_text`."""
-    _train_tokenizer(corpus, config).save_pretrained(folder)
+    tokenizer_of(corpus, config).save_pretrained(folder)
     _save_seeded(transformers.BertModel, config, folder, seed)
     write_chain(folder, Chain())
 
@@ -198,18 +199,15 @@ def _save_seeded(model_class: Any, config: Any, folder: Path, seed: int) -> None
         model_class(config).save_pretrained(folder)
 
 
-def _train_tokenizer(corpus: Iterable[str], config: Any) -> Any:
+def tokenizer_of(corpus: Iterable[str], config: Any) -> Any:
     """Lower-case WordPiece, as BERT's own. A small corpus fills only the beginning of the vocabulary."""
-    trainer = tokenizers.trainers.WordPieceTrainer(
-        vocab_size=config.vocab_size, special_tokens=SPECIAL_TOKENS, show_progress=False
+    words = words_of(
+        corpus,
+        tokenizers.normalizers.BertNormalizer(lowercase=True),
+        tokenizers.pre_tokenizers.BertPreTokenizer(),
     )
-    wordpiece = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))  # noqa: S106
-    wordpiece.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
-    wordpiece.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    wordpiece.train_from_iterator(corpus, trainer)
-    return transformers.BertTokenizer(
-        vocab=wordpiece.get_vocab(), model_max_length=config.max_position_embeddings
-    )
+    vocabulary = word_pieces(words, config.vocab_size, SPECIAL_TOKENS)
+    return transformers.BertTokenizer(vocab=vocabulary, model_max_length=config.max_position_embeddings)
 
 
 def _write_recipe(folder: Path, recipe: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ texts = st.lists(st.one_of(pieces, st.text(max_size=5)), max_size=12).map("".joi
 
 def bert() -> Tokenizer:
     """BERT's own kind of tokenizer, trained on the corpus of the archives."""
-    tokenizer = checkpoints._train_tokenizer(LINES, BertConfig(vocab_size=600)).backend_tokenizer
+    tokenizer = checkpoints.tokenizer_of(LINES, BertConfig(vocab_size=600)).backend_tokenizer
     tokenizer.enable_truncation(MAX_TOKENS)
     return tokenizer
 
