@@ -1,1 +1,1 @@
-"""The main job and `torchserve --start` on machines as they are found, one after another."""
+"""`python -m tests.hosts`: main job and `torchserve --start` on hosts of every kind that has broken them."""

@@ -1,141 +1,128 @@
-"""The machines: what each makes of a command's environment, and what is wanted of the two jobs there."""
+"""Kinds of hosts: what a program finds around it, and what it should say where it can't work."""
 
 import os
+import shutil
+import socket
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
+from experiments.base.paths import ROOT
 from tests.support.cgroups import a_quota
+from tests.support.served_folder import a_folder
 
-NOBODY = 65534
-
-
-class NotHereError(Exception):
-    """This machine can't be made so; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """How commands are called there: words before them, variables set, or taken away where None."""
-
-    prefix: tuple[str, ...] = ()
-    env: Mapping[str, str | None] = field(default_factory=dict)
-    folder: str = "clone"  # the name of the clone's folder, below a temporary one
+ODD = "clone [v2] d'été"
+ANOTHER_USER = 65534
+ADDRESSES = (
+    "inference_address",
+    "management_address",
+    "metrics_address",
+    "grpc_inference_port",
+    "grpc_management_port",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A kind of machine. `refuses` are the words of the one line that the jobs end with there; by default
-    they do their work."""
+    """`command` stands before every program. `refuses` is what it says, in one line, where it can't serve;
+    `measures` is false where only that is tried."""
 
     name: str
-    made: Callable[[Path], AbstractContextManager[Surroundings]]
-    run_refuses: str = ""
-    start_refuses: str = ""
+    clone: Path = ROOT
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    command: Sequence[str] = ()
+    refuses: str | None = None
+    measures: bool = True
+    taken: str | None = None
+    """The address that somebody else listens on."""
+    owner: int | None = None
 
 
 @contextmanager
-def as_it_is(_: Path) -> Iterator[Surroundings]:
-    yield Surroundings()
+def hosts(folder: Path) -> Iterator[list[Host]]:
+    """All kinds of hosts that this machine can be; their files are in `folder`."""
+    clone = folder / ODD
+    subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
+    (clone / ".venv").symlink_to(Path(sys.executable).parent.parent)
+    theirs = folder / "theirs"
+    for package in ("handlers", "experiments", "mps", "benchmarks"):
+        (theirs / package).mkdir(parents=True)
+        (theirs / package / "__init__.py").write_text("raise ImportError('theirs')", "utf-8")
+    long = folder / ("x" * 100)
+    long.mkdir()
+    found = [
+        Host("as it is"),
+        Host("a path with blanks, brackets, quotes and accents", clone=clone),
+        Host("HOME unset", environment={"HOME": None}),
+        Host("the C locale, no UTF-8 mode", environment={"LC_ALL": "C", "PYTHONUTF8": "0"}),
+        Host("packages of our names on PYTHONPATH", environment={"PYTHONPATH": str(theirs)}),
+        Host("a dead proxy", environment={"http_proxy": "http://127.0.0.1:9", "no_proxy": None}),
+        Host("TMPDIR of 100 characters", environment={"TMPDIR": str(long)}, refuses="too long"),
+        Host("TMPDIR missing", environment={"TMPDIR": str(folder / "none")}, refuses="TMPDIR"),
+    ]
+    found += [
+        Host(f"{key} taken", taken=key, measures=False, refuses="Address already in use") for key in ADDRESSES
+    ]
+    with _latin(folder) as latin, _tiny(folder) as tiny, a_quota(0.5) as procs:
+        found.append(Host("an ISO-8859-1 locale", environment=latin))
+        found.append(Host("TMPDIR of 16 MiB", environment={"TMPDIR": str(tiny)}, refuses="MiB free"))
+        join = f'echo $$ > {procs}; exec "$@"'
+        found.append(Host("a quota of half a core", command=["sh", "-c", join, "sh"]))
+        found.append(_another_user(folder))
+        yield found
 
 
-def with_env(**env: str | None) -> Callable[[Path], AbstractContextManager[Surroundings]]:
-    """A machine with these variables, or without those that are None."""
-
-    @contextmanager
-    def made(_: Path) -> Iterator[Surroundings]:
-        yield Surroundings(env=env)
-
-    return made
+def _another_user(folder: Path) -> Host:
+    """Who may read everything (below root's home nobody else could even run Python), but write nothing."""
+    command = ["setpriv", f"--reuid={ANOTHER_USER}", f"--regid={ANOTHER_USER}", "--clear-groups"]
+    command += ["--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search"]
+    own = folder / "another"
+    own.mkdir()
+    os.chown(own, ANOTHER_USER, ANOTHER_USER)
+    environment = {"HOME": str(own), "TMPDIR": str(own), "PYTHONDONTWRITEBYTECODE": "1"}
+    return Host("another user than the owner", environment=environment, command=command, owner=ANOTHER_USER)
 
 
 @contextmanager
-def a_strange_path(_: Path) -> Iterator[Surroundings]:
-    yield Surroundings(folder="my models [v2] d'été")
-
-
-@contextmanager
-def another_user(folder: Path) -> Iterator[Surroundings]:
-    """Not the clone's owner; allowed to read all, since this Python may lie in the owner's home."""
-    if os.getuid() != 0:
-        raise NotHereError("only root may become somebody else")
-    folder.chmod(0o777)
-    may_read = ("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")
-    user = ("setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", *may_read)
-    yield Surroundings(user, {"HOME": "/nonexistent"})
-
-
-@contextmanager
-def latin_1(folder: Path) -> Iterator[Surroundings]:
+def _latin(folder: Path) -> Iterator[dict[str, str | None]]:
+    """A locale in which an é is one byte, compiled here."""
     locales = folder / "locales"
     locales.mkdir()
-    made = ["localedef", "-c", "-i", "POSIX", "-f", "ISO-8859-1", str(locales / "xx_XX.ISO-8859-1")]
-    try:
-        subprocess.run(made, capture_output=True, check=False)
-    except OSError as error:
-        raise NotHereError(f"no localedef: {error}") from error
-    if not (locales / "xx_XX.ISO-8859-1").is_dir():
-        raise NotHereError("localedef makes no locale here")
-    yield Surroundings(env={"LOCPATH": str(locales), "LC_ALL": "xx_XX.ISO-8859-1", "PYTHONUTF8": "0"})
+    compiled = ["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(locales / "en_US.ISO-8859-1")]
+    subprocess.run(compiled, check=True, capture_output=True)
+    yield {"LOCPATH": str(locales), "LC_ALL": "en_US.ISO-8859-1", "PYTHONUTF8": "0"}
 
 
 @contextmanager
-def a_tiny_tmpdir(folder: Path) -> Iterator[Surroundings]:
+def _tiny(folder: Path) -> Iterator[Path]:
+    """A file system of 16 MiB."""
     tiny = folder / "tiny"
     tiny.mkdir()
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(tiny)]
-    if subprocess.run(mounted, capture_output=True, check=False).returncode != 0:
-        raise NotHereError("nothing can be mounted")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", tiny], check=True)
     try:
-        yield Surroundings(env={"TMPDIR": str(tiny)})
+        yield tiny
     finally:
-        subprocess.run(["umount", "-l", str(tiny)], check=True)
+        subprocess.run(["umount", tiny], check=True)
 
 
 @contextmanager
-def a_long_tmpdir(folder: Path) -> Iterator[Surroundings]:
-    long = folder / ("x" * (100 - len(str(folder)) - 1))
-    long.mkdir()
-    yield Surroundings(env={"TMPDIR": str(long)})
-
-
-@contextmanager
-def half_a_core(_: Path) -> Iterator[Surroundings]:
+def a_served_folder(host: Host, folder: Path) -> Iterator[tuple[Path, dict[str, int]]]:
+    """A folder to start `torchserve` in, and its ports, one of which somebody may listen on already."""
+    served = folder / ODD
+    served.mkdir(parents=True)
+    ports = a_folder(served)
+    if host.owner is not None:
+        for each in (folder, *folder.rglob("*")):
+            os.chown(each, host.owner, host.owner)
     try:
-        with a_quota(0.5) as procs:
-            inside = ("sh", "-c", 'echo $$ > "$0"; exec "$@"', str(procs))
-            yield Surroundings(inside)
-    except pytest.skip.Exception as error:
-        raise NotHereError(str(error)) from error
-
-
-@contextmanager
-def packages_of_our_names(folder: Path) -> Iterator[Surroundings]:
-    """On PYTHONPATH; each stops whoever imports it."""
-    for name in ("handlers", "mps", "experiments"):
-        (folder / "theirs" / name).mkdir(parents=True)
-        (folder / "theirs" / name / "__init__.py").write_text("raise ImportError('not ours')\n", "utf-8")
-    yield Surroundings(env={"PYTHONPATH": str(folder / "theirs")})
-
-
-MISSING = tempfile.gettempdir() + "/not-there"
-HOSTS = (
-    Host("as it is", as_it_is),
-    Host("a path with blanks, brackets and more", a_strange_path),
-    Host("another user than the owner", another_user),
-    Host("HOME unset", with_env(HOME=None)),
-    Host("the C locale", with_env(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")),
-    Host("an ISO-8859-1 locale", latin_1),
-    Host("TMPDIR of 16 MB", a_tiny_tmpdir, "MiB free", "MiB free"),
-    Host("TMPDIR of 100 characters", a_long_tmpdir, "too long", "too long"),
-    Host(
-        "TMPDIR that is not there", with_env(TMPDIR=MISSING), "can't write to TMPDIR", "can't write to TMPDIR"
-    ),
-    Host("half a core", half_a_core),
-    Host("PYTHONPATH with handlers, mps, experiments", packages_of_our_names, "PYTHONPATH", "PYTHONPATH"),
-)
+        if host.taken is None:
+            yield served, ports
+        else:
+            port = ports[host.taken.removesuffix("_address").removesuffix("_port")]
+            with socket.create_server(("127.0.0.1", port)):
+                yield served, ports
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
