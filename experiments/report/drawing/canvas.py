@@ -138,6 +138,7 @@ def theme() -> Iterator[None]:
         "grid.color": LIGHT["grid"],
         "grid.linewidth": 0.9,
         "text.color": LIGHT["ink"],
+        "text.parse_math": False,  # a name may have dollars in it
         "xtick.color": LIGHT["muted"],
         "ytick.color": LIGHT["muted"],
         "xtick.major.size": 3,

@@ -1,0 +1,78 @@
+"""What a placement's page says in words: the verdict, what stands below it, and each part's heading."""
+
+from collections.abc import Iterator, Sequence
+
+from experiments.base.numbers import plain
+from experiments.placement.simulation import Outcome
+from experiments.report.placement.parts import Alike
+from experiments.report.placement.placing import KEPT, Placing
+from experiments.verdict.words import counted, percent, shortened, span
+
+FULL = 0.995
+"""Of its time a part works, from which on nothing is left for bursts."""
+
+
+def verdict(placing: Placing) -> str:
+    """How many GPUs for what, how few there could be, and whether bounds are kept."""
+    count, workloads = len(placing.placement.gpus), placing.problem.workloads
+    serve = f"{count} of {counted(placing.gpus, 'GPU')} {'serves' if count == 1 else 'serve'}"
+    asked = f"{plain(placing.asked_rps, 4)} requests/s of {counted(len(workloads), 'model')}"
+    least = (
+        "no placement has fewer" if count == placing.at_least else f"at least {placing.at_least} are needed"
+    )
+    return f"{serve} {asked}; {least}. {models(placing, 2)}"
+
+
+def models(placing: Placing, most: int = 3) -> str:
+    """Who keeps the bound by what was measured, else by the simulation; `most` of those who don't by name."""
+    if placing.proven:
+        return f"Measured, {_kept(placing.proven.measured, 'kept', 'missed', most)}"
+    one = len(placing.predicted) == 1
+    missing = sum(outcome.attainment < KEPT for outcome in placing.predicted) == 1
+    keep, miss = "keeps" if one else "keep", "misses" if missing else "miss"
+    return f"Simulated, {_kept(placing.predicted, keep, miss, most)}"
+
+
+def _kept(outcomes: Sequence[Outcome], keep: str, miss: str, most: int) -> str:
+    """Which of them answer KEPT of their requests within the bound."""
+    missed = sorted((each for each in outcomes if each.attainment < KEPT), key=lambda each: each.attainment)
+    if not missed:
+        who = {1: outcomes[0].workload, 2: "both models"}.get(len(outcomes), f"all {len(outcomes)} models")
+        return f"{who} {keep} {'its bound' if len(outcomes) == 1 else 'their bounds'}"
+    names = shortened([f"{each.workload} ({percent(each.attainment, 3)} within)" for each in missed], most)
+    return f"{names} {miss} {'its bound' if len(missed) == 1 else 'their bounds'}"
+
+
+def besides(placing: Placing) -> list[str]:
+    """What the verdict rests on."""
+    what = f"A model keeps its bound where {percent(KEPT)} of its requests or more are answered within it."
+    if placing.proven:
+        return [f"{what} Measured on {placing.measured_on}."]
+    return [f"{what} Nothing was measured: what is expected is simulated, with Poisson arrivals."]
+
+
+def banners(placing: Placing, gpus: Sequence[Alike]) -> Iterator[str]:
+    """What a reader must know first."""
+    for problem in placing.proven.problems if placing.proven else ():
+        yield f"What was measured is no result: {problem}."
+    if _fullest(gpus) >= FULL and any(each.attainment < KEPT for each in placing.expected):
+        yield (
+            "Parts are filled to the rate that is asked, so queues grow where requests come in bursts. Ask "
+            "for higher rates than there will be."
+        )
+
+
+def gpus(placing: Placing, alike: Sequence[Alike]) -> str:
+    """How full the parts are."""
+    least, most = _emptiest(alike), _fullest(alike)
+    parts = counted(sum(len(each.parts) * len(each.numbers) for each in alike), "part")
+    busy = span(percent(least, 2), percent(most, 2))
+    return f"{parts} on {counted(len(placing.placement.gpus), 'GPU')}, at work {busy} of the time"
+
+
+def _fullest(alike: Sequence[Alike]) -> float:
+    return max(used.busy for each in alike for used in each.parts)
+
+
+def _emptiest(alike: Sequence[Alike]) -> float:
+    return min(used.busy for each in alike for used in each.parts)

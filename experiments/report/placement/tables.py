@@ -1,0 +1,101 @@
+"""The tables of a placement's page."""
+
+from collections.abc import Iterator, Sequence
+
+from experiments.placement.simulation import Outcome
+from experiments.report.placement.parts import Alike
+from experiments.report.placement.placing import KEPT, Placing
+from experiments.report.table import Column, Field, Table, number_field
+from experiments.verdict.words import percent
+
+
+def of_parts(placing: Placing, gpus: Sequence[Alike]) -> Table:
+    """A row for each resident of each part; equal GPUs once."""
+    columns = [
+        Column("GPUs", "their numbers; equal ones share a row", numeric=False),
+        Column("share" if placing.in_percent else "slices"),
+        Column("model", numeric=False),
+        Column("batch"),
+        Column("batch ms", "what a batch takes, beside its neighbours"),
+        Column("every ms", "the cycle, in which everyone on the part gets one batch"),
+        Column("requests/s", "that are sent there"),
+        Column("up to", "requests/s that could be"),
+        Column("at work", "of the time, in full batches"),
+    ]
+    copies = Column("copies", "processes that share the part")
+    several = max(placing.problem.rules.card.processes) > 1
+    rows = [row for alike in gpus for row in _rows(placing, alike, several)]
+    return Table("parts", [*columns, copies] if several else columns, rows)
+
+
+def of_models(placing: Placing) -> Table:
+    """A row for each workload: what is asked, what is expected and, where it was measured, what came."""
+    columns = [
+        Column("model", numeric=False),
+        Column("requests/s", "asked for"),
+        Column("bound ms"),
+        *(Column(f"{name} ms", "predicted") for name in ("p50", "p95", "p99")),
+        Column("within", "the part of the requests that keeps the bound, predicted"),
+    ]
+    if placing.proven:
+        columns += [
+            Column("measured requests/s"),
+            *(Column(f"measured {name} ms") for name in ("p50", "p95", "p99")),
+            Column("measured within"),
+        ]
+    rows = []
+    for index, workload in enumerate(placing.problem.workloads):
+        of_workload = [
+            Field(workload.name),
+            number_field(workload.rate_rps),
+            number_field(workload.slo_ms),
+            *_percentiles(placing.expected[index]),
+            within(placing.expected[index].attainment),
+        ]
+        if placing.proven:
+            measured = placing.proven.measured[index]
+            of_workload += [
+                number_field(measured.throughput_rps),
+                *_percentiles(measured),
+                within(measured.attainment),
+            ]
+        rows.append(of_workload)
+    return Table("models", columns, rows)
+
+
+def within(attainment: float) -> Field:
+    """The part of the requests within the bound, marked where that is too few."""
+    return Field(percent(attainment), attainment, look="" if attainment >= KEPT else "warn")
+
+
+def _rows(placing: Placing, alike: Alike, several: bool) -> Iterator[list[Field]]:
+    for used in alike.parts:
+        for share in used.shares:
+            yield [
+                Field(numbers(alike.numbers), alike.numbers[0]),
+                Field(placing.unit(used.part.size), used.part.size),
+                Field(placing.problem.workloads[share.resident.workload].name),
+                Field(f"{share.resident.batch}", share.resident.batch),
+                number_field(share.latency_ms),
+                number_field(used.part.duty_ms),
+                number_field(share.rate_rps),
+                number_field(used.part.capacity_rps(share.resident)),
+                Field(percent(share.busy, 3), share.busy),
+                *([Field(f"{used.part.processes}", used.part.processes)] if several else []),
+            ]
+
+
+def _percentiles(outcome: Outcome) -> list[Field]:
+    return [number_field(value) for value in (outcome.p50_ms, outcome.p95_ms, outcome.p99_ms)]
+
+
+def numbers(gpus: Sequence[int]) -> str:
+    """'0 to 3, 5, 7': numbers that follow each other as a span, and not more than three spans."""
+    spans: list[list[int]] = []
+    for number in gpus:
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    told = [f"{span[0]} to {span[-1]}" if len(span) > 1 else f"{span[0]}" for span in spans]
+    return ", ".join(told[:3]) + (f" and {len(told) - 3} more" if len(told) > 3 else "")
