@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from experiments.base.numbers import plain
 from experiments.placement.simulation import Outcome
-from experiments.report.placement.parts import Alike
+from experiments.placement.strategies.pieces import knee
+from experiments.report.placement.compared import Attained, Needed
+from experiments.report.placement.parts import Alike, chosen
 from experiments.report.placement.placing import KEPT, Placing
-from experiments.verdict.words import counted, percent, shortened, span
+from experiments.verdict.words import counted, joined, percent, shortened, span
 
 FULL = 0.995
 """Of its time a part works, from which on nothing is left for bursts."""
@@ -68,6 +70,72 @@ def gpus(placing: Placing, alike: Sequence[Alike]) -> str:
     parts = counted(sum(len(each.parts) * len(each.numbers) for each in alike), "part")
     busy = span(percent(least, 2), percent(most, 2))
     return f"{parts} on {counted(len(placing.placement.gpus), 'GPU')}, at work {busy} of the time"
+
+
+def latency(placing: Placing, alike: Sequence[Alike]) -> str:
+    """How much of the bound's half a batch takes."""
+    of_half = [
+        each.latency_ms / (placing.problem.workloads[index].slo_ms / 2)
+        for index in range(len(placing.problem.workloads))
+        for each in chosen(alike, index)
+    ]
+    batches = "The chosen batches take" if len(of_half) > 1 else "The chosen batch takes"
+    return f"{batches} {span(percent(min(of_half), 2), percent(max(of_half), 2))} of half the bound"
+
+
+def shares(placing: Placing, alike: Sequence[Alike]) -> str:
+    """Where the knees lie, and what is in use."""
+    everyone = range(len(placing.problem.workloads))
+    knees = [knee(placing.problem, index) for index in everyone]
+    used = [each.size for index in everyone for each in chosen(alike, index)]
+    return (
+        f"{'Knees lie' if len(knees) > 1 else 'The knee lies'} at {_sizes(placing, knees)}; "
+        f"in use: {_sizes(placing, used)}"
+    )
+
+
+def _sizes(placing: Placing, sizes: Sequence[int]) -> str:
+    return span(placing.unit(min(sizes)), placing.unit(max(sizes)))
+
+
+def load(placing: Placing, found: Needed) -> str:
+    """What the strategies need at the highest rates."""
+    factor = max(found.at_least)
+    there = {strategy: gpus[factor] for strategy, gpus in found.gpus.items() if factor in gpus}
+    at = f"At {plain(factor, 2)} times the rates"
+    if not there:
+        return f"{at} no strategy finds a placement; at least {counted(found.at_least[factor], 'GPU')}"
+    least = min(there.values())
+    who = joined(strategy for strategy, gpus in there.items() if gpus == least)
+    need = "needs" if list(there.values()).count(least) == 1 else "need"
+    others = f", the others up to {max(there.values())}" if max(there.values()) > least else ""
+    return f"{at} {who} {need} {counted(least, 'GPU')}{others}"
+
+
+def attainment(placing: Placing, attained: Sequence[Attained]) -> str:
+    """Which strategy's placement keeps the most requests within their bounds."""
+    there = [each for each in attained if each.gpus]
+    best = max(there, key=lambda each: each.attainment)
+    mine = next((each for each in there if each.strategy == placing.strategy), best)
+    of_best = f"{best.strategy} keeps the most within their bounds: {percent(best.attainment, 3)}"
+    if best.gpus != len(placing.placement.gpus):
+        of_best += f" on {counted(best.gpus or 0, 'GPU')}"
+    if mine is best or mine.attainment == best.attainment:
+        return (
+            f"Of all requests {of_best if mine is best else of_best.replace(best.strategy, mine.strategy, 1)}"
+        )
+    return f"Of all requests {of_best}; {mine.strategy} {percent(mine.attainment, 3)}"
+
+
+def measured(placing: Placing) -> str:
+    """How far the prediction was from what was measured, at the 95th percentile."""
+    assert placing.proven is not None
+    pairs = zip(placing.proven.measured, placing.proven.predicted, strict=True)
+    ratios = [was.p95_ms / expected.p95_ms for was, expected in pairs if expected.p95_ms > 0]
+    if not ratios:
+        return "Nothing was answered"
+    times = span(f"{min(ratios):.2f}", f"{max(ratios):.2f}")
+    return f"Measured, the 95th percentile is {times} times the predicted"
 
 
 def _fullest(alike: Sequence[Alike]) -> float:

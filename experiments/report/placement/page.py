@@ -5,7 +5,8 @@ from pathlib import Path
 from experiments.base.errors import ExperimentError
 from experiments.base.files import write_whole
 from experiments.base.numbers import plain
-from experiments.report.page import KeyFigure, Page, drawn, html
+from experiments.report.drawing.canvas import theme
+from experiments.report.page import KeyFigure, Page, html
 from experiments.report.placement import findings, sections
 from experiments.report.placement.parts import used
 from experiments.report.placement.placing import Placing
@@ -32,7 +33,9 @@ def of_placement(placing: Placing) -> Page:
 def write(placing: Placing, path: Path) -> Path:
     """Writes the page; returns its path. Raises ExperimentError."""
     page = of_placement(placing)
-    text = html(page, drawn(page))
+    with theme():
+        figures = {figure.name: figure.inlined() for section in page.sections for figure in section.figures}
+    text = html(page, figures)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text)

@@ -69,3 +69,24 @@ def _used(problem: Problem, parts: Sequence[Part], place: int, capacity_rps: Seq
         busy = rate_rps * latency_ms / 1000 / resident.batch / part.processes
         shares.append(Share(resident, rate_rps, latency_ms, busy))
     return Used(part, tuple(shares))
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A batch size that a workload has on a size of part, and what such a batch takes in ms."""
+
+    size: int
+    processes: int
+    batch: int
+    latency_ms: float
+
+
+def chosen(gpus: Sequence[Alike], workload: int) -> list[Chosen]:
+    """What a placement has chosen for a workload, each combination once, ascending."""
+    found: dict[tuple[int, int, int], Chosen] = {}
+    for used in (used for alike in gpus for used in alike.parts):
+        for share in used.shares:
+            if share.resident.workload == workload:
+                key = used.part.size, used.part.processes, share.resident.batch
+                found.setdefault(key, Chosen(*key, share.latency_ms))
+    return [found[key] for key in sorted(found)]

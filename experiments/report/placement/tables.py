@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from experiments.base.numbers import plain
 from experiments.placement.simulation import Outcome
+from experiments.report.placement.compared import Attained, Needed
 from experiments.report.placement.parts import Alike
 from experiments.report.placement.placing import KEPT, Placing
-from experiments.report.table import Column, Field, Table, number_field
-from experiments.verdict.words import percent
+from experiments.report.table import NOTHING, Column, Field, Table, number_field
+from experiments.verdict.words import TIMES, percent
 
 
 def of_parts(placing: Placing, gpus: Sequence[Alike]) -> Table:
@@ -61,6 +63,53 @@ def of_models(placing: Placing) -> Table:
             ]
         rows.append(of_workload)
     return Table("models", columns, rows)
+
+
+def of_load(found: Needed) -> Table:
+    """A row for each strategy: the GPUs that it needs, by times the rates."""
+    columns = [
+        Column("strategy", numeric=False),
+        *(Column(f"{TIMES}{plain(factor, 3)}") for factor in found.at_least),
+    ]
+    rows = [
+        [Field(strategy), *(_count(gpus.get(factor)) for factor in found.at_least)]
+        for strategy, gpus in found.gpus.items()
+    ]
+    bound = [Field("lower bound"), *(_count(gpus) for gpus in found.at_least.values())]
+    return Table("load", columns, [*rows, bound])
+
+
+def of_strategies(attained: Sequence[Attained]) -> Table:
+    """A row for each strategy: its GPUs, and who keeps the bounds."""
+    columns = [
+        Column("strategy", numeric=False),
+        Column("GPUs"),
+        Column("within", "the part of all requests that keeps its bound"),
+        Column("least within", "the same of the model with the least"),
+        Column("that model", numeric=False),
+        Column("its p99 ms"),
+    ]
+    rows = []
+    for each in attained:
+        if not each.gpus:
+            rows.append([Field(each.strategy), *[NOTHING] * 5])
+            continue
+        worst = each.worst
+        rows.append(
+            [
+                Field(each.strategy),
+                _count(each.gpus),
+                within(each.attainment),
+                within(worst.attainment),
+                Field(worst.workload),
+                number_field(worst.p99_ms),
+            ]
+        )
+    return Table("strategies", columns, rows)
+
+
+def _count(value: int | None) -> Field:
+    return NOTHING if value is None else Field(f"{value:,}", value)
 
 
 def within(attainment: float) -> Field:
