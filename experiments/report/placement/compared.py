@@ -18,9 +18,9 @@ from experiments.report.placement.placing import Placing
 FACTORS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 MOST_WORKLOADS, MOST_GPUS = 24, 64
 """With more of them nothing is compared."""
-SECONDS_EACH = 3.0
+SECONDS_EACH = 2.0
 """After which a strategy is asked no more."""
-MOST_REQUESTS = 100_000
+MOST_REQUESTS = 200_000
 """Simulated of each strategy."""
 
 

@@ -7,21 +7,23 @@ from experiments.placement.simulation import Outcome
 from experiments.placement.strategies.pieces import knee
 from experiments.report.placement.compared import Attained, Needed
 from experiments.report.placement.parts import Alike, chosen
-from experiments.report.placement.placing import KEPT, Placing
+from experiments.report.placement.placing import KEPT, Placing, clipped
 from experiments.verdict.words import counted, joined, percent, shortened, span
 
-FULL = 0.995
-"""Of its time a part works, from which on nothing is left for bursts."""
+FULL = 0.95
+"""Of its time a part works, from which on little is left for bursts."""
+NAME = 40
+"""Letters of a name in a sentence."""
 
 
 def verdict(placing: Placing) -> str:
     """How many GPUs for what, how few there could be, and whether bounds are kept."""
     count, workloads = len(placing.placement.gpus), placing.problem.workloads
-    serve = f"{count} of {counted(placing.gpus, 'GPU')} {'serves' if count == 1 else 'serve'}"
-    asked = f"{plain(placing.asked_rps, 4)} requests/s of {counted(len(workloads), 'model')}"
-    least = (
-        "no placement has fewer" if count == placing.at_least else f"at least {placing.at_least} are needed"
-    )
+    there = f"{placing.gpus:,} {'GPU' if placing.gpus == 1 else 'GPUs'}"
+    serve = f"{count} of {there} {'serves' if count == 1 else 'serve'}"
+    asked = f"{plain(placing.asked_rps, 3)} requests/s of {counted(len(workloads), 'model')}"
+    needed = f"at least {placing.at_least} {'is' if placing.at_least == 1 else 'are'} needed"
+    least = "no placement has fewer" if count == placing.at_least else needed
     return f"{serve} {asked}; {least}. {models(placing, 2)}"
 
 
@@ -39,9 +41,13 @@ def _kept(outcomes: Sequence[Outcome], keep: str, miss: str, most: int) -> str:
     """Which of them answer KEPT of their requests within the bound."""
     missed = sorted((each for each in outcomes if each.attainment < KEPT), key=lambda each: each.attainment)
     if not missed:
-        who = {1: outcomes[0].workload, 2: "both models"}.get(len(outcomes), f"all {len(outcomes)} models")
+        who = {1: clipped(outcomes[0].workload, NAME), 2: "both models"}.get(
+            len(outcomes), f"all {len(outcomes)} models"
+        )
         return f"{who} {keep} {'its bound' if len(outcomes) == 1 else 'their bounds'}"
-    names = shortened([f"{each.workload} ({percent(each.attainment, 3)} within)" for each in missed], most)
+    names = shortened(
+        [f"{clipped(each.workload, NAME)} ({percent(each.attainment, 3)} within)" for each in missed], most
+    )
     return f"{names} {miss} {'its bound' if len(missed) == 1 else 'their bounds'}"
 
 
@@ -49,7 +55,7 @@ def besides(placing: Placing) -> list[str]:
     """What the verdict rests on."""
     what = f"A model keeps its bound where {percent(KEPT)} of its requests or more are answered within it."
     if placing.proven:
-        return [f"{what} Measured on {placing.measured_on}."]
+        return [what]
     return [f"{what} Nothing was measured: what is expected is simulated, with Poisson arrivals."]
 
 
@@ -59,8 +65,8 @@ def banners(placing: Placing, gpus: Sequence[Alike]) -> Iterator[str]:
         yield f"What was measured is no result: {problem}."
     if _fullest(gpus) >= FULL and any(each.attainment < KEPT for each in placing.expected):
         yield (
-            "Parts are filled to the rate that is asked, so queues grow where requests come in bursts. Ask "
-            "for higher rates than there will be."
+            f"Parts are at work up to {percent(_fullest(gpus), 3)} of the time at the rates that are asked, "
+            "so queues grow where requests come in bursts. Ask for higher rates than there will be."
         )
 
 
@@ -115,16 +121,14 @@ def load(placing: Placing, found: Needed) -> str:
 def attainment(placing: Placing, attained: Sequence[Attained]) -> str:
     """Which strategy's placement keeps the most requests within their bounds."""
     there = [each for each in attained if each.gpus]
-    best = max(there, key=lambda each: each.attainment)
-    mine = next((each for each in there if each.strategy == placing.strategy), best)
-    of_best = f"{best.strategy} keeps the most within their bounds: {percent(best.attainment, 3)}"
+    best = max(there, key=lambda each: (each.attainment, each.strategy == placing.strategy))
+    keeps = (
+        f"Of all requests {best.strategy} keeps the most within their bounds: {percent(best.attainment, 3)}"
+    )
     if best.gpus != len(placing.placement.gpus):
-        of_best += f" on {counted(best.gpus or 0, 'GPU')}"
-    if mine is best or mine.attainment == best.attainment:
-        return (
-            f"Of all requests {of_best if mine is best else of_best.replace(best.strategy, mine.strategy, 1)}"
-        )
-    return f"Of all requests {of_best}; {mine.strategy} {percent(mine.attainment, 3)}"
+        keeps += f" on {counted(best.gpus or 0, 'GPU')}"
+    mine = next((each for each in there if each.strategy == placing.strategy), best)
+    return keeps if mine is best else f"{keeps}; {mine.strategy} {percent(mine.attainment, 3)}"
 
 
 def measured(placing: Placing) -> str:

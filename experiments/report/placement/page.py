@@ -9,14 +9,14 @@ from experiments.report.drawing.canvas import theme
 from experiments.report.page import KeyFigure, Page, html
 from experiments.report.placement import findings, sections
 from experiments.report.placement.parts import used
-from experiments.report.placement.placing import Placing
+from experiments.report.placement.placing import Placing, clipped
 from experiments.verdict.words import counted, percent, shortened
 
 
 def of_placement(placing: Placing) -> Page:
     """The page of a placement."""
     gpus = used(placing.problem, placing.placement)
-    names = [workload.name for workload in placing.problem.workloads]
+    names = [clipped(workload.name, findings.NAME) for workload in placing.problem.workloads]
     where = placing.measured_on if placing.proven else "simulated, not measured"
     return Page(
         title=f"{shortened(names)} on {counted(len(placing.placement.gpus), 'GPU')}",
@@ -48,12 +48,12 @@ def _key_figures(placing: Placing) -> list[KeyFigure]:
     count = len(placing.placement.gpus)
     workloads = placing.problem.workloads
     figures = [
-        KeyFigure("GPUs", f"{count}", f"of {placing.gpus}", f"lower bound {placing.at_least}"),
+        KeyFigure("GPUs", f"{count}", f"of {placing.gpus:,}", f"lower bound {placing.at_least}"),
         KeyFigure(
             "Asked",
-            plain(placing.asked_rps, 4),
+            plain(placing.asked_rps, 3),
             "requests/s",
-            f"could be up to {plain(_capacity_rps(placing), 4)}",
+            f"could be up to {plain(_capacity_rps(placing), 3)}",
         ),
         KeyFigure("Models", f"{len(workloads)}", "", _bounds(placing)),
     ]
@@ -70,7 +70,7 @@ def _key_figures(placing: Placing) -> list[KeyFigure]:
 
 
 def _of(workload: str) -> str:
-    return f"the least, of {workload}"
+    return f"the least, of {clipped(workload, findings.NAME)}"
 
 
 def _capacity_rps(placing: Placing) -> float:

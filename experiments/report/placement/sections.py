@@ -162,6 +162,7 @@ def _of_prediction(placing: Placing) -> str:
     if placing.proven:
         return (
             "Predicted is what the simulator makes of the very requests that were sent, with what batches "
-            "take under TorchServe as it was measured before."
+            "take under TorchServe as it was measured before. Without a GPU shares are cores, and all of the "
+            "CPU counts as one GPU."
         )
     return "Predicted is what ten simulated minutes of Poisson arrivals give."

@@ -31,38 +31,33 @@ def of_parts(placing: Placing, gpus: Sequence[Alike]) -> Table:
 
 
 def of_models(placing: Placing) -> Table:
-    """A row for each workload: what is asked, what is expected and, where it was measured, what came."""
-    columns = [
-        Column("model", numeric=False),
-        Column("requests/s", "asked for"),
-        Column("bound ms"),
-        *(Column(f"{name} ms", "predicted") for name in ("p50", "p95", "p99")),
-        Column("within", "the part of the requests that keeps the bound, predicted"),
-    ]
-    if placing.proven:
-        columns += [
-            Column("measured requests/s"),
-            *(Column(f"measured {name} ms") for name in ("p50", "p95", "p99")),
-            Column("measured within"),
-        ]
-    rows = []
-    for index, workload in enumerate(placing.problem.workloads):
-        of_workload = [
-            Field(workload.name),
-            number_field(workload.rate_rps),
-            number_field(workload.slo_ms),
-            *_percentiles(placing.expected[index]),
-            within(placing.expected[index].attainment),
-        ]
+    """A row for each workload: what is asked, what is expected, and what came of it where it was measured."""
+    measured = placing.proven.measured if placing.proven else [None] * len(placing.expected)
+    columns = [Column("model", numeric=False), Column("asked/s", "requests/s"), Column("bound ms")]
+    columns += [Column("served/s", "requests/s, measured")] if placing.proven else []
+    for name in ("p50 ms", "p95 ms", "p99 ms", "within"):
+        hint = "the part of the requests that keeps the bound" if name == "within" else ""
         if placing.proven:
-            measured = placing.proven.measured[index]
-            of_workload += [
-                number_field(measured.throughput_rps),
-                *_percentiles(measured),
-                within(measured.attainment),
-            ]
-        rows.append(of_workload)
+            columns += [Column(name, f"{hint or 'latency'}, measured"), Column("predicted", hint)]
+        else:
+            columns.append(Column(name, f"{hint or 'latency'}, predicted"))
+    rows = []
+    for workload, was, expected in zip(placing.problem.workloads, measured, placing.expected, strict=True):
+        figures = [
+            field for pair in zip(_figures(was), _figures(expected), strict=True) for field in pair if field
+        ]
+        served = [number_field(was.throughput_rps)] if was else []
+        asked = number_field(workload.rate_rps), number_field(workload.slo_ms)
+        rows.append([Field(workload.name), *asked, *served, *figures])
     return Table("models", columns, rows)
+
+
+def _figures(outcome: Outcome | None) -> list[Field | None]:
+    """Percentiles, and the part within the bound."""
+    if outcome is None:
+        return [None] * 4
+    percentiles = outcome.p50_ms, outcome.p95_ms, outcome.p99_ms
+    return [*(number_field(value) for value in percentiles), within(outcome.attainment)]
 
 
 def of_load(found: Needed) -> Table:
@@ -132,10 +127,6 @@ def _rows(placing: Placing, alike: Alike, several: bool) -> Iterator[list[Field]
                 Field(percent(share.busy, 3), share.busy),
                 *([Field(f"{used.part.processes}", used.part.processes)] if several else []),
             ]
-
-
-def _percentiles(outcome: Outcome) -> list[Field]:
-    return [number_field(value) for value in (outcome.p50_ms, outcome.p95_ms, outcome.p99_ms)]
 
 
 def numbers(gpus: Sequence[int]) -> str:

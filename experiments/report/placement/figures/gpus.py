@@ -20,7 +20,7 @@ MOST = 40
 IN_A_PANEL = 10
 LINE = 12.5
 """A line of text, in points."""
-LETTER = 5.3
+LETTER, BOLD_LETTER = 5.3, 6.9
 """A letter's width in the mean, in points."""
 MARGINS = Margins(left=58.0, right=14.0, top=18.0, bottom=34.0)
 GAP = 0.18
@@ -107,7 +107,8 @@ def _box(axes: Axes, left: int, size: int, high: tuple[float, float], whole: int
 def _write(placing: Placing, used: Used, at: tuple[float, float, float], width: float, axes: Axes) -> None:
     """Who is on a part, as far as there is room. `at` is its left, top and height, `width` of the GPU's 1."""
     left, top, height = at
-    letters = int((width * (WIDTH - MARGINS.left - MARGINS.right) - 10) / LETTER)
+    room = width * (WIDTH - MARGINS.left - MARGINS.right) - 8
+    letters = int(room / LETTER)
 
     def line(text: str, below: float, **look: Any) -> None:
         axes.text(left, top + below, text, va="center", **look)
@@ -115,9 +116,10 @@ def _write(placing: Placing, used: Used, at: tuple[float, float, float], width: 
     muted = {"fontsize": 9.5, "color": LIGHT["muted"]}
     for number, share in enumerate(used.shares):
         name, batch = placing.problem.workloads[share.resident.workload].name, share.resident.batch
-        every = f"batch {batch} every {plain(used.part.duty_ms, 3)} ms"
-        line(clipped(name, letters), 2 * number + 0.62, fontsize=10, fontweight="bold")
-        line(_fitting(letters, every, f"batch {batch}", f"b {batch}"), 2 * number + 1.55, **muted)
+        cycle = f"{plain(used.part.duty_ms, 3)} ms"
+        how = f"batch {batch} every {cycle}", f"batch {batch}, {cycle}", f"batch {batch}", f"b {batch}"
+        line(clipped(name, int(room / BOLD_LETTER)), 2 * number + 0.62, fontsize=10, fontweight="bold")
+        line(_fitting(letters, *how), 2 * number + 1.55, **muted)
     copies = f"{counted(used.part.processes, 'copy', 'copies')}, " if used.part.processes > 1 else ""
     work = f"{percent(used.busy, 3)} at work"
     line(_fitting(letters, copies + work, work, percent(used.busy, 2)), height - 0.55, **muted)
