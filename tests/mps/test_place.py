@@ -32,6 +32,7 @@ def test_models_for_cards_that_nobody_here_has_are_placed(tmp_path: Path, strate
     assert "within the bound" in output
     placement = json.loads((tmp_path / "out" / "placement.json").read_text("utf-8"))
     assert {workload["name"] for workload in placement["demand"]} == {"googlenet", "vgg16"}
+    assert (tmp_path / "out" / "placement.html").is_file()
     assert "nothing to" in output  # there is no archive of them to serve
 
 

@@ -10,16 +10,18 @@ from dataclasses import dataclass, field, replace
 from experiments.placement.placed import Placement
 from experiments.placement.problem import Problem, UnplaceableError
 from experiments.placement.simulation import Outcome
-from experiments.placement.steps import PREDICTED_S, WARM_UP_S, predict
+from experiments.placement.steps import PREDICTED_S, SEARCH, WARM_UP_S, predict
 from experiments.placement.strategies import STRATEGIES
 from experiments.placement.strategies.bound import fluid_bound
 from experiments.report.placement.placing import Placing
 
 FACTORS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+ASKED_FIRST = (1.0, 2.0, 0.5, 1.5, 0.25, 1.25, 0.75)
+"""The same in an order in which those that there was time for say most."""
 MOST_WORKLOADS, MOST_GPUS = 24, 64
 """With more of them nothing is compared."""
-SECONDS_EACH = 2.0
-"""After which a strategy is asked no more."""
+SECONDS_EACH, SECONDS_SEARCH = 2.0, 5.0
+"""After which a strategy is asked no more. What it was asked before is finished."""
 MOST_REQUESTS = 200_000
 """Simulated of each strategy."""
 
@@ -80,18 +82,19 @@ def needed(placing: Placing) -> Needed:
     gpus: dict[str, dict[float, int]] = {}
     why: dict[str, str] = {}
     for strategy in STRATEGIES:
-        ends_s = time.monotonic() + SECONDS_EACH
-        gpus[strategy] = {}
-        for factor, problem in scaled.items():
+        ends_s = _until(strategy)
+        found: dict[float, int] = {}
+        for factor in ASKED_FIRST:
             if strategy == placing.strategy and factor == 1:
-                gpus[strategy][factor] = len(placing.placement.gpus)
+                found[factor] = len(placing.placement.gpus)
                 continue
             try:
-                placed = _fewest(strategy, problem, at_least[factor], ends_s)
+                placed = _fewest(strategy, scaled[factor], at_least[factor], ends_s)
             except (UnplaceableError, OutOfTimeError) as error:
                 why.setdefault(strategy, f"at {factor:g} times the rates, {error}")
             else:
-                gpus[strategy][factor] = len(placed.gpus)
+                found[factor] = len(placed.gpus)
+        gpus[strategy] = dict(sorted(found.items()))
     return Needed(at_least, gpus, why)
 
 
@@ -108,9 +111,8 @@ def _attained(placing: Placing, strategy: str) -> Attained:
         if seconds == PREDICTED_S:
             return Attained(strategy, len(placement.gpus), placing.predicted)
     else:
-        ends_s = time.monotonic() + SECONDS_EACH
         try:
-            placement = _fewest(strategy, problem, len(placing.placement.gpus), ends_s)
+            placement = _fewest(strategy, problem, len(placing.placement.gpus), _until(strategy))
         except (UnplaceableError, OutOfTimeError) as error:
             return Attained(strategy, why=str(error))
     return Attained(strategy, len(placement.gpus), predict(problem, placement, placing.seed, seconds))
@@ -124,19 +126,20 @@ def _scaled(problem: Problem, factor: float) -> Problem:
     )
 
 
+def _until(strategy: str) -> float:
+    """When a strategy's time is over, by the monotonic clock."""
+    return time.monotonic() + (SECONDS_SEARCH if strategy == SEARCH else SECONDS_EACH)
+
+
 def _fewest(strategy: str, problem: Problem, least: int, ends_s: float) -> Placement:
     """A strategy's placement on `least` GPUs, or on the first number above with which it finds one.
 
     Raises UnplaceableError, with what was in the way at last, OutOfTimeError.
     """
     most = 4 * least + 4
-    if strategy == "search":
+    for gpus in [most] if strategy == SEARCH else range(least, most + 1):
         if time.monotonic() > ends_s:
-            raise OutOfTimeError(f"not looked for: {SECONDS_EACH:g} s were over")
-        return STRATEGIES[strategy](problem, most)
-    for gpus in range(least, most + 1):
-        if time.monotonic() > ends_s:
-            raise OutOfTimeError(f"not found within {SECONDS_EACH:g} s")
+            raise OutOfTimeError("not found in the time that a page takes")
         try:
             return STRATEGIES[strategy](problem, gpus)
         except UnplaceableError as error:

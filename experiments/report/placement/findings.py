@@ -1,6 +1,7 @@
 """What a placement's page says in words: the verdict, what stands below it, and each part's heading."""
 
 from collections.abc import Iterator, Sequence
+from math import inf
 
 from experiments.base.numbers import plain
 from experiments.placement.simulation import Outcome
@@ -24,6 +25,8 @@ def verdict(placing: Placing) -> str:
     asked = f"{plain(placing.asked_rps, 3)} requests/s of {counted(len(workloads), 'model')}"
     needed = f"at least {placing.at_least} {'is' if placing.at_least == 1 else 'are'} needed"
     least = "no placement has fewer" if count == placing.at_least else needed
+    if placing.on_cpu:
+        return f"The CPU serves {asked}. {models(placing, 2)}"
     return f"{serve} {asked}; {least}. {models(placing, 2)}"
 
 
@@ -75,7 +78,8 @@ def gpus(placing: Placing, alike: Sequence[Alike]) -> str:
     least, most = _emptiest(alike), _fullest(alike)
     parts = counted(sum(len(each.parts) * len(each.numbers) for each in alike), "part")
     busy = span(percent(least, 2), percent(most, 2))
-    return f"{parts} on {counted(len(placing.placement.gpus), 'GPU')}, at work {busy} of the time"
+    where = "the CPU" if placing.on_cpu else counted(len(placing.placement.gpus), "GPU")
+    return f"{parts} on {where}, at work {busy} of the time"
 
 
 def latency(placing: Placing, alike: Sequence[Alike]) -> str:
@@ -135,9 +139,9 @@ def measured(placing: Placing) -> str:
     """How far the prediction was from what was measured, at the 95th percentile."""
     assert placing.proven is not None
     pairs = zip(placing.proven.measured, placing.proven.predicted, strict=True)
-    ratios = [was.p95_ms / expected.p95_ms for was, expected in pairs if expected.p95_ms > 0]
+    ratios = [was.p95_ms / expected.p95_ms for was, expected in pairs if 0 < expected.p95_ms < inf]
     if not ratios:
-        return "Nothing was answered"
+        return "Measured, no percentile could be predicted"
     times = span(f"{min(ratios):.2f}", f"{max(ratios):.2f}")
     return f"Measured, the 95th percentile is {times} times the predicted"
 

@@ -18,8 +18,9 @@ def of_placement(placing: Placing) -> Page:
     gpus = used(placing.problem, placing.placement)
     names = [clipped(workload.name, findings.NAME) for workload in placing.problem.workloads]
     where = placing.measured_on if placing.proven else "simulated, not measured"
+    on = "the CPU" if placing.on_cpu else counted(len(placing.placement.gpus), "GPU")
     return Page(
-        title=f"{shortened(names)} on {counted(len(placing.placement.gpus), 'GPU')}",
+        title=f"{shortened(names)} on {on}",
         eyebrow=" \u00b7 ".join([shortened(names), f"strategy {placing.strategy}", where]),
         verdict=findings.verdict(placing),
         besides=findings.besides(placing),
@@ -45,10 +46,9 @@ def write(placing: Placing, path: Path) -> Path:
 
 
 def _key_figures(placing: Placing) -> list[KeyFigure]:
-    count = len(placing.placement.gpus)
     workloads = placing.problem.workloads
     figures = [
-        KeyFigure("GPUs", f"{count}", f"of {placing.gpus:,}", f"lower bound {placing.at_least}"),
+        *_gpus(placing),
         KeyFigure(
             "Asked",
             plain(placing.asked_rps, 3),
@@ -67,6 +67,14 @@ def _key_figures(placing: Placing) -> list[KeyFigure]:
             KeyFigure("Within the bound, measured", percent(worst.attainment), "", _of(worst.workload))
         )
     return figures
+
+
+def _gpus(placing: Placing) -> list[KeyFigure]:
+    """None where there was no GPU."""
+    if placing.on_cpu:
+        return []
+    count = len(placing.placement.gpus)
+    return [KeyFigure("GPUs", f"{count}", f"of {placing.gpus:,}", f"lower bound {placing.at_least}")]
 
 
 def _of(workload: str) -> str:

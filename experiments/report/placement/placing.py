@@ -43,6 +43,11 @@ class Placing:
         """What was predicted: of the very requests that were sent, where some were."""
         return self.proven.predicted if self.proven else self.predicted
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it was measured without a GPU, which all of the CPU stood for."""
+        return self.proven is not None and self.measured_on.startswith("the CPU")
+
     def drawn(self) -> list[int]:
         """The workloads that small multiples show, in the demand's order."""
         workloads = self.problem.workloads

@@ -129,7 +129,7 @@ def load_section(placing: Placing) -> Section:
             "All rates times so much, on as many GPUs as each strategy needs. Nothing here was measured."
         ],
         tables=[tables.of_load(found)],
-        facts=[(f"{strategy} stops", why) for strategy, why in found.why.items()],
+        facts=[(f"{strategy} lacks some", why) for strategy, why in found.why.items()],
     )
 
 

@@ -104,4 +104,5 @@ def _draw(
     else:
         from_zero(axes, "y", max(known) * 1.08)
     plain_axes(axes, "batch size", "ms")
-    counts_on_x(axes, [batch for _, points in by_size for batch, _, was in points if was])
+    measured_at = [batch for _, points in by_size for batch, _, was in points if was]
+    counts_on_x(axes, measured_at or [mark.batch for mark in marks])

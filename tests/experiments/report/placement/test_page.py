@@ -120,7 +120,10 @@ def test_the_table_of_models_has_what_was_predicted(pages: dict[str, str]) -> No
 
 def test_measured_stands_beside_predicted(pages: dict[str, str]) -> None:
     page = pages["measured"]
-    assert headline(page).endswith("Measured, both models kept their bounds")
+    # There was no GPU: all of the CPU stood for one.
+    assert (
+        headline(page) == "The CPU serves 12 requests/s of 2 models. Measured, both models kept their bounds"
+    )
     bert, resnet50 = rows(page, "models")
     # As README and docs say it: measured, then predicted.
     assert bert[:12] == [
@@ -186,8 +189,8 @@ def test_every_strategy_has_its_row_or_its_reason(pages: dict[str, str]) -> None
 def test_a_strategy_without_a_placement_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compared, "SECONDS_EACH", 0.0)
     page = written(tmp_path, PLACINGS["two"]())
-    assert "greedy found none not found within 0 s" in text_of(page)
-    assert "greedy stops at 0.25 times the rates, not found within 0 s" in text_of(page)
+    assert "greedy found none not found in the time that a page takes" in text_of(page)
+    assert "greedy lacks some at 1 times the rates, not found in the time that a page takes" in text_of(page)
     assert [row[1] for row in rows(page, "strategies")] == ["\u2013"] * 4 + ["1"]
     assert "greedy: no placement" in described(page, "attainment")
 
