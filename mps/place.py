@@ -6,6 +6,7 @@ options say: place_options.py.
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -30,6 +31,7 @@ from experiments.placement.readers import read_latencies
 from experiments.placement.shown import outcome_table, placement_table, proven_table
 from experiments.placement.steps import place, predict, problem_of
 from experiments.placement.strategies.search import Found
+from experiments.report.placement import Placing, write_page
 from experiments.serving.arms import MpsOptions
 from mps import place_options as options
 from mps.door import one_line_errors, to_stdout
@@ -75,16 +77,20 @@ def main(
         used = len(placed.placement.gpus)
         tell(f"{used} of {gpus} GPUs; no placement has fewer than {placed.at_least}")
         console.print(placement_table(problem, placed.placement))
-        console.print(outcome_table(problem, predict(problem, placed.placement, seed)))
+        predicted = predict(problem, placed.placement, seed)
+        console.print(outcome_table(problem, predicted))
         live, where = _written(problem, placed, device, out, run, tell)
+        placing = Placing(problem, placed.placement, placed.at_least, gpus, strategy, predicted, seed)
         if run and live:
             tell(f"measuring on: {where}")
             asked = Asked(seconds, warm_up, tokens=tokens, seed=seed)
             proven = prove(live, asked, MpsOptions(keep_compute_mode), tell, warn)
             console.print(proven_table(proven))
             write_proof(out, proven, where)
-            if proven.problems:
-                raise ExperimentError(f"no result: {proven.problems[0]}")
+            placing = replace(placing, proven=proven, measured_on=where)
+        tell(f"its page: {write_page(out, placing)}")
+        if placing.proven and placing.proven.problems:
+            raise ExperimentError(f"no result: {placing.proven.problems[0]}")
 
 
 def _written(

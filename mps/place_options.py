@@ -9,8 +9,8 @@ HELP = """Place several models on parts of GPUs, each with as much as its rate a
 
 The demand is a YAML file: `models:`, a list of `model`, `rate_rps`, `slo_ms`. The profile is what `python -m
 mps.profile` wrote, or any CSV with the columns model, batch, percent, latency_ms. The placement on the fewest
-GPUs that is found passes a checker of its own, is simulated, printed, and written to a folder, with what
-TorchServe needs to serve it.
+GPUs that is found passes a checker of its own, is simulated, printed, and written to a folder, with a page
+that shows it, placement.html, and what TorchServe needs to serve it.
 
 Examples:
 

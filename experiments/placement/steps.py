@@ -57,10 +57,12 @@ def place(problem: Problem, gpus: int, strategy: str = SEARCH) -> Found:
     return placed
 
 
-def predict(problem: Problem, placement: Placement, seed: int = 0) -> list[Outcome]:
-    """Ten minutes of Poisson arrivals, simulated."""
+def predict(
+    problem: Problem, placement: Placement, seed: int = 0, seconds: float = PREDICTED_S
+) -> list[Outcome]:
+    """Ten minutes of Poisson arrivals, or so many seconds, simulated."""
     arrivals = [
-        poisson(workload.rate_rps, PREDICTED_S, seed + number)
+        poisson(workload.rate_rps, seconds, seed + number)
         for number, workload in enumerate(problem.workloads)
     ]
     return outcomes(problem.workloads, simulate(problem, [Phase(0.0, placement)], arrivals), WARM_UP_S)

@@ -1,7 +1,8 @@
 """A verdict shown: as a page, report.html and report.md with figures, and on a terminal. The third step.
 
 Everything here is a function of the files in results folders: a report can be made again at any time, on any
-machine. What is compared and advised lives in verdict/.
+machine. What is compared and advised lives in verdict/. placement/ is the page of a placement, which looks
+alike.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from experiments.base.errors import ExperimentError
 from experiments.base.files import write_whole
 from experiments.report import FIGURES, PAGE, SUMMARY, findings, sections
-from experiments.report.drawing.canvas import Drawn, theme
+from experiments.report.drawing.canvas import Drawn, Inlined, theme
 from experiments.report.drawing.palette import DARK, LIGHT, css
 from experiments.report.sections import Section
 from experiments.verdict.sentence import banners, besides, verdict_sentence
@@ -86,7 +86,7 @@ def drawn(page: Page) -> dict[str, Drawn]:
         }
 
 
-def html(page: Page, figures: Mapping[str, Drawn]) -> str:
+def html(page: Page, figures: Mapping[str, Inlined]) -> str:
     """The whole page in one piece."""
     return (
         _templates()

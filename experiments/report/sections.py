@@ -21,7 +21,8 @@ from experiments.watch.environment import differences
 @dataclass(frozen=True, slots=True)
 class Section:
     """`finding` is its first sentence, `captions` explain; `facts` are pairs of a name and a text, `command`
-    is to be typed. `absent` says in a line what would fill it, where there is nothing to show."""
+    is to be typed. `absent` says in a line what would fill it, where there is nothing to show. `heading`
+    stands above it, by default its title, by which it is found."""
 
     ident: str
     title: str
@@ -32,6 +33,7 @@ class Section:
     facts: Sequence[tuple[str, str]] = ()
     command: str = ""
     absent: str = ""
+    heading: str = ""
 
     @property
     def layout(self) -> str:

@@ -73,7 +73,7 @@ def shortened(words: Sequence[str], most: int = 3, last: str = "and") -> str:
     """The first of them, and how many more there are."""
     if len(words) <= most:
         return joined(words, last)
-    return f"{', '.join(words[:most])} {last} {len(words) - most} others"
+    return f"{', '.join(words[:most])} {last} {counted(len(words) - most, 'other')}"
 
 
 def change(ratio: float) -> str:

@@ -34,6 +34,7 @@ def test_models_for_cards_that_nobody_here_has_are_placed(tmp_path: Path, strate
     assert "within the bound" in output
     placement = json.loads((tmp_path / "out" / "placement.json").read_text("utf-8"))
     assert {workload["name"] for workload in placement["demand"]} == {"googlenet", "vgg16"}
+    assert (tmp_path / "out" / "placement.html").is_file()
     assert "nothing to" in output  # there is no archive of them to serve
 
 
@@ -48,10 +49,12 @@ def test_neighbours_that_were_measured_cost_what_they_cost(tmp_path: Path) -> No
     ]
     write_beside(tmp_path / "pairs.csv", pairs)
     calm = place(tmp_path, "--gpus", "3")[1]
-    code, output = place(tmp_path, "--gpus", "3", "--interference", str(tmp_path / "pairs.csv"))
+    options = ["--gpus", "3", "--interference", str(tmp_path / "pairs.csv")]
+    code, output = place(tmp_path, *options)
     assert code == 0, output
     assert output.startswith("interference: fitted to pairs, off by 0.")
     assert output.split("\n", 1)[1] != calm
+    assert place(tmp_path, *options, "--strategy", "gpulet")[0] == 0
 
 
 @pytest.mark.parametrize(

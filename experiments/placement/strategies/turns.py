@@ -99,7 +99,9 @@ def _curve(problem: Problem, index: int, size: int, pressure: float | None) -> C
         return problem.latency_ms(index, size)
     model, interference = problem.workloads[index].model, problem.rules.interference
     count = len(problem.table.curve(model, size))
-    factors = np.array([factor(interference.felt(model, size, batch), pressure) for batch in range(count)])
+    factors = np.ones(count)  # there is no batch of 0
+    for batch in range(1, count):
+        factors[batch] = factor(interference.felt(model, size, batch), pressure)
     return problem.latency_ms(index, size, factor=factors)
 
 

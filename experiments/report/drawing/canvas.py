@@ -104,18 +104,33 @@ class Figure:
             canvas = _alone(panel)
             svgs.append(svg.inline(canvas, f"{self.name}-{index}", self._title(panel), panel.description))
             pictures.append(_picture(canvas))
-        return Drawn(self, tuple(svgs), _sheet(self, pictures, note))
+        return Drawn(tuple(svgs), self, _sheet(self, pictures, note))
+
+    def inlined(self) -> "Inlined":
+        """The panels alone, where nobody needs a picture."""
+        return Inlined(
+            tuple(
+                svg.inline(_alone(panel), f"{self.name}-{index}", self._title(panel), panel.description)
+                for index, panel in enumerate(self.panels)
+            )
+        )
 
     def _title(self, panel: Panel) -> str:
         return f"{self.title}: {panel.title}" if panel.title else self.title
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """A figure's panels as <svg> elements, and as one picture with title and legend."""
+class Inlined:
+    """A figure's panels as <svg> elements."""
+
+    svgs: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn(Inlined):
+    """The same, and all of them as one picture with title and legend."""
 
     figure: Figure
-    svgs: Sequence[str]
     picture: Image.Image
 
 
@@ -138,6 +153,7 @@ def theme() -> Iterator[None]:
         "grid.color": LIGHT["grid"],
         "grid.linewidth": 0.9,
         "text.color": LIGHT["ink"],
+        "text.parse_math": False,  # a name may have dollars in it
         "xtick.color": LIGHT["muted"],
         "ytick.color": LIGHT["muted"],
         "xtick.major.size": 3,

@@ -68,6 +68,7 @@ def test_a_placement_is_served_measured_and_serves_by_itself(
         assert was["attainment"] > 0
     assert [each["workload"] for each in proof["predicted"]] == ["words", "more-words", "pictures"]
     assert all(each["one_ms"] > 0 for each in proof["batches"])
+    assert 'id="measured"' in (folder / "out" / "placement.html").read_text("utf-8")
 
     placement = json.loads((folder / "out" / "placement.json").read_text("utf-8"))
     assert {seat["name"] for seat in placement["seats"]} == {"words", "more-words", "pictures"}

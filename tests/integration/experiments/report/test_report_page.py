@@ -1,12 +1,10 @@
 """The report's page in a headless Chromium: from disk, on a phone and on a desk, in the dark and on paper."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from experiments.plan import Plan
 from experiments.report import write_comparison, write_report
@@ -17,18 +15,6 @@ pytestmark = pytest.mark.integration
 PHONE, DESK = 390, 1440
 LARGE = Plan(workers=tuple(range(1, 11)), batch_size=tuple(range(1, 129, 13)), with_mps=True, runs=10)
 REPORTS = ("whole", "partial", "one-cell", "all-invalid", "large", "comparison")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium here, so the report's page is NOT tested: apt-get install chromium")
-    with sync_playwright() as playwright:
-        # Without its sandbox, since root has none; it opens our own files only.
-        launched = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")
