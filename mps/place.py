@@ -28,8 +28,9 @@ from experiments.placement.fitting import interference_of
 from experiments.placement.interference import NOT_FELT
 from experiments.placement.problem import Problem, Rules
 from experiments.placement.readers import read_latencies
-from experiments.placement.shown import outcome_table, placement_table, proven_table
-from experiments.placement.steps import place, predict, problem_of
+from experiments.placement.reserve import place_with_reserve
+from experiments.placement.shown import outcome_table, placement_table, proven_table, reserve_told
+from experiments.placement.steps import problem_of
 from experiments.placement.strategies.search import Found
 from experiments.report.placement import Placing, write_page
 from experiments.serving.arms import MpsOptions
@@ -49,6 +50,7 @@ def main(
     parts_per_gpu: options.PartsPerGpu = 2,
     models_per_part: options.ModelsPerPart = 3,
     interference: options.Beside = None,
+    within: options.Within = 99.0,
     out: options.Out = Path("placement"),
     run: options.Run = False,
     seconds: options.Seconds = 60.0,
@@ -73,14 +75,19 @@ def main(
         felt = interference_of(interference, workloads, table, tell) if interference else NOT_FELT
         rules = Rules(models_per_part=models_per_part, interference=felt)
         problem = problem_of(workloads, table, rules, parts_per_gpu)
-        placed = place(problem, gpus, strategy)
+        reserved = place_with_reserve(problem, gpus, strategy, within / 100, seed)
+        placed = reserved.placed
         used = len(placed.placement.gpus)
         tell(f"{used} of {gpus} GPUs; no placement has fewer than {placed.at_least}")
         console.print(placement_table(problem, placed.placement))
-        predicted = predict(problem, placed.placement, seed)
-        console.print(outcome_table(problem, predicted))
+        console.print(outcome_table(problem, reserved.predicted))
+        for line in reserve_told(problem, reserved):
+            tell(line)
         live, where = _written(problem, placed, device, out, run, tell)
-        placing = Placing(problem, placed.placement, placed.at_least, gpus, strategy, predicted, seed)
+        placing = Placing(
+            problem, placed.placement, placed.at_least, gpus, strategy, reserved.predicted, seed
+        )
+        placing = replace(placing, planned=reserved.planned)
         if run and live:
             tell(f"measuring on: {where}")
             asked = Asked(seconds, warm_up, tokens=tokens, seed=seed)

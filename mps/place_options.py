@@ -37,6 +37,13 @@ Beside = Annotated[
         help="What `mps.profile --pairs` wrote: neighbours on a GPU slow each other down so. [not at all]",
     ),
 ]
+Within = Annotated[
+    float,
+    typer.Option(
+        help="Percent of each model's requests that keep their bound, simulated with Poisson arrivals: parts "
+        "are left as much room as that takes. 0 fills them to the rates."
+    ),
+]
 Out = Annotated[Path, typer.Option(help="The folder to write to.")]
 Run = Annotated[bool, typer.Option("--run", help="Serve it here, and measure every model.")]
 Seconds = Annotated[float, typer.Option(help="Of load, with --run.")]

@@ -1,6 +1,6 @@
 """A placement, its prediction and its proof as tables for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.table import Table
@@ -8,7 +8,11 @@ from rich.table import Table
 from experiments.placement.deployment.live import Proven
 from experiments.placement.placed import Placement
 from experiments.placement.problem import Problem
+from experiments.placement.reserve import Reserved
 from experiments.placement.simulation import Outcome
+
+NAMED = 4
+"""So many workloads are told by name, more by their number."""
 
 
 def placement_table(problem: Problem, placement: Placement) -> Table:
@@ -27,6 +31,19 @@ def placement_table(problem: Problem, placement: Placement) -> Table:
                 f"{part.capacity_rps(resident):.4g} requests/s",
             )
     return table
+
+
+def reserve_told(problem: Problem, reserved: Reserved) -> Iterator[str]:
+    """What was planned above the rates asked, and who falls short all the same."""
+    kept = f"{100 * reserved.kept:g} %"
+    if raised := reserved.raised(problem):
+        most = max(raised.values())
+        whose = ", ".join(raised) if len(raised) <= NAMED else f"{len(raised)} models"
+        yield f"planned for up to {most:.3g} times the rates of {whose}: bursts need the room"
+    if short := reserved.short:
+        whose = ", ".join(each.workload for each in short[:NAMED])
+        more = f" and {len(short) - NAMED} more" if len(short) > NAMED else ""
+        yield f"warning: fewer than {kept} of the requests to {whose}{more} keep the bound: add GPUs"
 
 
 def outcome_table(problem: Problem, outcomes: Sequence[Outcome]) -> Table:

@@ -77,7 +77,7 @@ def simulated_s(placing: Placing) -> float:
 
 def needed(placing: Placing) -> Needed:
     """How many GPUs at other rates. The placement itself is what its strategy needs at these."""
-    scaled = {factor: _scaled(placing.problem, factor) for factor in FACTORS}
+    scaled = {factor: _scaled(placing.made_for, factor) for factor in FACTORS}
     at_least = {factor: fluid_bound(problem) for factor, problem in scaled.items()}
     gpus: dict[str, dict[float, int]] = {}
     why: dict[str, str] = {}
@@ -112,7 +112,7 @@ def _attained(placing: Placing, strategy: str) -> Attained:
             return Attained(strategy, len(placement.gpus), placing.predicted)
     else:
         try:
-            placement = _fewest(strategy, problem, len(placing.placement.gpus), _until(strategy))
+            placement = _fewest(strategy, placing.made_for, len(placing.placement.gpus), _until(strategy))
         except (UnplaceableError, OutOfTimeError) as error:
             return Attained(strategy, why=str(error))
     return Attained(strategy, len(placement.gpus), predict(problem, placement, placing.seed, seconds))

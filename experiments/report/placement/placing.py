@@ -20,8 +20,11 @@ ELLIPSIS = "\u2026"
 @dataclass(frozen=True, slots=True)
 class Placing:
     """A placement that `strategy` found on some of `gpus` GPUs, below `at_least` of which there is none, and
-    what the simulator expects of it with the arrivals of `seed`. `proven` and `measured_on`: what was
-    measured with --run, and where."""
+    what the simulator expects of it with the arrivals of `seed`.
+
+    `proven` and `measured_on`: what was measured with --run, and where. `planned`: the problem with the rates
+    that it was made for, where these are higher.
+    """
 
     problem: Problem
     placement: Placement
@@ -32,11 +35,17 @@ class Placing:
     seed: int = 0
     proven: Proven | None = None
     measured_on: str = ""
+    planned: Problem | None = None
 
     @property
     def asked_rps(self) -> float:
         """Requests a second of all workloads."""
         return sum(workload.rate_rps for workload in self.problem.workloads)
+
+    @property
+    def made_for(self) -> Problem:
+        """What the strategies are asked: the demand with the same reserve for all."""
+        return self.planned or self.problem
 
     @property
     def expected(self) -> Sequence[Outcome]:
