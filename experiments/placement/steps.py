@@ -7,6 +7,7 @@ from experiments.base.errors import ExperimentError, UsageError
 from experiments.placement.card import Card, Shares, Slices
 from experiments.placement.checker import violations
 from experiments.placement.demand import Workload
+from experiments.placement.grown import grown
 from experiments.placement.latencies import LatencyTable
 from experiments.placement.placed import Placement
 from experiments.placement.problem import Problem, Rules
@@ -49,7 +50,8 @@ def place(problem: Problem, gpus: int, strategy: str = SEARCH) -> Found:
     if gpus < 1:
         raise UsageError(f"{gpus} GPUs serve nothing: use 1 or more")
     if strategy == SEARCH:
-        placed = fewest(problem, gpus)
+        found = fewest(problem, gpus)
+        placed = Found(grown(problem, found.placement), found.at_least)
     else:
         placed = Found(smallest(strategy, problem, gpus), fluid_bound(problem))
     if broken := violations(placed.placement, problem, gpus):
