@@ -23,10 +23,19 @@ from experiments.placement.deployment import (
     write_placement,
     write_proof,
 )
+from experiments.placement.periods import (
+    MAKE_PART_S,
+    Making,
+    courses,
+    cross,
+    read_trace,
+    tables,
+    write_periods,
+)
 from experiments.placement.problem import Problem, Rules
 from experiments.placement.readers import read_latencies
 from experiments.placement.shown import outcome_table, placement_table, proven_table
-from experiments.placement.steps import place, predict, problem_of
+from experiments.placement.steps import SEARCH, place, predict, problem_of
 from experiments.placement.strategies.search import Found
 from experiments.serving.arms import MpsOptions
 from mps import place_options as options
@@ -52,6 +61,9 @@ def main(
     seed: options.Seed = 0,
     device: options.Device = None,
     keep_compute_mode: options.KeepComputeMode = False,
+    periods: options.Periods = None,
+    make_part_s: options.MakePart = MAKE_PART_S,
+    ahead: options.Ahead = False,
 ) -> None:
     """See HELP."""
     console = to_stdout()
@@ -63,7 +75,10 @@ def main(
         tell(f"warning: {line}")
 
     with one_line_errors(lambda: f"what was written is in {out}"):
+        if periods and (run or strategy != SEARCH):
+            raise UsageError("--periods is searched for and simulated: leave --run and --strategy out")
         workloads = read_demand(demand)
+        trace = read_trace(periods, workloads) if periods else ()
         table = read_latencies(profile, warn, percentile)
         problem = problem_of(workloads, table, Rules(models_per_part=models_per_part), parts_per_gpu)
         placed = place(problem, gpus, strategy)
@@ -72,6 +87,12 @@ def main(
         console.print(placement_table(problem, placed.placement))
         console.print(outcome_table(problem, predict(problem, placed.placement, seed)))
         live, where = _written(problem, placed, device, out, run, tell)
+        if trace:
+            making = Making(make_part_s, ahead)
+            crossed = cross(problem, trace, courses(problem, trace, gpus), making, seed)
+            for each in tables(trace, crossed):
+                console.print(each)
+            tell(f"written: {', '.join(map(str, write_periods(out, problem, trace, crossed, making)))}")
         if run and live:
             tell(f"measuring on: {where}")
             asked = Asked(seconds, warm_up, tokens=tokens, seed=seed)
