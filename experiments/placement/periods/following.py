@@ -53,7 +53,7 @@ def courses(demand: Problem, periods: Sequence[Period], gpus: int) -> tuple[Cour
             anew.append(_anew(search, asked, gpus))
         except UnplaceableError as error:
             raise UnplaceableError(f"from {period.start_s:g} s on: {error}") from error
-        followed.append(_follow(search, asked, followed[-1], gpus) if number else anew[0])
+        followed.append(_follow(search, asked, followed[-1], anew[-1], gpus) if number else anew[0])
         _check(asked, anew[-1], gpus)
         _check(asked, followed[-1], gpus)
     held = _anew(search, asked_in(demand, peak(periods)), None)
@@ -94,12 +94,14 @@ def _anew(search: _Search, asked: Asked, gpus: int | None) -> Placement:
     return asked.to_demand(found)
 
 
-def _follow(search: _Search, asked: Asked, before: Placement, gpus: int) -> Placement:
-    """What follows the placement before it."""
+def _follow(search: _Search, asked: Asked, before: Placement, anew: Placement, gpus: int) -> Placement:
+    """What follows the placement before it, on no more GPUs than `anew`."""
     if asked.problem is None:
         return NOTHING
     old = asked.of_demand(before)
-    after = following(asked.problem, old, search(asked.problem)[1], gpus)
+    # With a reserve the search, which doesn't prove everything, may find fewer GPUs than without one.
+    found = min(search(asked.problem)[1], asked.of_demand(anew), key=used)
+    after = following(asked.problem, old, found, gpus)
     for reserve in RESERVES:
         more, found = search(asked.problem, reserve)
         if used(found) > used(after):
