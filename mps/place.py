@@ -1,7 +1,7 @@
 """`python -m mps.place`: several models on parts of GPUs, checked, simulated, deployed, measured.
 
-A door: it reads the options, places, predicts, prints, writes, and with --run serves and measures. What the
-options say: place_options.py.
+A door: it reads the options, places, predicts, prints, writes, with --periods follows rates that change, and
+with --run serves and measures. What the options say: place_options.py.
 """
 
 import os
@@ -26,8 +26,7 @@ from experiments.placement.deployment import (
 from experiments.placement.periods import (
     MAKE_PART_S,
     Making,
-    courses,
-    cross,
+    compare,
     read_trace,
     tables,
     write_periods,
@@ -89,7 +88,7 @@ def main(
         live, where = _written(problem, placed, device, out, run, tell)
         if trace:
             making = Making(make_part_s, ahead)
-            crossed = cross(problem, trace, courses(problem, trace, gpus), making, seed)
+            crossed = compare(problem, trace, gpus, making, seed)
             for each in tables(trace, crossed):
                 console.print(each)
             tell(f"written: {', '.join(map(str, write_periods(out, problem, trace, crossed, making)))}")

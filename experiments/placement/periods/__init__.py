@@ -5,7 +5,7 @@ and with holding the peak's. Not here: how one period is placed by itself (strat
 a GPU.
 """
 
-from experiments.placement.periods.compared import MAKE_PART_S, Crossed, Making, cross
+from experiments.placement.periods.compared import MAKE_PART_S, Crossed, Making, compare, cross
 from experiments.placement.periods.files import write_periods
 from experiments.placement.periods.following import Course, courses
 from experiments.placement.periods.shown import tables
@@ -17,6 +17,7 @@ __all__ = [
     "Crossed",
     "Making",
     "Period",
+    "compare",
     "courses",
     "cross",
     "read_trace",

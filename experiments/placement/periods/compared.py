@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.base.errors import UsageError
-from experiments.placement.periods.following import Course
+from experiments.placement.periods.following import Course, courses
 from experiments.placement.periods.moves import meanwhile, step
 from experiments.placement.periods.trace import Period
 from experiments.placement.placed import Placement
@@ -34,7 +34,7 @@ class Crossed:
     @property
     def attainment(self) -> float:
         """The part of all requests that kept their bounds; 1 where there were none."""
-        return sum(self.within) / max(1, sum(self.requests)) if sum(self.requests) else 1.0
+        return sum(self.within) / sum(self.requests) if any(self.requests) else 1.0
 
     @property
     def moves(self) -> int:
@@ -61,6 +61,14 @@ class _Handover:
     serving: Placement
     begins_s: float
     ends_s: float
+
+
+def compare(
+    demand: Problem, periods: Sequence[Period], gpus: int, making: Making = Making(), seed: int = 0
+) -> list[Crossed]:
+    """The three courses on `gpus`, found and played (see `courses` and `cross`, also for what is raised)."""
+    _check(demand, periods, making)
+    return cross(demand, periods, courses(demand, periods, gpus), making, seed)
 
 
 def cross(
