@@ -4,10 +4,11 @@
     python -m benchmarks.changing_rates --periods 40    # the first 40 of 160
 
 Replays the rates of the gpu-let paper's scaling run (Figure 14: three models, 3200 s in periods of 20 s, RTX
-2080 Ti) by the prototype's rules, which plan for more than the rates. There is no latency profile of its
-MobileNet on that card: SSD-MobileNetV1 takes the place and the rates, so GPUs are not to be compared with
-the paper's. Parts take 12 s to make. The old ones serve meanwhile, as the paper tells of its own: played once
-where the cards' memory holds both, and once always; each with parts made as rates change, and ahead of it.
+2080 Ti) by the prototype's rules without interference, which plan for more than the rates. There is no
+latency profile of its MobileNet on that card: SSD-MobileNetV1 takes the place and the rates, so GPUs are not
+to be compared with the paper's. Parts take 12 s to make. The old ones serve meanwhile, as the paper tells of
+its own: played once where the cards' memory holds both, and once always; each with parts made as rates
+change, and ahead of it.
 Exits with 1 where following needs more GPUs than placing anew in any period, or more moves in all.
 """
 
@@ -39,16 +40,13 @@ app = typer.Typer(add_completion=False)
 @app.command(help=__doc__)
 def main(
     periods: Annotated[int | None, typer.Option(min=2, help="The first so many. [all]")] = None,
-    interference: Annotated[
-        bool, typer.Option(help="By the prototype's interference; takes longer.")
-    ] = False,
 ) -> None:
     """See the module."""
     asked = trace()[:periods]
     demand = Problem(
         tuple(Workload(model, model, 1.0, sharing.THREE[model]) for model in MODELS.values()),
         sharing.rtx2080ti(),
-        sharing.prototype_rules(interference),
+        sharing.prototype_rules(interference=False),
     )
     planned = [replace(period, rates_rps=tuple(map(sharing.raised, period.rates_rps))) for period in asked]
     begun_s = perf_counter()
