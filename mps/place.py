@@ -1,37 +1,25 @@
 """`python -m mps.place`: several models on parts of GPUs, checked, simulated, deployed, measured.
 
-A door: it reads the options, places, predicts, prints, writes, and with --run serves and measures. What the
-options say: place_options.py.
+A door: it reads the options, places, predicts, prints, writes, with --periods follows rates that change, and
+with --run serves and measures. What the options say: place_options.py.
 """
 
-import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import typer
 
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.bench.archive import archive_of
-from experiments.checks import choose
 from experiments.placement.demand import read_demand
-from experiments.placement.deployment import (
-    Asked,
-    Live,
-    prove,
-    seats,
-    write_deployment,
-    write_placement,
-    write_proof,
-)
+from experiments.placement.deployment import Asked, prove, write_proof, write_what_serves
 from experiments.placement.fitting import interference_of
 from experiments.placement.interference import NOT_FELT
-from experiments.placement.problem import Problem, Rules
+from experiments.placement.periods import MAKE_PART_S, Making, compare, read_trace, tables, write_periods
+from experiments.placement.problem import Rules
 from experiments.placement.readers import read_latencies
 from experiments.placement.reserve import place_with_reserve
 from experiments.placement.shown import outcome_table, placement_table, proven_table, reserve_told
-from experiments.placement.steps import problem_of
-from experiments.placement.strategies.search import Found
+from experiments.placement.steps import SEARCH, problem_of
 from experiments.report.placement import Placing, write_page
 from experiments.serving.arms import MpsOptions
 from mps import place_options as options
@@ -59,6 +47,9 @@ def main(
     seed: options.Seed = 0,
     device: options.Device = None,
     keep_compute_mode: options.KeepComputeMode = False,
+    periods: options.Periods = None,
+    make_part_s: options.MakePart = MAKE_PART_S,
+    ahead: options.Ahead = False,
 ) -> None:
     """See HELP."""
     console = to_stdout()
@@ -70,7 +61,10 @@ def main(
         tell(f"warning: {line}")
 
     with one_line_errors(lambda: f"what was written is in {out}"):
+        if periods and (run or strategy != SEARCH):
+            raise UsageError("--periods is searched for and simulated: leave --run and --strategy out")
         workloads = read_demand(demand)
+        trace = read_trace(periods, workloads) if periods else ()
         table = read_latencies(profile, warn, percentile)
         felt = interference_of(interference, workloads, table, tell) if interference else NOT_FELT
         rules = Rules(models_per_part=models_per_part, interference=felt)
@@ -83,11 +77,23 @@ def main(
         console.print(outcome_table(problem, reserved.predicted))
         for line in reserve_told(problem, reserved):
             tell(line)
-        live, where = _written(problem, placed, device, out, run, tell)
+        live, where = write_what_serves(problem, placed, device, out, run, tell)
         placing = Placing(
-            problem, placed.placement, placed.at_least, gpus, strategy, reserved.predicted, seed
+            problem,
+            placed.placement,
+            placed.at_least,
+            gpus,
+            strategy,
+            reserved.predicted,
+            seed,
+            planned=reserved.planned,
         )
-        placing = replace(placing, planned=reserved.planned)
+        if trace:
+            making = Making(make_part_s, ahead)
+            crossed = compare(problem, trace, gpus, making, seed)
+            for each in tables(trace, crossed):
+                console.print(each)
+            tell(f"written: {', '.join(map(str, write_periods(out, problem, trace, crossed, making)))}")
         if run and live:
             tell(f"measuring on: {where}")
             asked = Asked(seconds, warm_up, tokens=tokens, seed=seed)
@@ -98,31 +104,6 @@ def main(
         tell(f"its page: {write_page(out, placing)}")
         if placing.proven and placing.proven.problems:
             raise ExperimentError(f"no result: {placing.proven.problems[0]}")
-
-
-def _written(
-    problem: Problem, placed: Found, device: str | None, out: Path, run: bool, tell: Callable[[str], None]
-) -> tuple[Live | None, str]:
-    """Writes what there is to write. Without the models' archives that is the placement alone."""
-    card, where = choose(device)
-    cores = tuple(sorted(os.sched_getaffinity(0))) if card is None else None
-    try:
-        archives = {
-            workload.model: archive_of(workload.archive or workload.model) for workload in problem.workloads
-        }
-        seated = seats(placed.placement, problem, cores)
-    except UsageError as error:
-        if run:
-            raise
-        tell(
-            f"written: {write_placement(out, problem, placed.placement, [], placed.at_least)}, and nothing to"
-        )
-        tell(f"serve it with: {error}")
-        return None, where
-    write_placement(out, problem, placed.placement, seated, placed.at_least)
-    write_deployment(out, problem, seated, archives, len(placed.placement.gpus))
-    tell(f"written: {out}; serve it with {out / 'start.sh'}")
-    return Live(problem, placed.placement, seated, archives, card), where
 
 
 if __name__ == "__main__":

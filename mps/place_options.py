@@ -18,6 +18,11 @@ Examples:
 
   python -m mps.place demand.yaml --profile profile.csv --run     # serve it here, and measure every model
 
+  python -m mps.place demand.yaml --profile profile.csv --gpus 4 --periods rates.csv   # rates that change
+
+With --periods the rates of a CSV (start_s, and a column for each model) are placed as well, period by
+period, on few GPUs and with few parts made anew, and compared with placing anew and with holding the peak's.
+
 On a machine without a GPU a share is whole cores, and one GPU is all of the CPU.
 
 Exit codes: 0 placed; 1 impossible, or something failed; 2 wrong usage; 130 interrupted.
@@ -53,4 +58,9 @@ Seed = Annotated[int, typer.Option(help="Of the arrivals.")]
 Device = Annotated[str | None, typer.Option(help="cpu or gpu. [the GPU where there is one]")]
 KeepComputeMode = Annotated[
     bool, typer.Option("--keep-compute-mode", help="Leave the GPU's compute mode as it is.")
+]
+Periods = Annotated[Path | None, typer.Option(help="A CSV of rates that change: start_s, and each model's.")]
+MakePart = Annotated[float, typer.Option(help="Seconds that making a part takes, with --periods.")]
+Ahead = Annotated[
+    bool, typer.Option("--ahead", help="Parts are made before a period begins, not from then on.")
 ]

@@ -79,3 +79,44 @@ def test_what_can_not_be_is_told_in_a_line(
     last = output.strip().splitlines()[-1]
     assert last.startswith("error: ")
     assert told in last
+
+
+RATES = "start_s,googlenet,vgg16\n0,300,200\n60,500,0\n120,900,300\n"
+
+
+def place_periods(folder: Path, *options: str, rates: str = RATES) -> tuple[int, str]:
+    (folder / "rates.csv").write_text(rates, "utf-8")
+    return place(folder, "--gpus", "3", "--periods", str(folder / "rates.csv"), *options)
+
+
+def test_rates_that_change_are_placed_period_by_period(tmp_path: Path) -> None:
+    code, output = place_periods(tmp_path, "--ahead")
+    assert code == 0, output
+    for told in ("followed", "anew", "held", "120 s", "parts made", "GPU-hours", "within the bound"):
+        assert told in output
+    lines = (tmp_path / "out" / "periods.csv").read_text("utf-8").splitlines()
+    assert len(lines) == 1 + 3 * 3
+    content = json.loads((tmp_path / "out" / "periods.json").read_text("utf-8"))
+    assert (content["make_part_s"], content["ahead"]) == (12, True)
+    assert set(content["placements"]) == {"followed", "anew", "held"}
+    assert (tmp_path / "out" / "placement.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("rates", "options", "code", "told"),
+    [
+        (RATES, ["--run"], 2, "--periods is searched for and simulated: leave --run and --strategy out"),
+        (RATES, ["--strategy", "greedy"], 2, "leave --run and --strategy out"),
+        (RATES.replace("vgg16", "gpt"), [], 2, "the demand has no workload 'gpt', only googlenet, vgg16"),
+        (RATES, ["--make-part-s", "60"], 2, "the period from 0 s on lasts 60 s"),
+        (RATES.replace("900", "9000"), [], 1, "from 120 s on: "),
+    ],
+)
+def test_periods_that_can_not_be_are_told_in_a_line(
+    tmp_path: Path, rates: str, options: list[str], code: int, told: str
+) -> None:
+    done, output = place_periods(tmp_path, *options, rates=rates)
+    assert done == code, output
+    last = output.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert told in last

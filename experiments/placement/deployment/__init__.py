@@ -7,6 +7,7 @@ from experiments.placement.deployment.files import write_deployment, write_place
 from experiments.placement.deployment.live import Asked, Live, Proven, prove
 from experiments.placement.deployment.proof import write_proof
 from experiments.placement.deployment.seats import Seat, seats
+from experiments.placement.deployment.written import write_what_serves
 
 __all__ = [
     "Asked",
@@ -18,4 +19,5 @@ __all__ = [
     "write_deployment",
     "write_placement",
     "write_proof",
+    "write_what_serves",
 ]

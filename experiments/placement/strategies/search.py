@@ -59,12 +59,17 @@ def fewest(problem: Problem, most: int | None = None, prove: bool = True) -> Fou
     return Found(Placement(tuple(gpus)), at_least)
 
 
-def _group(problem: Problem, members: Sequence[int], effort: Effort) -> tuple[Gpus, Master]:
-    """The GPUs for these workloads, and the problem that they solve."""
+def master_of(problem: Problem, members: Sequence[int], effort: Effort) -> Master:
+    """The problem of choosing parts for these workloads, nothing solved yet."""
     layouts = kinds_by_layout(problem, members, LEVELS)
     kinds = list(dict.fromkeys(kind for layout in layouts for kind in layout))
     pools = [columns(problem, kind, members, together=effort.together) for kind in kinds]
-    master = Master(problem, members, layouts, pools, effort)
+    return Master(problem, members, layouts, pools, effort)
+
+
+def _group(problem: Problem, members: Sequence[int], effort: Effort) -> tuple[Gpus, Master]:
+    """The GPUs for these workloads, and the problem that they solve."""
+    master = master_of(problem, members, effort)
     prices = master.relax()
     placed = master.solve()
     while effort.again and len(placed) > _up(prices.gpus):
