@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.parts import sharing
+from benchmarks.parts.placing.bound import Bound
 from experiments.placement.checker import violations
 from experiments.placement.problem import Problem, UnplaceableError
 from experiments.placement.strategies import STRATEGIES, smallest
-from experiments.placement.strategies.search import fewest
 
 SEED = 12
 MOST = 400
@@ -45,23 +45,6 @@ console = Console(highlight=False, width=140)
 app = typer.Typer(add_completion=False)
 
 
-class Bound:
-    """How far the search is from its lower bound, over all problems that were looked at."""
-
-    def __init__(self) -> None:
-        self.ratios: dict[str, list[float]] = {"published": [], "random": []}
-        self.worse: list[str] = []
-
-    def search(self, problem: Problem, of: str) -> int:
-        """The GPUs of the search, noted."""
-        found = fewest(problem)
-        used = len(found.placement.gpus)
-        if wrong := violations(found.placement, problem):
-            self.worse.append(f"a plan of the search breaks a rule: {wrong[0]}")
-        self.ratios[of].append(used / found.at_least)
-        return used
-
-
 @app.command(help=__doc__)
 def main(random: Annotated[int, typer.Option(min=1, help="Random scenarios.")] = 500) -> None:
     """See the module."""
@@ -73,6 +56,8 @@ def main(random: Annotated[int, typer.Option(min=1, help="Random scenarios.")] =
         equal = sum(ratio == 1 for ratio in ratios)
         mean = sum(ratios) / len(ratios)
         console.print(f"{of}: search / lower bound {mean:.3f} on average, equal in {equal} of {len(ratios)}")
+    for line in bound.above:
+        console.print(f"above its bound: {line}")
     for line in bound.worse:
         console.print(f"worse: {line}")
     if bound.worse:
@@ -165,7 +150,11 @@ def _steps(bound: Bound) -> Table:
         plans, outcome = 0, Counter[str]()
         for rate in range(50, 900, 50):
             problem = sharing.prototype_problem(sharing.TRAFFIC, dict.fromkeys(sharing.TRAFFIC, rate), felt)
-            ours = bound.search(problem, "published") if strategy == "search" else used(strategy, problem)
+            ours = (
+                bound.search(problem, "published", f"traffic at {rate}, {_label(strategy, felt)}")
+                if strategy == "search"
+                else used(strategy, problem)
+            )
             theirs = _figure(
                 strategy, felt, case="traffic_2080ti", rate=str(rate), quantity="smallest_n_gpus"
             )
@@ -206,11 +195,11 @@ def _others(bound: Bound) -> Table:
     table = _table("scenarios of others: GPUs", "scenario", "original", *STRATEGIES, "original's plan")
     nexus = sharing.nexus_problem()
     cells = [str(used(strategy, nexus)) for strategy in STRATEGIES]
-    bound.search(nexus, "published")
+    bound.search(nexus, "published", "Nexus")
     table.add_row("Nexus, worked example", "2", *cells, "-")
     for scenario, theirs in zip(("S1", "S2", "S3", "S4", "S5", "S6"), (2, 3, 5, 7, 13, 16), strict=True):
         problem = sharing.parvagpu_problem(scenario)
-        ours = bound.search(problem, "published")
+        ours = bound.search(problem, "published", f"ParvaGPU {scenario}")
         wrong = violations(sharing.parvagpu_plan(problem, scenario), problem)
         if ours > theirs and not wrong:
             bound.worse.append(f"ParvaGPU {scenario}: {ours} GPUs, original {theirs}")
@@ -225,7 +214,7 @@ def _random(bound: Bound, count: int) -> Table:
     gpus, fewer = Counter[str](), Counter[str]()
     for number in range(count):
         problem = sharing.random_problem(random)
-        ours = bound.search(problem, "random")
+        ours = bound.search(problem, "random", f"random scenario {number}")
         for strategy in STRATEGIES:
             theirs = ours if strategy == "search" else used(strategy, problem)
             gpus[strategy] += theirs

@@ -12,6 +12,7 @@ from experiments.placement.demand import Workload
 from experiments.placement.interference import NOT_FELT
 from experiments.placement.problem import Problem, Rules, UnplaceableError
 from experiments.placement.strategies import STRATEGIES, smallest
+from experiments.placement.strategies.search import fewest
 
 MODELS = sharing.rtx2080ti().models()
 MOST = 60
@@ -50,6 +51,29 @@ def test_nexus_example_takes_two_gpus(strategy: str) -> None:
 def test_traffic_at_500_takes_no_more_than_the_original(strategy: str, originals: int) -> None:
     problem = sharing.prototype_problem(sharing.TRAFFIC, dict.fromkeys(sharing.TRAFFIC, 500))
     assert len(smallest(strategy, problem, 20).gpus) <= originals
+
+
+@pytest.mark.parametrize(
+    ("strategy", "felt", "rate", "originals"),
+    [
+        ("greedy", False, 650, 6),
+        ("greedy", False, 800, 7),
+        ("gpulet", True, 100, 2),
+        ("gpulet", True, 300, 3),
+    ],
+)
+def test_no_more_than_plans_of_the_original_that_pass(
+    strategy: str, felt: bool, rate: int, originals: int
+) -> None:
+    problem = sharing.prototype_problem(sharing.TRAFFIC, dict.fromkeys(sharing.TRAFFIC, rate), felt)
+    assert len(smallest(strategy, problem, 20).gpus) <= originals
+
+
+@pytest.mark.parametrize(("rate", "felt", "gpus"), [(150, True, 2), (350, True, 3), (600, False, 4)])
+def test_the_bound_knows_that_neighbours_are_felt(rate: int, felt: bool, gpus: int) -> None:
+    problem = sharing.prototype_problem(sharing.TRAFFIC, dict.fromkeys(sharing.TRAFFIC, rate), felt)
+    found = fewest(problem)
+    assert (len(found.placement.gpus), found.at_least) == (gpus, gpus)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
