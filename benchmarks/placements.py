@@ -24,7 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.parts import sharing
+from benchmarks.parts.placing import twelve
 from benchmarks.parts.placing.bound import Bound
+from benchmarks.parts.placing.igniter import Igniter
 from experiments.placement.checker import violations
 from experiments.placement.problem import Problem, UnplaceableError
 from experiments.placement.strategies import STRATEGIES, smallest
@@ -49,7 +51,13 @@ app = typer.Typer(add_completion=False)
 def main(random: Annotated[int, typer.Option(min=1, help="Random scenarios.")] = 500) -> None:
     """See the module."""
     bound = Bound()
-    for table in (_highest, _combinations, lambda: _steps(bound), lambda: _others(bound)):
+    for table in (
+        _highest,
+        _combinations,
+        lambda: _steps(bound),
+        lambda: _others(bound),
+        lambda: _twelve(bound),
+    ):
         console.print(table())
     console.print(_random(bound, random))
     for of, ratios in bound.ratios.items():
@@ -206,6 +214,16 @@ def _others(bound: Bound) -> Table:
         cells = ["-"] * (len(STRATEGIES) - 1)
         table.add_row(f"ParvaGPU {scenario}", str(theirs), *cells, str(ours), wrong[0] if wrong else "passes")
     return table
+
+
+def _twelve(bound: Bound) -> Table:
+    igniter = Igniter()
+    problem, found = twelve.placed(igniter)
+    if len(found.placement.gpus) > twelve.ORIGINAL:
+        bound.worse.append(
+            f"iGniter's twelve workloads: {len(found.placement.gpus)} GPUs, original {twelve.ORIGINAL}"
+        )
+    return twelve.table(problem, igniter, found)
 
 
 def _random(bound: Bound, count: int) -> Table:
