@@ -13,6 +13,7 @@ import typer
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.bench.archive import archive_of
 from experiments.checks import choose
+from experiments.placement.checker import violations
 from experiments.placement.demand import read_demand
 from experiments.placement.deployment import (
     Asked,
@@ -23,8 +24,16 @@ from experiments.placement.deployment import (
     write_placement,
     write_proof,
 )
-from experiments.placement.problem import Problem, Rules
-from experiments.placement.readers import read_latencies
+from experiments.placement.placed import Placement
+from experiments.placement.problem import Problem
+from experiments.placement.prototype import (
+    PLAN,
+    is_device,
+    latencies_and_rules,
+    read_plan,
+    read_settings,
+    write_plan,
+)
 from experiments.placement.shown import outcome_table, placement_table, proven_table
 from experiments.placement.steps import place, predict, problem_of
 from experiments.placement.strategies.search import Found
@@ -39,6 +48,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     demand: options.Demand,
     profile: options.Profile,
+    sched_config: options.SchedConfig = None,
+    check: options.Check = None,
     gpus: options.Gpus = 1,
     percentile: options.Percentile = "p50",
     strategy: options.Strategy = "search",
@@ -64,13 +75,21 @@ def main(
 
     with one_line_errors(lambda: f"what was written is in {out}"):
         workloads = read_demand(demand)
-        table = read_latencies(profile, warn, percentile)
-        problem = problem_of(workloads, table, Rules(models_per_part=models_per_part), parts_per_gpu)
+        settings = read_settings(sched_config) if sched_config else None
+        if settings:
+            gpus, strategy = settings.gpus, "greedy" if settings.greedy else strategy
+        table, rules = latencies_and_rules(profile, settings, models_per_part, percentile, warn)
+        problem = problem_of(workloads, table, rules, parts_per_gpu)
+        if check:
+            _checked(problem, read_plan(check, problem), gpus, tell)
+            return
         placed = place(problem, gpus, strategy)
         used = len(placed.placement.gpus)
         tell(f"{used} of {gpus} GPUs; no placement has fewer than {placed.at_least}")
         console.print(placement_table(problem, placed.placement))
         console.print(outcome_table(problem, predict(problem, placed.placement, seed)))
+        if is_device(profile):
+            tell(f"written: {write_plan(out / PLAN, problem, placed.placement)}, as the prototype takes it")
         live, where = _written(problem, placed, device, out, run, tell)
         if run and live:
             tell(f"measuring on: {where}")
@@ -80,6 +99,16 @@ def main(
             write_proof(out, proven, where)
             if proven.problems:
                 raise ExperimentError(f"no result: {proven.problems[0]}")
+
+
+def _checked(problem: Problem, placement: Placement, gpus: int, tell: Callable[[str], None]) -> None:
+    """Tells what a plan breaks. Raises ExperimentError where that is anything."""
+    broken = violations(placement, problem, gpus)
+    for line in broken:
+        tell(line)
+    if broken:
+        raise ExperimentError(f"the plan breaks {len(broken)} rules, the first: {broken[0]}")
+    tell(f"the plan keeps every rule on {len(placement.gpus)} GPUs")
 
 
 def _written(
