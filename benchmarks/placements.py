@@ -13,7 +13,7 @@ the checker, or than another strategy.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from random import Random
 from typing import Annotated
@@ -53,8 +53,10 @@ def main(random: Annotated[int, typer.Option(min=1, help="Random scenarios.")] =
     bound = Bound()
     for table in (
         _highest,
-        _combinations,
-        lambda: _steps(bound),
+        lambda: _combinations((0, 100, 200)),
+        lambda: _combinations((0, 200, 400)),
+        lambda: _steps(bound, "traffic_2080ti", sharing.traffic_problem, range(50, 900, 50), (500, 800)),
+        lambda: _steps(bound, "scen3_a100", sharing.scen3_problem, range(100, 2001, 100), (1000, 1500)),
         lambda: _others(bound),
         lambda: _twelve(bound),
     ):
@@ -118,56 +120,56 @@ def _highest() -> Table:
 def _highest_rate(strategy: str, felt: bool, bounds: Mapping[str, float]) -> int:
     for rate in range(1000, 0, -10):
         problem = sharing.prototype_problem(bounds, dict.fromkeys(bounds, rate), felt)
-        if _places(strategy, problem, 4):
+        if used(strategy, problem, 4) <= 4:
             return rate
     return 0
 
 
-def _places(strategy: str, problem: Problem, gpus: int) -> bool:
-    return used(strategy, problem, gpus) <= gpus
-
-
-def _combinations() -> Table:
-    case = "grid4_2080ti rates 0/200/400"
+def _combinations(each: tuple[int, int, int]) -> Table:
+    rates_told = "/".join(map(str, each))
+    case = f"grid4_2080ti rates {rates_told}"
     headings = [f"{gpus} GPUs, {whose}" for gpus in (2, 4) for whose in ("original", "ours")]
-    table = _table("of 80 combinations of 0, 200, 400 requests/s to four models", "strategy", *headings)
+    table = _table(f"of 80 combinations of {rates_told} requests/s to four models", "strategy", *headings)
     demands = [
         dict(zip(sharing.FOUR, rates, strict=True))
-        for rates in product((0, 200, 400), repeat=len(sharing.FOUR))
+        for rates in product(each, repeat=len(sharing.FOUR))
         if any(rates)
     ]
     for strategy, felt in ASKED:
         cells = []
-        problems = [sharing.prototype_problem(sharing.FOUR, rates, felt) for rates in demands]
+        needed = [
+            used(strategy, sharing.prototype_problem(sharing.FOUR, rates, felt), 4) for rates in demands
+        ]
         for gpus in (2, 4):
             cells.append(_figure(strategy, felt, case=case, quantity=f"schedulable_of_80_on_{gpus}_gpus"))
-            cells.append(str(sum(_places(strategy, problem, gpus) for problem in problems)))
+            cells.append(str(sum(count <= gpus for count in needed)))
         table.add_row(_label(strategy, felt), *cells)
     return table
 
 
-def _steps(bound: Bound) -> Table:
-    """Traffic in steps of 50 requests/s, with the original's plans under our checker."""
+def _steps(
+    bound: Bound, case: str, problem_at: Callable[[int, bool], Problem], rates: range, told: tuple[int, int]
+) -> Table:
+    """The same rate for each model, in steps, with the original's plans under our checker."""
     headings = ["its plans refused", "first reason", "of those that pass: ours fewer", "equal", "more"]
     table = _table(
-        "traffic, 50 to 850 requests/s: GPUs, original / ours", "strategy", "at 500", "at 800", *headings
+        f"{case}, {rates[0]} to {rates[-1]} requests/s: GPUs, original / ours",
+        "strategy",
+        *(f"at {rate}" for rate in told),
+        *headings,
     )
     for strategy, felt in ASKED:
         at: dict[int, str] = {}
         refused: list[str] = []
         plans, outcome = 0, Counter[str]()
-        for rate in range(50, 900, 50):
-            problem = sharing.prototype_problem(sharing.TRAFFIC, dict.fromkeys(sharing.TRAFFIC, rate), felt)
+        for rate in rates:
+            problem, name = problem_at(rate, felt), f"{case} at {rate}, {_label(strategy, felt)}"
             ours = (
-                bound.search(problem, "published", f"traffic at {rate}, {_label(strategy, felt)}")
-                if strategy == "search"
-                else used(strategy, problem)
+                bound.search(problem, "published", name) if strategy == "search" else used(strategy, problem)
             )
-            theirs = _figure(
-                strategy, felt, case="traffic_2080ti", rate=str(rate), quantity="smallest_n_gpus"
-            )
+            theirs = _figure(strategy, felt, case=case, rate=str(rate), quantity="smallest_n_gpus")
             at[rate] = f"{theirs} / {ours}"
-            lines = _schedule("traffic_2080ti", ORIGINAL.get((strategy, felt), ""), rate)
+            lines = sharing.schedule(case, ORIGINAL.get((strategy, felt), ""), rate)
             if not lines:
                 continue
             plans += 1
@@ -177,26 +179,15 @@ def _steps(bound: Bound) -> Table:
             their_gpus = int(lines[0]["n_gpus"])
             outcome["fewer" if ours < their_gpus else "more" if ours > their_gpus else "equal"] += 1
             if (searched := used("search", problem)) > their_gpus:
-                bound.worse.append(
-                    f"search, traffic at {rate}: {searched} GPUs, {_label(strategy, felt)} {their_gpus}"
-                )
+                bound.worse.append(f"{name}: {searched} GPUs by the search, original {their_gpus}")
         table.add_row(
             _label(strategy, felt),
-            at[500],
-            at[800],
+            *(at[rate] for rate in told),
             f"{len(refused)} of {plans}" if plans else "-",
             refused[0] if refused else "-",
             *(str(outcome[word]) if plans else "-" for word in ("fewer", "equal", "more")),
         )
     return table
-
-
-def _schedule(case: str, scheduler: str, rate: int) -> list[dict[str, str]]:
-    return [
-        row
-        for row in sharing.rows("prototype_schedules.csv")
-        if (row["case"], row["scheduler"], row["rate"]) == (case, scheduler, str(rate))
-    ]
 
 
 def _others(bound: Bound) -> Table:
