@@ -41,7 +41,7 @@ TRIED = (
     Elastic(steepest_knee=True, readjust=True),
 )
 """A greedy's ties decide much: the first that succeeds is taken."""
-FILLED_BESIDE = (1.0, 0.95, 0.9, 0.85, 0.8)
+FILLED_BESIDE = (0.95, 0.9, 0.85, 0.8, 0.7)
 """Where neighbours are felt these are tried one after the other: a part that is filled to what it could serve
 alone bears no neighbour. The prototype shrinks such neighbours' batches and places what they lose again."""
 
@@ -62,8 +62,10 @@ def place(problem: Problem, gpus: int, options: Elastic | None = None) -> Placem
 
 
 def _tried(problem: Problem) -> Iterator[Elastic]:
-    filled = FILLED_BESIDE if problem.rules.interference is not NOT_FELT else (1.0,)
-    return (replace(each, filled=part) for part in filled for each in TRIED)
+    yield from TRIED
+    if problem.rules.interference is not NOT_FELT:
+        for filled in FILLED_BESIDE:
+            yield from (replace(each, filled=filled) for each in (PAPER, PROTOTYPE))
 
 
 def _place(problem: Problem, gpus: int, options: Elastic) -> Placement:

@@ -59,7 +59,7 @@ def test_traffic_at_500_takes_no_more_than_the_original(strategy: str, originals
         ("greedy", False, 650, 6),
         ("greedy", False, 800, 7),
         ("gpulet", True, 100, 2),
-        ("gpulet", True, 300, 3),
+        ("gpulet", True, 450, 3),
     ],
 )
 def test_no_more_than_plans_of_the_original_that_pass(
