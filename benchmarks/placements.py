@@ -13,7 +13,7 @@ the checker, or than another strategy.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from random import Random
 from typing import Annotated
@@ -24,10 +24,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.parts import sharing
+from benchmarks.parts.placing import twelve
+from benchmarks.parts.placing.bound import Bound
+from benchmarks.parts.placing.igniter import Igniter
 from experiments.placement.checker import violations
 from experiments.placement.problem import Problem, UnplaceableError
 from experiments.placement.strategies import STRATEGIES, smallest
-from experiments.placement.strategies.search import fewest
 
 SEED = 12
 MOST = 400
@@ -45,34 +47,27 @@ console = Console(highlight=False, width=140)
 app = typer.Typer(add_completion=False)
 
 
-class Bound:
-    """How far the search is from its lower bound, over all problems that were looked at."""
-
-    def __init__(self) -> None:
-        self.ratios: dict[str, list[float]] = {"published": [], "random": []}
-        self.worse: list[str] = []
-
-    def search(self, problem: Problem, of: str) -> int:
-        """The GPUs of the search, noted."""
-        found = fewest(problem)
-        used = len(found.placement.gpus)
-        if wrong := violations(found.placement, problem):
-            self.worse.append(f"a plan of the search breaks a rule: {wrong[0]}")
-        self.ratios[of].append(used / found.at_least)
-        return used
-
-
 @app.command(help=__doc__)
 def main(random: Annotated[int, typer.Option(min=1, help="Random scenarios.")] = 500) -> None:
     """See the module."""
     bound = Bound()
-    for table in (_highest, _combinations, lambda: _steps(bound), lambda: _others(bound)):
+    for table in (
+        _highest,
+        lambda: _combinations((0, 100, 200)),
+        lambda: _combinations((0, 200, 400)),
+        lambda: _steps(bound, "traffic_2080ti", sharing.traffic_problem, range(50, 900, 50), (500, 800)),
+        lambda: _steps(bound, "scen3_a100", sharing.scen3_problem, range(100, 2001, 100), (1000, 1500)),
+        lambda: _others(bound),
+        lambda: _twelve(bound),
+    ):
         console.print(table())
     console.print(_random(bound, random))
     for of, ratios in bound.ratios.items():
         equal = sum(ratio == 1 for ratio in ratios)
         mean = sum(ratios) / len(ratios)
         console.print(f"{of}: search / lower bound {mean:.3f} on average, equal in {equal} of {len(ratios)}")
+    for line in bound.above:
+        console.print(f"above its bound: {line}")
     for line in bound.worse:
         console.print(f"worse: {line}")
     if bound.worse:
@@ -125,52 +120,56 @@ def _highest() -> Table:
 def _highest_rate(strategy: str, felt: bool, bounds: Mapping[str, float]) -> int:
     for rate in range(1000, 0, -10):
         problem = sharing.prototype_problem(bounds, dict.fromkeys(bounds, rate), felt)
-        if _places(strategy, problem, 4):
+        if used(strategy, problem, 4) <= 4:
             return rate
     return 0
 
 
-def _places(strategy: str, problem: Problem, gpus: int) -> bool:
-    return used(strategy, problem, gpus) <= gpus
-
-
-def _combinations() -> Table:
-    case = "grid4_2080ti rates 0/200/400"
+def _combinations(each: tuple[int, int, int]) -> Table:
+    rates_told = "/".join(map(str, each))
+    case = f"grid4_2080ti rates {rates_told}"
     headings = [f"{gpus} GPUs, {whose}" for gpus in (2, 4) for whose in ("original", "ours")]
-    table = _table("of 80 combinations of 0, 200, 400 requests/s to four models", "strategy", *headings)
+    table = _table(f"of 80 combinations of {rates_told} requests/s to four models", "strategy", *headings)
     demands = [
         dict(zip(sharing.FOUR, rates, strict=True))
-        for rates in product((0, 200, 400), repeat=len(sharing.FOUR))
+        for rates in product(each, repeat=len(sharing.FOUR))
         if any(rates)
     ]
     for strategy, felt in ASKED:
         cells = []
-        problems = [sharing.prototype_problem(sharing.FOUR, rates, felt) for rates in demands]
+        needed = [
+            used(strategy, sharing.prototype_problem(sharing.FOUR, rates, felt), 4) for rates in demands
+        ]
         for gpus in (2, 4):
             cells.append(_figure(strategy, felt, case=case, quantity=f"schedulable_of_80_on_{gpus}_gpus"))
-            cells.append(str(sum(_places(strategy, problem, gpus) for problem in problems)))
+            cells.append(str(sum(count <= gpus for count in needed)))
         table.add_row(_label(strategy, felt), *cells)
     return table
 
 
-def _steps(bound: Bound) -> Table:
-    """Traffic in steps of 50 requests/s, with the original's plans under our checker."""
+def _steps(
+    bound: Bound, case: str, problem_at: Callable[[int, bool], Problem], rates: range, told: tuple[int, int]
+) -> Table:
+    """The same rate for each model, in steps, with the original's plans under our checker."""
     headings = ["its plans refused", "first reason", "of those that pass: ours fewer", "equal", "more"]
     table = _table(
-        "traffic, 50 to 850 requests/s: GPUs, original / ours", "strategy", "at 500", "at 800", *headings
+        f"{case}, {rates[0]} to {rates[-1]} requests/s: GPUs, original / ours",
+        "strategy",
+        *(f"at {rate}" for rate in told),
+        *headings,
     )
     for strategy, felt in ASKED:
         at: dict[int, str] = {}
         refused: list[str] = []
         plans, outcome = 0, Counter[str]()
-        for rate in range(50, 900, 50):
-            problem = sharing.prototype_problem(sharing.TRAFFIC, dict.fromkeys(sharing.TRAFFIC, rate), felt)
-            ours = bound.search(problem, "published") if strategy == "search" else used(strategy, problem)
-            theirs = _figure(
-                strategy, felt, case="traffic_2080ti", rate=str(rate), quantity="smallest_n_gpus"
+        for rate in rates:
+            problem, name = problem_at(rate, felt), f"{case} at {rate}, {_label(strategy, felt)}"
+            ours = (
+                bound.search(problem, "published", name) if strategy == "search" else used(strategy, problem)
             )
+            theirs = _figure(strategy, felt, case=case, rate=str(rate), quantity="smallest_n_gpus")
             at[rate] = f"{theirs} / {ours}"
-            lines = _schedule("traffic_2080ti", ORIGINAL.get((strategy, felt), ""), rate)
+            lines = sharing.schedule(case, ORIGINAL.get((strategy, felt), ""), rate)
             if not lines:
                 continue
             plans += 1
@@ -180,13 +179,10 @@ def _steps(bound: Bound) -> Table:
             their_gpus = int(lines[0]["n_gpus"])
             outcome["fewer" if ours < their_gpus else "more" if ours > their_gpus else "equal"] += 1
             if (searched := used("search", problem)) > their_gpus:
-                bound.worse.append(
-                    f"search, traffic at {rate}: {searched} GPUs, {_label(strategy, felt)} {their_gpus}"
-                )
+                bound.worse.append(f"{name}: {searched} GPUs by the search, original {their_gpus}")
         table.add_row(
             _label(strategy, felt),
-            at[500],
-            at[800],
+            *(at[rate] for rate in told),
             f"{len(refused)} of {plans}" if plans else "-",
             refused[0] if refused else "-",
             *(str(outcome[word]) if plans else "-" for word in ("fewer", "equal", "more")),
@@ -194,23 +190,15 @@ def _steps(bound: Bound) -> Table:
     return table
 
 
-def _schedule(case: str, scheduler: str, rate: int) -> list[dict[str, str]]:
-    return [
-        row
-        for row in sharing.rows("prototype_schedules.csv")
-        if (row["case"], row["scheduler"], row["rate"]) == (case, scheduler, str(rate))
-    ]
-
-
 def _others(bound: Bound) -> Table:
     table = _table("scenarios of others: GPUs", "scenario", "original", *STRATEGIES, "original's plan")
     nexus = sharing.nexus_problem()
     cells = [str(used(strategy, nexus)) for strategy in STRATEGIES]
-    bound.search(nexus, "published")
+    bound.search(nexus, "published", "Nexus")
     table.add_row("Nexus, worked example", "2", *cells, "-")
     for scenario, theirs in zip(("S1", "S2", "S3", "S4", "S5", "S6"), (2, 3, 5, 7, 13, 16), strict=True):
         problem = sharing.parvagpu_problem(scenario)
-        ours = bound.search(problem, "published")
+        ours = bound.search(problem, "published", f"ParvaGPU {scenario}")
         wrong = violations(sharing.parvagpu_plan(problem, scenario), problem)
         if ours > theirs and not wrong:
             bound.worse.append(f"ParvaGPU {scenario}: {ours} GPUs, original {theirs}")
@@ -219,13 +207,23 @@ def _others(bound: Bound) -> Table:
     return table
 
 
+def _twelve(bound: Bound) -> Table:
+    igniter = Igniter()
+    problem, found = twelve.placed(igniter)
+    if len(found.placement.gpus) > twelve.ORIGINAL:
+        bound.worse.append(
+            f"iGniter's twelve workloads: {len(found.placement.gpus)} GPUs, original {twelve.ORIGINAL}"
+        )
+    return twelve.table(problem, igniter, found)
+
+
 def _random(bound: Bound, count: int) -> Table:
     """Random scenarios, seeded. A strategy with fewer GPUs than the search is told as worse."""
     random = Random(SEED)
     gpus, fewer = Counter[str](), Counter[str]()
     for number in range(count):
         problem = sharing.random_problem(random)
-        ours = bound.search(problem, "random")
+        ours = bound.search(problem, "random", f"random scenario {number}")
         for strategy in STRATEGIES:
             theirs = ours if strategy == "search" else used(strategy, problem)
             gpus[strategy] += theirs

@@ -4,19 +4,28 @@ A door: it reads the options, places, predicts, prints, writes, with --periods f
 with --run serves and measures. What the options say: place_options.py.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import typer
 
 from experiments.base.errors import ExperimentError, UsageError
+from experiments.placement.checker import violations
 from experiments.placement.demand import read_demand
 from experiments.placement.deployment import Asked, prove, write_proof, write_what_serves
 from experiments.placement.fitting import interference_of
-from experiments.placement.interference import NOT_FELT
 from experiments.placement.periods import MAKE_PART_S, Making, compare, read_trace, tables, write_periods
-from experiments.placement.problem import Rules
-from experiments.placement.readers import read_latencies
+from experiments.placement.placed import Placement
+from experiments.placement.problem import Problem
+from experiments.placement.prototype import (
+    PLAN,
+    is_device,
+    latencies_and_rules,
+    read_plan,
+    read_settings,
+    write_plan,
+)
 from experiments.placement.reserve import place_with_reserve
 from experiments.placement.shown import outcome_table, placement_table, proven_table, reserve_told
 from experiments.placement.steps import SEARCH, problem_of
@@ -32,6 +41,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     demand: options.Demand,
     profile: options.Profile,
+    sched_config: options.SchedConfig = None,
+    check: options.Check = None,
     gpus: options.Gpus = 1,
     percentile: options.Percentile = "p50",
     strategy: options.Strategy = "search",
@@ -65,10 +76,16 @@ def main(
             raise UsageError("--periods is searched for and simulated: leave --run and --strategy out")
         workloads = read_demand(demand)
         trace = read_trace(periods, workloads) if periods else ()
-        table = read_latencies(profile, warn, percentile)
-        felt = interference_of(interference, workloads, table, tell) if interference else NOT_FELT
-        rules = Rules(models_per_part=models_per_part, interference=felt)
+        settings = read_settings(sched_config) if sched_config else None
+        if settings:
+            gpus, strategy = settings.gpus, "greedy" if settings.greedy else strategy
+        table, rules = latencies_and_rules(profile, settings, models_per_part, percentile, warn)
+        if interference:
+            rules = replace(rules, interference=interference_of(interference, workloads, table, tell))
         problem = problem_of(workloads, table, rules, parts_per_gpu)
+        if check:
+            _checked(problem, read_plan(check, problem), gpus, tell)
+            return
         reserved = place_with_reserve(problem, gpus, strategy, within / 100, seed)
         placed = reserved.placed
         used = len(placed.placement.gpus)
@@ -77,6 +94,8 @@ def main(
         console.print(outcome_table(problem, reserved.predicted))
         for line in reserve_told(problem, reserved):
             tell(line)
+        if is_device(profile):
+            tell(f"written: {write_plan(out / PLAN, problem, placed.placement)}, as the prototype takes it")
         live, where = write_what_serves(problem, placed, device, out, run, tell)
         placing = Placing(
             problem,
@@ -104,6 +123,16 @@ def main(
         tell(f"its page: {write_page(out, placing)}")
         if placing.proven and placing.proven.problems:
             raise ExperimentError(f"no result: {placing.proven.problems[0]}")
+
+
+def _checked(problem: Problem, placement: Placement, gpus: int, tell: Callable[[str], None]) -> None:
+    """Tells what a plan breaks. Raises ExperimentError where that is anything."""
+    broken = violations(placement, problem, gpus)
+    for line in broken:
+        tell(line)
+    if broken:
+        raise ExperimentError(f"the plan breaks {len(broken)} rules, the first: {broken[0]}")
+    tell(f"the plan keeps every rule on {len(placement.gpus)} GPUs")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import typer
 HELP = """Place several models on parts of GPUs, each with as much as its rate and its bound need.
 
 The demand is a YAML file: `models:`, a list of `model`, `rate_rps`, `slo_ms`. The profile is what `python -m
-mps.profile` wrote, or any CSV with the columns model, batch, percent, latency_ms. The placement on the fewest
+mps.profile` wrote, or any CSV with the columns model, batch, percent, latency_ms. The gpu-let prototype's
+task files, device-config.json (a profile) and sched-config.json are read, too. The placement on the fewest
 GPUs that is found passes a checker of its own, is simulated, printed, and written to a folder, with a page
 that shows it, placement.html, and what TorchServe needs to serve it.
 
@@ -30,6 +31,10 @@ Exit codes: 0 placed; 1 impossible, or something failed; 2 wrong usage; 130 inte
 
 Demand = Annotated[Path, typer.Argument(help="The models, their rates and bounds.")]
 Profile = Annotated[Path, typer.Option(help="Latencies by share and batch size.")]
+SchedConfig = Annotated[
+    Path | None, typer.Option(help="The gpu-let prototype's: its GPUs and rules instead of these options.")
+]
+Check = Annotated[Path | None, typer.Option(help="A ModelList.txt that is checked, and nothing is placed.")]
 Gpus = Annotated[int, typer.Option(help="GPUs that there are.")]
 Percentile = Annotated[str, typer.Option(help="Of the profile's latencies: p50, p95, p99 or mean.")]
 Strategy = Annotated[str, typer.Option(help="search, gpulet, greedy, equal-shares or time-sharing.")]

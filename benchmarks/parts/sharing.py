@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -20,6 +21,7 @@ from experiments.placement.readers import read_latencies
 DATA = Path(__file__).parents[1] / "data" / "gpulet"
 TRAFFIC = {"ssd-mobilenetv1": 90, "googlenet": 112, "vgg16": 112}
 THREE = {"resnet50": 108, "ssd-mobilenetv1": 202, "vgg16": 142}
+SCEN3 = {"resnet50": 27, "vgg16": 38, "mobilenet_v2": 16}
 FOUR = {"googlenet": 66, **THREE}
 """Bounds in ms: of the paper's traffic application, and of its table of models."""
 
@@ -95,6 +97,41 @@ def prototype_problem(
     return Problem(workloads, rtx2080ti(), prototype_rules(interference))
 
 
+def traffic_problem(rate_rps: int, interference: bool) -> Problem:
+    """The paper's traffic application, so many requests/s to each of its models."""
+    return prototype_problem(TRAFFIC, dict.fromkeys(TRAFFIC, rate_rps), interference)
+
+
+def scen3_problem(rate_rps: int, interference: bool) -> Problem:
+    """The paper's third scenario as the prototype was asked for it on an A100: rates as given, nothing known
+    of memory, the 2080 Ti's coefficients with what the models use of an A100."""
+    workloads = tuple(Workload(model, model, rate_rps, slo_ms) for model, slo_ms in SCEN3.items())
+    felt = replace(linear(), uses=_uses_of_a100()) if interference else NOT_FELT
+    return Problem(workloads, _a100_as_asked(), Rules(latency_ratio=1.1, interference=felt))
+
+
+@cache
+def _a100_as_asked() -> LatencyTable:
+    names = {"mobilenet": "mobilenet_v2"}
+    table = a100()
+    return LatencyTable(
+        Measured(names.get(model, model), size, batch, float(curve[batch]))
+        for model in ("vgg16", "resnet50", "mobilenet")
+        for size in table.sizes(model)
+        for curve in [table.curve(model, size)]
+        for batch in range(1, min(len(curve), 33))
+    )
+
+
+def _uses_of_a100() -> dict[str, Use]:
+    found: dict[str, list[Row]] = {}
+    for row in rows("a100_mps_utilisation.csv"):
+        if row["percent"] == "100" and int(row["batch"]) <= 32:
+            model = "mobilenet_v2" if row["model"] == "mobilenet" else row["model"]
+            found.setdefault(model, []).append({**row, "mem_util_pct": row["dram_util_pct"]})
+    return {model: _use(lines) for model, lines in found.items() if model in SCEN3}
+
+
 def raised(rate_rps: float) -> float:
     """What the prototype plans for: the 99th percentile of arrivals in a second, or 1.1 times the rate."""
     return rate_rps * 1.1 if rate_rps > 550 else float(poisson.ppf(0.99, rate_rps)) + 1
@@ -132,6 +169,15 @@ def random_problem(random: Random) -> Problem:
         slo = random.uniform(2.2, 8) * float(table.curve(model, 100)[1])
         workloads.append(Workload(f"{model}-{number}", model, rate, slo))
     return Problem(tuple(workloads), table)
+
+
+def schedule(case: str, scheduler: str, rate_rps: int) -> list[Row]:
+    """A plan of the original, line by line; empty where there is none."""
+    return [
+        row
+        for row in rows("prototype_schedules.csv")
+        if (row["case"], row["scheduler"], row["rate"]) == (case, scheduler, str(rate_rps))
+    ]
 
 
 def published_plan(problem: Problem, lines: Sequence[Row]) -> Placement:

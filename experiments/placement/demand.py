@@ -44,7 +44,7 @@ def read_demand(path: Path) -> tuple[Workload, ...]:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} can't be read ({error}): give the file of a demand") from error
-    if text.split("\n", 1)[0].strip().isdigit():
+    if text.split("\n", 1)[0].strip().isdecimal():
         return distinct(_task_lines(path, text))
     try:
         content = yaml.safe_load(text)

@@ -51,6 +51,16 @@ class LatencyTable:
         """The sizes that a model was measured on, ascending."""
         return sorted({size for name, size, _ in self._points if name == model})
 
+    def only(self, sizes: Iterable[int]) -> "LatencyTable":
+        """What was measured on these sizes."""
+        kept = set(sizes)
+        return LatencyTable(
+            Measured(model, size, batch, latency_ms, processes)
+            for (model, size, processes), batches in self._points.items()
+            if size in kept
+            for batch, latency_ms in batches.items()
+        )
+
     def curve(self, model: str, size: int, processes: int = 1) -> Curve:
         """Latency in ms by batch size, from index 1 on; infinite where there is none, index 0 too.
 

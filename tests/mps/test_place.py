@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from experiments.base.paths import ROOT
 from experiments.profile import Batch, Beside, Pair, write_beside
 from mps.place import app
+from tests.experiments.placement.prototype.resource import resource
 
 PROFILE = ROOT / "benchmarks" / "data" / "gpulet" / "rtx2080ti_latency_fig3.csv"
 DEMAND = """
@@ -120,3 +121,27 @@ def test_periods_that_can_not_be_are_told_in_a_line(
     last = output.strip().splitlines()[-1]
     assert last.startswith("error: ")
     assert told in last
+
+
+def test_the_prototypes_files_are_enough_and_its_plan_can_be_checked(tmp_path: Path) -> None:
+    profile = resource(tmp_path / "resource")
+    tasks = tmp_path / "tasks.csv"
+    tasks.write_text("2\n6,300,112,\n9,200,112,\n", "utf-8")
+    asked = [
+        str(tasks),
+        "--profile",
+        str(profile),
+        "--sched-config",
+        str(profile.parent / "sched-config.json"),
+    ]
+    placed = CliRunner().invoke(app, [*asked, "--out", str(tmp_path / "out")])
+    assert placed.exit_code == 0, placed.output
+    assert "of 4 GPUs" in placed.output
+    plan = tmp_path / "out" / "ModelList.txt"
+    checked = CliRunner().invoke(app, [*asked, "--check", str(plan)])
+    assert checked.exit_code == 0, checked.output
+    assert "the plan keeps every rule" in checked.output
+    plan.write_text(plan.read_text("utf-8").replace("vgg16", "reserved"), "utf-8")
+    broken = CliRunner().invoke(app, [*asked, "--check", str(plan)])
+    assert broken.exit_code == 1
+    assert "vgg16: 0 of 200 requests/s are served" in broken.output

@@ -13,7 +13,8 @@ def fluid_bound(problem: Problem, members: Sequence[int] | None = None) -> int:
     """No placement of these workloads (by default all) has fewer GPUs.
 
     On a part of a size no batch of a workload gets more through than the best that keeps the bound alone, and
-    the parts' time can't be spent twice: a linear problem over time spent by workload and size.
+    the parts' time can't be spent twice: a linear problem over time spent by workload and size. And a part has
+    room for so many that take turns.
     """
     members = range(len(problem.workloads)) if members is None else members
     card = problem.rules.card
@@ -40,4 +41,5 @@ def fluid_bound(problem: Problem, members: Sequence[int] | None = None) -> int:
         limits.append(-problem.workloads[index].rate_rps)
     costs = np.concatenate([np.zeros(rates.size), np.ones(len(layouts))])
     solved = linprog(costs, A_ub=np.array(rows), b_ub=limits, method="highs")
-    return max(1, math.ceil(float(solved.fun or 0) - 1e-6))
+    seats = max(map(len, layouts)) * problem.rules.models_per_part
+    return max(1, math.ceil(float(solved.fun or 0) - 1e-6), math.ceil(len(members) / seats))

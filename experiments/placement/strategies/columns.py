@@ -7,11 +7,12 @@ was computed with; without interference that is its size alone.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 
 import numpy as np
 import numpy.typing as npt
 
-from experiments.placement.interference import factor
+from experiments.placement.interference import NOT_FELT, factor
 from experiments.placement.placed import Part, Resident
 from experiments.placement.problem import Problem, best_alone
 
@@ -22,6 +23,8 @@ LOOKED_AT = 3
 """As many may take turns on a part that is looked at, whatever the rules allow."""
 TRIPLE_BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Three that take turns are looked at with these batches alone: with all there would be 32,768 ways."""
+FEW_TRIPLES = 4
+"""Without neighbours that are felt, up to so many groups of three are looked at with all batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,11 @@ def columns(
     found = [_alone(problem, kind, index) for index in members]
     most = min(problem.rules.models_per_part, together)
     curves = {index: _curve(problem, kind, index) for index in members}
+    felt = problem.rules.interference is not NOT_FELT
+    all_triples = not felt and comb(len(members), LOOKED_AT) <= FEW_TRIPLES
     for count in range(2, most + 1):
         options = {
-            index: _all(curve) if count < LOOKED_AT else _some(curve, optimistic)
+            index: _all(curve) if count < LOOKED_AT or all_triples else _some(curve, optimistic)
             for index, curve in curves.items()
         }
         for group in combinations(members, count):
@@ -203,11 +208,14 @@ def kinds_by_layout(
     may press up to one of `levels` marks, the other is computed with that; on GPUs of more parts there is one
     mark, the hardest press of all.
 
-    `optimistic`: computed with the mark below, of the lowest with nobody: good for a bound, not for a
-    placement.
+    `optimistic`: computed with the mark below, for the lowest with the softest press of all: good for a
+    bound, not for a placement. Parts may then be left out: who has fewer neighbours feels less.
     """
+    layouts: Sequence[tuple[int, ...]] = problem.rules.card.layouts()
+    if optimistic and problem.rules.interference is not NOT_FELT:
+        layouts = _some_left_out(layouts)
     found: list[tuple[Kind, ...]] = []
-    for sizes in problem.rules.card.layouts():
+    for sizes in layouts:
         if len(sizes) == 1:
             found.append((Kind(sizes[0]),))
             continue
@@ -216,28 +224,37 @@ def kinds_by_layout(
     return found
 
 
+def _some_left_out(layouts: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """The layouts, and what is left of them without some parts."""
+    fewer = (
+        sizes
+        for layout in layouts
+        for count in range(1, len(layout) + 1)
+        for sizes in combinations(layout, count)
+    )
+    return list(dict.fromkeys(fewer))
+
+
 def _pressed(
     sizes: Sequence[int], marks: Sequence[Sequence[float]], optimistic: bool
 ) -> Iterator[list[Kind]]:
-    for index in np.ndindex(*[len(each) for each in marks]):
-        puts = [each[position] for each, position in zip(marks, index, strict=True)]
-        put = puts
-        if optimistic:
-            put = [each[place - 1] if place else 0.0 for each, place in zip(marks, index, strict=True)]
+    """Kinds of the parts for every choice of marks. The first of each part's marks is the softest press."""
+    for index in np.ndindex(*[len(each) - 1 for each in marks]):
+        puts = [each[position + 1] for each, position in zip(marks, index, strict=True)]
+        least = [each[position] for each, position in zip(marks, index, strict=True)]
+        put = least if optimistic else puts
         felt = [sum(put) - own for own in put]
-        yield [
-            Kind(size, most, None if optimistic and not any(index[:n] + index[n + 1 :]) else pressure)
-            for n, (size, most, pressure) in enumerate(zip(sizes, puts, felt, strict=True))
-        ]
+        yield [Kind(size, most, pressure) for size, most, pressure in zip(sizes, puts, felt, strict=True)]
 
 
 def _marks(problem: Problem, members: Sequence[int], size: int, levels: int) -> list[float]:
+    """The softest press of all, and the marks up to which a part may press; the last is the hardest."""
     pressures = sorted(
         problem.rules.interference.caused(problem.workloads[index].model, size, int(batch))
         for index in members
         for batch in np.flatnonzero(np.isfinite(problem.latency_ms(index, size)))
     )
     if not pressures or pressures[-1] <= 0:
-        return [0.0]
+        return [min([0.0, *pressures]), 0.0]
     at = [pressures[max(0, len(pressures) * number // levels - 1)] for number in range(1, levels + 1)]
-    return sorted(set(at))
+    return [pressures[0], *sorted(set(at))]

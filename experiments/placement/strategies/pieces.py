@@ -27,14 +27,16 @@ def by_rate_and_bound(problem: Problem) -> list[int]:
     )
 
 
-def pieces(problem: Problem, workload: int, efficient: int) -> list[Piece]:
-    """Parts of the efficient size as long as the rest doesn't fit one, then the smallest for the rest."""
+def pieces(problem: Problem, workload: int, efficient: int, filled: float = 1.0) -> list[Piece]:
+    """Parts of the efficient size as long as the rest doesn't fit one, then the smallest for the rest. They
+    serve the fraction `filled` of what they could alone."""
     left_rps = problem.workloads[workload].rate_rps
     most_rps = problem.alone_rps(workload, efficient)
     if not most_rps:  # no batch keeps the bound there: the smallest size where one does
         sizes = problem.rules.card.sizes
         efficient = next((size for size in sizes if problem.alone_rps(workload, size)), sizes[-1])
         most_rps = problem.alone_rps(workload, efficient)
+    most_rps *= filled
     found = []
     while left_rps > most_rps * (1 + 1e-9):
         found.append(Piece(workload, efficient, most_rps * (1 - 1e-9)))
@@ -43,7 +45,7 @@ def pieces(problem: Problem, workload: int, efficient: int) -> list[Piece]:
         (
             size
             for size in problem.rules.card.sizes
-            if size <= efficient and batches(problem, Wanted(size, {workload: left_rps}))
+            if size <= efficient and batches(problem, Wanted(size, {workload: left_rps / filled}))
         ),
         efficient,
     )

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from experiments.placement.interference import NOT_FELT
 from experiments.placement.placed import Placement
 from experiments.placement.problem import Problem, UnplaceableError
+from experiments.placement.strategies import elastic, equal, greedy, squishy
 from experiments.placement.strategies.bound import fluid_bound
 from experiments.placement.strategies.columns import LOOKED_AT, columns, kinds_by_layout
 from experiments.placement.strategies.master import Effort, Gpus, Master
@@ -22,8 +24,15 @@ GROUP_ALONE = 40
 """The same where nobody takes turns: then there are few columns."""
 LEVELS = 3
 """Marks of pressure between two parts (see columns.py)."""
+FEW = 4
+"""Up to so many workloads a bound that isn't met is looked for again with finer marks."""
+FINER = 6
 IN_GROUPS = Effort(nodes=50, gap=0.01, again=False, together=2)
 """The effort for each of several groups."""
+
+
+ASK_OTHERS = 100
+"""Up to so many workloads the other strategies are asked, too, where the bound isn't met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +56,29 @@ def fewest(problem: Problem, most: int | None = None, prove: bool = True) -> Fou
     gpus: Gpus = []
     at_least = fluid_bound(problem)
     for group in groups:
-        placed, master = _group(problem, [int(index) for index in group], effort)
+        placed = _group(problem, [int(index) for index in group], effort)
         gpus += placed
         if alone and prove:
-            at_least = _bound(problem, master, len(placed))
+            at_least = _bound(problem, effort, len(placed))
+    if len(gpus) > at_least and len(problem.workloads) <= ASK_OTHERS:
+        gpus = _by_others(problem, gpus)
     if most is not None and len(gpus) > most:
         never = f", and fewer than {at_least} never can" if at_least > most else ""
         raise UnplaceableError(
             f"{len(gpus)} GPUs would do{never}, {most} are there: add GPUs, or ask for less"
         )
     return Found(Placement(tuple(gpus)), at_least)
+
+
+def _by_others(problem: Problem, gpus: Gpus) -> Gpus:
+    """On fewer GPUs where another strategy finds a way: what is placed in groups shares none across them."""
+    for place in (elastic.place, greedy.place, equal.place, squishy.place):
+        while len(gpus) > 1:
+            try:
+                gpus = list(place(problem, len(gpus) - 1).gpus)
+            except UnplaceableError:
+                break
+    return gpus
 
 
 def master_of(problem: Problem, members: Sequence[int], effort: Effort) -> Master:
@@ -67,8 +89,8 @@ def master_of(problem: Problem, members: Sequence[int], effort: Effort) -> Maste
     return Master(problem, members, layouts, pools, effort)
 
 
-def _group(problem: Problem, members: Sequence[int], effort: Effort) -> tuple[Gpus, Master]:
-    """The GPUs for these workloads, and the problem that they solve."""
+def _group(problem: Problem, members: Sequence[int], effort: Effort) -> Gpus:
+    """The GPUs for these workloads."""
     master = master_of(problem, members, effort)
     prices = master.relax()
     placed = master.solve()
@@ -77,24 +99,37 @@ def _group(problem: Problem, members: Sequence[int], effort: Effort) -> tuple[Gp
         if better is None or len(better) >= len(placed):  # split again, for the sake of memory
             break
         placed = better
-    return placed, master
+    return placed
 
 
-def _bound(problem: Problem, master: Master, found: int) -> int:
+def _bound(problem: Problem, effort: Effort, found: int) -> int:
     """How few GPUs there could be, where `found` are known to do."""
     members = range(len(problem.workloads))
     bound = fluid_bound(problem, members)
     if found <= bound or problem.rules.models_per_part > LOOKED_AT:
         return bound
-    layouts = kinds_by_layout(problem, members, LEVELS, optimistic=True)
+    for levels in (LEVELS, FINER) if _felt(problem) and len(members) <= FEW else (LEVELS,):
+        bound = max(bound, _relaxed(problem, members, levels, effort, found))
+        if bound >= found:
+            break
+    return bound
+
+
+def _relaxed(problem: Problem, members: Sequence[int], levels: int, effort: Effort, found: int) -> int:
+    """How few GPUs there could be by the relaxation, and by proofs that it can't be done with that few."""
+    layouts = kinds_by_layout(problem, members, levels, optimistic=True)
     kinds = list(dict.fromkeys(kind for layout in layouts for kind in layout))
     pools = [columns(problem, kind, members, optimistic=True) for kind in kinds]
-    master = Master(problem, members, layouts, pools, master.effort)
+    master = Master(problem, members, layouts, pools, effort)
     prices = master.relax()
-    bound = max(bound, _up(prices.gpus))
+    bound = _up(prices.gpus)
     while bound < found and master.impossible(prices, bound):
         bound += 1
     return bound
+
+
+def _felt(problem: Problem) -> bool:
+    return problem.rules.interference is not NOT_FELT
 
 
 def _up(gpus: float) -> int:

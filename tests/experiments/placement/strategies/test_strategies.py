@@ -1,6 +1,7 @@
 """Every strategy of placing: known answers, and what holds of any demand."""
 
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from experiments.placement.demand import Workload
 from experiments.placement.interference import NOT_FELT
 from experiments.placement.problem import Problem, Rules, UnplaceableError
 from experiments.placement.strategies import STRATEGIES, smallest
+from experiments.placement.strategies.search import fewest
 
 MODELS = sharing.rtx2080ti().models()
 MOST = 60
@@ -52,6 +54,29 @@ def test_traffic_at_500_takes_no_more_than_the_original(strategy: str, originals
     assert len(smallest(strategy, problem, 20).gpus) <= originals
 
 
+@pytest.mark.parametrize(
+    ("strategy", "felt", "rate", "originals"),
+    [
+        ("greedy", False, 650, 6),
+        ("greedy", False, 800, 7),
+        ("gpulet", True, 100, 2),
+        ("gpulet", True, 450, 3),
+    ],
+)
+def test_no_more_than_plans_of_the_original_that_pass(
+    strategy: str, felt: bool, rate: int, originals: int
+) -> None:
+    problem = sharing.prototype_problem(sharing.TRAFFIC, dict.fromkeys(sharing.TRAFFIC, rate), felt)
+    assert len(smallest(strategy, problem, 20).gpus) <= originals
+
+
+@pytest.mark.parametrize(("rate", "felt", "gpus"), [(150, True, 2), (350, True, 3), (600, False, 4)])
+def test_the_bound_knows_that_neighbours_are_felt(rate: int, felt: bool, gpus: int) -> None:
+    problem = sharing.prototype_problem(sharing.TRAFFIC, dict.fromkeys(sharing.TRAFFIC, rate), felt)
+    found = fewest(problem)
+    assert (len(found.placement.gpus), found.at_least) == (gpus, gpus)
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_too_few_gpus_are_told_in_one_line(strategy: str) -> None:
     problem = sharing.prototype_problem(sharing.TRAFFIC, dict.fromkeys(sharing.TRAFFIC, 500))
@@ -77,3 +102,21 @@ def test_whatever_is_placed_passes_the_checker_and_more_gpus_do_no_harm(
 @settings(max_examples=4, deadline=None, derandomize=True)
 def test_the_search_passes_the_checker_too(problem: Problem) -> None:
     assert violations(smallest("search", problem, MOST), problem) == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_placed_in_groups_takes_no_more_gpus_than_by_another_strategy(seed: int) -> None:
+    draw = Random(seed)
+    table = sharing.rtx2080ti()
+    workloads = tuple(
+        Workload(
+            f"w{number}", draw.choice(table.models()), draw.choice([20, 50, 120]), draw.choice([150, 400])
+        )
+        for number in range(14)
+    )
+    problem = Problem(workloads, table)
+    found = fewest(problem)
+    assert not violations(found.placement, problem)
+    assert found.at_least <= len(found.placement.gpus)
+    for strategy in STRATEGIES:
+        assert len(found.placement.gpus) <= len(smallest(strategy, problem, 14).gpus)
