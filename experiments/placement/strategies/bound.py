@@ -13,8 +13,8 @@ def fluid_bound(problem: Problem, members: Sequence[int] | None = None) -> int:
     """No placement of these workloads (by default all) has fewer GPUs.
 
     On a part of a size no batch of a workload gets more through than the best that keeps the bound alone, and
-    the parts' time can't be spent twice: a linear problem over time spent by workload and size. And a part has
-    room for so many that take turns.
+    the parts' time can't be spent twice: a linear problem over time spent by workload and size. And only so
+    many may take turns on a part.
     """
     members = range(len(problem.workloads)) if members is None else members
     card = problem.rules.card
