@@ -1,8 +1,8 @@
 """`python -m benchmarks.placement_scale`: the search for 10 models on 64 GPUs, and for 1,000 on 4,000.
 
 Models and latencies are those of an A100 (benchmarks/data/gpulet), rates differ by up to 50 times, and are so
-high that the fluid bound is 90 % of the GPUs; bounds are 2.2 to 8 times the fastest batch. All of it is seeded.
-The last line is JSON.
+high that the fluid bound is 90 % of the GPUs; bounds are 2.2 to 8 times the fastest batch. All is seeded. The
+last line is JSON.
 """
 
 import json
