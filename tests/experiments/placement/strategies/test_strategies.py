@@ -1,6 +1,6 @@
 """Every strategy of placing: known answers, and what holds of any demand."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 from random import Random
 
 import pytest
@@ -68,6 +68,13 @@ def test_no_more_than_plans_of_the_original_that_pass(
 ) -> None:
     problem = sharing.prototype_problem(sharing.TRAFFIC, dict.fromkeys(sharing.TRAFFIC, rate), felt)
     assert len(smallest(strategy, problem, 20).gpus) <= originals
+
+
+def test_the_search_needs_no_more_than_elastic_partitioning_where_memory_is_short() -> None:
+    for rates in product((100, 200), repeat=4):
+        demand = dict(zip(sharing.FOUR, rates, strict=True))
+        problem = sharing.prototype_problem(sharing.FOUR, demand)
+        assert len(smallest("search", problem, 9).gpus) <= len(smallest("gpulet", problem, 9).gpus)
 
 
 @pytest.mark.parametrize(("rate", "felt", "gpus"), [(150, True, 2), (350, True, 3), (600, False, 4)])
