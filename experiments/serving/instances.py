@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,9 @@ from experiments.base.files import write_json
 from experiments.base.interrupts import carry_through
 
 PREFIX = "tsmps-"  # short: a Unix socket's path, which lies in the folder, must fit 107 bytes
+END_TIMEOUT_S = 15.0
+SEMAPHORES = "sem.mp-"  # of Python's multiprocessing, where its processes are spawned
+SHARED_MEMORY = "/dev/shm/"  # noqa: S108 - looked into, not written to
 FOLDER_NAME = f"{PREFIX}12345678"  # as mkdtemp makes them
 
 
@@ -51,9 +55,48 @@ def remove_leftovers() -> list[Path]:
                 continue
             if owner["server"] and _lives(owner["server"]):
                 os.killpg(owner["server"]["pid"], signal.SIGKILL)
+            end_processes_of(folder)
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder)
     return removed
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Our processes whose TMPDIR is the instance's folder: the server and all that came of it, also those
+    whose parent is gone, or that have left its group."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            ours = process.uids().real == os.getuid() and process.status() != psutil.STATUS_ZOMBIE
+            if ours and process.environ().get("TMPDIR") == str(folder):
+                found.append(process)
+    return found
+
+
+def end_processes_of(folder: Path) -> None:
+    """Kills what `processes_of` finds, and removes the shared memory that they had, and can't remove any
+    more. Returns when none is left, or after END_TIMEOUT_S."""
+    deadline = time.monotonic() + END_TIMEOUT_S
+    shared: set[Path] = set()
+    while (family := processes_of(folder)) and time.monotonic() < deadline:
+        for process in family:
+            shared |= _shared_memory(process.pid, folder.name)
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(family, timeout=1)
+    for path in shared:
+        path.unlink(missing_ok=True)
+
+
+def _shared_memory(pid: int, name: str) -> set[Path]:
+    """The files of /dev/shm that a process has mapped, and that are its own: Python's semaphores, and what
+    bears the instance's name. What else is there, an MPS daemon's for one, others may need."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/maps").read_text("utf-8", errors="replace").splitlines()
+        mapped = {line[line.index(SHARED_MEMORY) :] for line in lines if SHARED_MEMORY in line}
+        ours = (SHARED_MEMORY + SEMAPHORES, SHARED_MEMORY + name)
+        return {Path(path) for path in mapped if path.startswith(ours)}
+    return set()
 
 
 def _write(folder: Path, owner: int, server: int | None) -> None:
