@@ -81,12 +81,12 @@ def requirements_of(name: str) -> Path:
     return REQUIREMENTS / f"{name}.txt"
 
 
-def version_of(name: str) -> str:
-    """The version of the server itself among its pins: the package in the file's first line says which."""
+def package_of(name: str) -> str:
+    """The server's own package and its version: the first line of the pins says which of them it is."""
     first, *pins = requirements_of(name).read_text("utf-8").splitlines()
-    package = first.removeprefix("#").split()[0]
+    package = first.removeprefix("# ").partition(":")[0]
     (found,) = (line for line in pins if re.match(rf"{re.escape(package)}==", line))
-    return found.partition("==")[2]
+    return found.replace("==", " ")
 
 
 def ingredients(name: str) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """An unpacked archive of ours -> its handler, loaded as a TorchServe worker loads it, without TorchServe.
 
 Whatever serves it then calls `predict(texts)`, the same function in every server. As a program it answers
-the texts of standard input, a JSON list, with the predictions on standard output: the handler run directly.
+the texts of standard input, a JSON list, each alone, with the predictions on standard output: the handler
+run directly.
 """
 
 import importlib.util
@@ -63,4 +64,5 @@ def _note_this_worker(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    json.dump(load(sys.argv[1], 1)(json.load(sys.stdin)), sys.stdout)
+    predict = load(sys.argv[1], 1)
+    json.dump([predict([text])[0] for text in json.load(sys.stdin)], sys.stdout)
