@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.base.errors import ExperimentError
@@ -51,7 +51,15 @@ def check(server: Running, texts: Sequence[str], right: Sequence[Prediction], mo
 
     Raises ParityError beyond TOLERANCE.
     """
-    worst = worst_difference(right, [server.predict(text, model) for text in texts])
+    return judged(server, right, {n: [server.predict(text, model)] for n, text in enumerate(texts)})
+
+
+def judged(
+    server: Running, right: Sequence[Prediction], answers: Mapping[int, Sequence[Prediction]]
+) -> float:
+    """The same of answers that are there: those to each text, by its number in `right`."""
+    pairs = [(right[number], answer) for number, given in answers.items() for answer in given]
+    worst = worst_difference([one for one, _ in pairs], [other for _, other in pairs])
     if not worst <= TOLERANCE:
         raise ParityError(
             f"{server.server} answers otherwise than its model: a probability is off by {worst:.2g}, where "
