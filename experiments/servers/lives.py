@@ -41,6 +41,8 @@ PERIOD_S = 0.05
 PORT_TAKEN = "already in use"
 SERVED = "served.json"
 LOG = "server.log"
+FAILED = "failed-to-load"  # of archived.py
+MOST_SHOWN = 300  # characters of a reason
 OF_ANOTHER_PYTHON = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
 LOG_BYTES = 16_384
 MOST_REFUSED = 50  # answers without a prediction, after all models are loaded
@@ -72,8 +74,8 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a server is started and ended: `loads` is how often its processes load a model, all of them
-    together; `end` the signal on which it ends with all of its processes, `env` what it needs beside ours."""
+    """How a server is started and ended: `loads` is how often a model is loaded by all of its processes,
+    `end` the signal on which it ends with all of them, `env` what it needs beside ours."""
 
     command: Sequence[str | Path]
     loads: int
@@ -193,6 +195,9 @@ def _wait_until_up(
     while len(answered) < len(models):
         log = server.log()
         code = process.poll()
+        if (failed := server.folder / FAILED).exists():
+            reason = failed.read_text("utf-8", errors="replace")[:MOST_SHOWN]
+            raise ServerError(f"{server.server} could not load a model: {reason}", log)
         if code is not None or PORT_TAKEN in log.lower():
             how = f"ended with code {code}" if code is not None else "does not come up"
             raise ServerError(f"{server.server} {how} at its start: {_cause(log)}", log)
@@ -229,7 +234,7 @@ def _cause(log: str) -> str:
     """The line of a log that most likely says what is wrong: the last that names an error."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     named = [line for line in lines if re.search(r"error|failed|in use", line, re.IGNORECASE)]
-    return (named or lines or ["it printed no reason"])[-1][:300]
+    return (named or lines or ["it printed no reason"])[-1][:MOST_SHOWN]
 
 
 def _free_port(asked: int | None) -> int:

@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+FAILED = "failed-to-load"
+
 Predict = Callable[[Sequence[str]], list[list[dict[str, Any]]]]
 
 
@@ -29,8 +31,20 @@ def asked() -> dict[str, Any]:
 def load(folder: str, batch_size: int) -> Predict:
     """The `predict` of the archive's handler: n texts -> n lists of {"label", "probability"}.
 
-    Notes this process in the temporary folder, by which whoever started the server knows its workers.
+    Notes this process in the temporary folder, by which whoever started the server knows its workers, or why
+    it can't be loaded: the servers say that in many ways, or begin anew for ever.
     """
+    try:
+        predict = _loaded(folder, batch_size)
+    except Exception as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        (Path(tempfile.gettempdir()) / FAILED).write_text(told, "utf-8")
+        raise
+    (Path(tempfile.gettempdir()) / f"{os.getpid()}.{Path(folder).name}.worker").touch()
+    return predict
+
+
+def _loaded(folder: str, batch_size: int) -> Predict:
     if folder not in sys.path:
         sys.path.insert(0, folder)  # `handlers` is the archive's
     manifest = json.loads((Path(folder) / "MAR-INF" / "MANIFEST.json").read_text("utf-8"))["model"]
@@ -42,7 +56,6 @@ def load(folder: str, batch_size: int) -> Predict:
     handler = _handler_class(Path(folder) / manifest["handler"])()
     handler.initialize(context)
     predict: Predict = handler.predict
-    _note_this_worker(folder)
     return predict
 
 
@@ -57,10 +70,6 @@ def _handler_class(source: Path) -> Any:
         each for each in vars(module).values() if isinstance(each, type) and each.__module__ == spec.name
     )
     return found
-
-
-def _note_this_worker(folder: str) -> None:
-    (Path(tempfile.gettempdir()) / f"{os.getpid()}.{Path(folder).name}.worker").touch()
 
 
 if __name__ == "__main__":
