@@ -4,7 +4,8 @@ There is no delay to set: it learns how long to wait from the first requests on 
 """
 
 from experiments.servers.environments import Environment
-from experiments.servers.lives import HOST, PROGRAMS, Recipe, Wanted
+from experiments.servers.lives import PROGRAMS, Recipe, Wanted
+from experiments.servers.served import HOST
 
 DELAY = "not heeded: how long a batch waits is learned"
 

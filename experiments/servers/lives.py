@@ -8,7 +8,6 @@ What to start is told by a recipe, of triton.py, litserve.py or bentoml.py. All 
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,13 +15,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from experiments.base.errors import UsageError
 from experiments.base.files import write_json
 from experiments.base.interrupts import carry_through, interrupts_held_back
 from experiments.servers.dialects import Dialect
 from experiments.servers.environments import Environment, whole
 from experiments.servers.guard import guarded
-from experiments.servers.served import RefusedError, Running
+from experiments.servers.served import HOST, RefusedError, Running, free_port
 from experiments.serving.instances import (
     end_processes_of,
     instance_folder,
@@ -32,7 +30,6 @@ from experiments.serving.instances import (
 from experiments.serving.torchserve import Registration, ServerError, unpack
 from experiments.serving.workers import worker_env
 
-HOST = "127.0.0.1"
 PROGRAMS = Path(__file__).parent / "programs"
 START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 10.0  # to end by itself; then its processes are killed
@@ -104,11 +101,14 @@ class Other:
             life.callback(carry_through, lambda: end_processes_of(folder))
             for model in models:
                 unpack(model.archive, folder / "store" / model.name)
-            yield self._begin(life, environment, Wanted(models, folder, _free_port(port)), threads)
+            wanted = Wanted(models, folder, free_port(port))
+            yield self._begin(life, environment, wanted, threads, START_ATTEMPTS if port is None else 1)
 
-    def _begin(self, life: ExitStack, environment: Environment, wanted: Wanted, threads: int) -> Running:
+    def _begin(
+        self, life: ExitStack, environment: Environment, wanted: Wanted, threads: int, attempts: int
+    ) -> Running:
         """The server, up; its end is pushed on `life`. Takes another port where somebody was faster."""
-        for attempt in range(1, START_ATTEMPTS + 1):
+        for attempt in range(1, attempts + 1):
             with ExitStack() as trial:
                 recipe = self.recipe(environment, wanted)
                 process = trial.enter_context(_process(recipe, wanted, threads))
@@ -116,12 +116,12 @@ class Other:
                 try:
                     _wait_until_up(server, process, recipe, wanted.models)
                 except ServerError as error:
-                    if PORT_TAKEN not in error.details.lower() or attempt == START_ATTEMPTS:
+                    if PORT_TAKEN not in error.details.lower() or attempt == attempts:
                         raise
                 else:
                     life.push(trial.pop_all())
                     return server
-            wanted = replace(wanted, port=_free_port(None))
+            wanted = replace(wanted, port=free_port(None))
         raise AssertionError("unreachable")
 
     def _running(self, pid: int, wanted: Wanted) -> Running:
@@ -235,16 +235,3 @@ def _cause(log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     named = [line for line in lines if re.search(r"error|failed|in use", line, re.IGNORECASE)]
     return (named or lines or ["it printed no reason"])[-1][:MOST_SHOWN]
-
-
-def _free_port(asked: int | None) -> int:
-    """`asked`, or any that is free now. Raises UsageError where `asked` is not."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, asked or 0))
-        except OSError as error:
-            raise UsageError(
-                f"port {asked}: {error.strerror}: stop what listens there or give another"
-            ) from error
-        return int(probe.getsockname()[1])

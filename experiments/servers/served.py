@@ -1,5 +1,6 @@
 """What every server is to those who measure it: started with models, asked, its processes known, stopped."""
 
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
@@ -9,10 +10,12 @@ from typing import Protocol
 import psutil
 import requests
 
+from experiments.base.errors import UsageError
 from experiments.servers.dialects import Dialect, Prediction
 from experiments.serving.instances import processes_of
 from experiments.serving.torchserve import MODEL, Registration, ServerError
 
+HOST = "127.0.0.1"
 ANSWER_TIMEOUT_S = 60.0
 
 
@@ -39,7 +42,7 @@ class Running:
 
     def predict_url(self, model: str = MODEL) -> str:
         """Where a model answers POST requests that carry `headers`."""
-        return f"http://127.0.0.1:{self.port}{self.dialect.predict_path.format(model=model)}"
+        return f"http://{HOST}:{self.port}{self.dialect.predict_path.format(model=model)}"
 
     def family(self) -> list[psutil.Process]:
         """All of its processes, whoever is their parent."""
@@ -83,6 +86,19 @@ class Server(Protocol):
         server does not come up.
         """
         ...
+
+
+def free_port(asked: int | None) -> int:
+    """`asked`, or any that is free now. Raises UsageError where `asked` is not."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, asked or 0))
+        except OSError as error:
+            raise UsageError(
+                f"port {asked}: {error.strerror}: stop what listens there or give another"
+            ) from error
+        return int(probe.getsockname()[1])
 
 
 def cpu_s(family: Sequence[psutil.Process]) -> float:

@@ -10,7 +10,8 @@ import sysconfig
 from pathlib import Path
 
 from experiments.servers.environments import Environment
-from experiments.servers.lives import HOST, PROGRAMS, Recipe, Wanted
+from experiments.servers.lives import PROGRAMS, Recipe, Wanted
+from experiments.servers.served import HOST
 from experiments.serving.torchserve import Registration
 
 DELAY = "counted from the arrival of a request in the queue"

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmarks.parts.leftovers import is_free, left_in
 from experiments.base.errors import UsageError
 from experiments.base.paths import ROOT
 from experiments.load import ClosedLoop, run
@@ -20,7 +21,7 @@ from experiments.servers.known import SERVERS
 from experiments.servers.served import Server
 from experiments.serving.torchserve import Registration, ServerError
 from tests.support import small_archives
-from tests.support.other_servers import is_free, left_in, server_that_was_added, small_classifier
+from tests.support.other_servers import server_that_was_added, small_classifier
 
 pytestmark = pytest.mark.integration
 
