@@ -57,7 +57,9 @@ def _lives(server: Server, archive: Path, starts: int) -> dict[str, float]:
                 begin_s = perf_counter()
             if not kill:
                 stops_s.append(perf_counter() - begin_s)
-            remains = left_in(folder) + ([] if is_free(running.port) else [f"port {running.port}"])
+            remains = left_in(folder, running.folder.name) + (
+                [] if is_free(running.port) else [f"port {running.port}"]
+            )
         left += len(remains)
         how = "killed" if kill else "stopped"
         typer.echo(f"{server.name} {number + 1}: {how}, left: {', '.join(remains) or 'nothing'}", err=True)

@@ -10,17 +10,17 @@ import psutil
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked into, not written to
 
 
-def left_in(folder: Path) -> list[str]:
-    """What servers have left that were started with `folder` as TMPDIR: files, processes, shared memory."""
-    names = [path.name for path in folder.iterdir()]
+def left_in(folder: Path, instance: str) -> list[str]:
+    """What servers have left that were started with `folder` as TMPDIR: files, processes, shared memory that
+    bears the name of the instance's folder."""
     files = [str(path) for path in folder.iterdir()]
-    shared = [str(path) for path in SHARED_MEMORY.iterdir() if path.name.startswith("tsmps-")]
+    shared = [str(path) for path in SHARED_MEMORY.glob(f"{instance}*")]
     processes = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get("TMPDIR", "").startswith(f"{folder}/"):
                 processes.append(" ".join(process.cmdline()) or process.name())
-    return files + processes + [path for path in shared if any(name in path for name in names)]
+    return files + processes + shared
 
 
 def is_free(port: int) -> bool:

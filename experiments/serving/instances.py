@@ -22,7 +22,7 @@ from experiments.base.interrupts import carry_through
 PREFIX = "tsmps-"  # short: a Unix socket's path, which lies in the folder, must fit 107 bytes
 END_TIMEOUT_S = 15.0
 SEMAPHORES = "sem.mp-"  # of Python's multiprocessing, where its processes are spawned
-SHARED_MEMORY = "/dev/shm/"  # noqa: S108 - looked into, not written to
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked into, not written to
 FOLDER_NAME = f"{PREFIX}12345678"  # as mkdtemp makes them
 
 
@@ -80,22 +80,21 @@ def end_processes_of(folder: Path) -> None:
     shared: set[Path] = set()
     while (family := processes_of(folder)) and time.monotonic() < deadline:
         for process in family:
-            shared |= _shared_memory(process.pid, folder.name)
+            shared |= _semaphores(process.pid)
             with suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(family, timeout=1)
-    for path in shared:
+    for path in (*shared, *SHARED_MEMORY.glob(f"{folder.name}*")):  # what bears the instance's name
         path.unlink(missing_ok=True)
 
 
-def _shared_memory(pid: int, name: str) -> set[Path]:
-    """The files of /dev/shm that a process has mapped, and that are its own: Python's semaphores, and what
-    bears the instance's name. What else is there, an MPS daemon's for one, others may need."""
+def _semaphores(pid: int) -> set[Path]:
+    """Those of Python's multiprocessing that a process has mapped. They are made under another name, which
+    stays in its maps, and known by their inodes."""
     with suppress(OSError):
         lines = Path(f"/proc/{pid}/maps").read_text("utf-8", errors="replace").splitlines()
-        mapped = {line[line.index(SHARED_MEMORY) :] for line in lines if SHARED_MEMORY in line}
-        ours = (SHARED_MEMORY + SEMAPHORES, SHARED_MEMORY + name)
-        return {Path(path) for path in mapped if path.startswith(ours)}
+        inodes = {int(line.split()[4]) for line in lines if f"{SHARED_MEMORY}/" in line}
+        return {path for path in SHARED_MEMORY.glob(f"{SEMAPHORES}*") if path.stat().st_ino in inodes}
     return set()
 
 

@@ -21,11 +21,10 @@ def endpoint(model: dict[str, Any]) -> Callable[..., Any]:
         return list(self.predict[model["name"]](texts))
 
     answer.__name__ = model["name"]  # by which BentoML finds it again
+    batches = {"batchable": True, "max_batch_size": model["batch_size"], "max_latency_ms": LONGEST_MS}
+    # Of batches of one it wants to hear nothing.
     api: Callable[..., Any] = bentoml.api(
-        batchable=model["batch_size"] > 1,
-        max_batch_size=model["batch_size"],
-        max_latency_ms=LONGEST_MS,
-        route=f"/{model['name']}",
+        route=f"/{model['name']}", **(batches if model["batch_size"] > 1 else {})
     )
     wrapped: Callable[..., Any] = api(answer)
     return wrapped

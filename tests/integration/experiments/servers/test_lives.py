@@ -26,6 +26,7 @@ from tests.support.other_servers import server_that_was_added, small_classifier
 pytestmark = pytest.mark.integration
 
 TEXTS = ("The kettle is quiet and pours well.", "No.", "It leaks, and 'quotes' \\ don't matter: ü, 茶")
+NONE = "no-instance-came-up"
 SETTLED_S = 20.0  # for a guard to end what its parent has started
 LOADED = """
 import sys
@@ -36,7 +37,7 @@ from experiments.serving.torchserve import Registration
 from mps.door import one_line_errors
 with one_line_errors(lambda: "stopped"):
     with SERVERS[sys.argv[1]].start([Registration(Path(sys.argv[2]), workers=2, batch_size=8)]) as server:
-        print(server.port, flush=True)
+        print(server.port, server.folder.name, flush=True)
         body = server.dialect.body("Is anybody there?")
         run(server.predict_url(), [body], ClosedLoop(4, duration_s=60), headers=server.headers)
 """
@@ -72,7 +73,7 @@ def test_it_says_what_the_model_says_alone_and_in_batches(
         assert {psutil.Process(pid).environ()["OMP_NUM_THREADS"] for pid in workers} == {"1"}
         assert listened_at(running.family()) <= {"127.0.0.1", "::ffff:127.0.0.1"}
         assert running.folder.stat().st_mode & 0o777 == 0o700
-    assert left_in(own_tmp) == []
+    assert left_in(own_tmp, running.folder.name) == []
 
 
 def test_two_models_are_served_at_once(server: Server, archive: Path, tmp_path: Path) -> None:
@@ -90,14 +91,14 @@ def test_three_starts_and_stops_leave_nothing(server: Server, archive: Path, own
         with server.start([Registration(archive, workers=1, batch_size=2)], port=port) as running:
             assert running.port == port
             assert running.predict(TEXTS[0])
-        assert left_in(own_tmp) == []
+        assert left_in(own_tmp, running.folder.name) == []
         assert is_free(port)
 
 
 def test_an_exception_in_its_life_leaves_nothing(server: Server, archive: Path, own_tmp: Path) -> None:
-    with pytest.raises(ZeroDivisionError), server.start([Registration(archive, 1, 2)]):
+    with pytest.raises(ZeroDivisionError), server.start([Registration(archive, 1, 2)]) as running:
         _ = 1 / 0
-    assert left_in(own_tmp) == []
+    assert left_in(own_tmp, running.folder.name) == []
 
 
 @pytest.mark.parametrize("which", ["the first process", "all workers"])
@@ -107,7 +108,7 @@ def test_a_kill_of_its_processes_leaves_nothing(
     with server.start([Registration(archive, workers=2, batch_size=2)]) as running:
         for pid in [running.pid] if which == "the first process" else running.workers():
             os.kill(pid, signal.SIGKILL)
-    assert left_in(own_tmp) == []
+    assert left_in(own_tmp, running.folder.name) == []
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -117,12 +118,12 @@ def test_a_run_that_ends_under_load_leaves_nothing(
     command = [sys.executable, "-c", LOADED, server.name, str(archive)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
-        port = int(program.stdout.readline())
+        port, instance = program.stdout.readline().split()
         time.sleep(0.5)  # the load has begun
         program.send_signal(end)
         program.wait()
-    assert_soon(lambda: left_in(own_tmp) == [])
-    assert is_free(port)
+    assert_soon(lambda: left_in(own_tmp, instance) == [])
+    assert is_free(int(port))
 
 
 def test_a_port_that_is_taken_is_told(server: Server, archive: Path, own_tmp: Path) -> None:
@@ -133,7 +134,7 @@ def test_a_port_that_is_taken_is_told(server: Server, archive: Path, own_tmp: Pa
             server.start([Registration(archive, 1, 1)], port=port),
         ):
             pass
-    assert left_in(own_tmp) == []
+    assert left_in(own_tmp, NONE) == []
 
 
 def test_what_is_no_archive_is_told(server: Server, tmp_path: Path) -> None:
@@ -149,15 +150,16 @@ def test_a_model_that_does_not_load_is_told_with_its_reason(
         tmp_path,
         "broken",
         "class Broken:\n    def initialize(self, context):\n"
-        "        raise ValueError('the weights are not there')\n",
+        "        raise ValueError('the weights are not there')\n"
+        "    def handle(self, rows, context):\n        return rows\n",
         "batchSize: 1\n",
     )
     with (
         pytest.raises(ServerError, match="the weights are not there"),
-        server.start([Registration(broken, 1, 1)]),
+        server.start([Registration(broken, 1, 2)]),
     ):
         pass
-    assert left_in(own_tmp) == []
+    assert left_in(own_tmp, NONE) == []
 
 
 def listened_at(family: list[psutil.Process]) -> set[str]:
