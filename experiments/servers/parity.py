@@ -15,8 +15,9 @@ from experiments.servers.served import Running
 from experiments.serving.torchserve import MODEL, unpack
 from experiments.serving.workers import worker_env
 
-TOLERANCE = 1e-5
-"""Of a probability. A text in a batch is padded, which moves it by less (handlers/model-config/bert.yaml)."""
+TOLERANCE = 1e-4
+"""Of a probability, as a sweep has it for fp32 (experiments/answers/compare.py). In a batch of
+BERT-base, whose products have other shapes, one was off by 8e-6."""
 TIMEOUT_S = 600.0
 
 
