@@ -25,7 +25,7 @@ ARGS ?=
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup mar run gpu-campaign serve stop test test-real test-beside test-fast lint format bench lock clean
+.PHONY: help setup mar run gpu-campaign serve stop test test-real test-beside test-fast lint format bench bench-servers lock clean
 
 help: ## Show the targets
 	@echo "make run     the main job: set up, archive, sweep workers x batch size, print the table"
@@ -97,6 +97,9 @@ format: setup ## Let ruff format and fix
 
 bench: setup ## Every ratio that the README claims, in half an hour on an idle machine (needs nginx and wrk)
 	@$(PY) -m benchmarks $(ARGS)
+
+bench-servers: setup ## The same model behind TorchServe, Triton, LitServe and BentoML (mps.servers add makes them)
+	@$(PY) -m benchmarks.servers $(ARGS)
 
 lock: ## Write requirements.lock anew from pyproject.toml
 	@$(PYTHON) scripts/lock.py > requirements.lock.new && mv requirements.lock.new requirements.lock

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,9 @@ from experiments.base.files import write_json
 from experiments.base.interrupts import carry_through
 
 PREFIX = "tsmps-"  # short: a Unix socket's path, which lies in the folder, must fit 107 bytes
+END_TIMEOUT_S = 15.0
+SEMAPHORES = "sem.mp-"  # of Python's multiprocessing, where its processes are spawned
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked into, not written to
 FOLDER_NAME = f"{PREFIX}12345678"  # as mkdtemp makes them
 
 
@@ -51,9 +55,47 @@ def remove_leftovers() -> list[Path]:
                 continue
             if owner["server"] and _lives(owner["server"]):
                 os.killpg(owner["server"]["pid"], signal.SIGKILL)
+            end_processes_of(folder)
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder)
     return removed
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Our processes whose TMPDIR is the instance's folder: the server and all that came of it, also those
+    whose parent is gone, or that have left its group."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            ours = process.uids().real == os.getuid() and process.status() != psutil.STATUS_ZOMBIE
+            if ours and process.environ().get("TMPDIR") == str(folder):
+                found.append(process)
+    return found
+
+
+def end_processes_of(folder: Path) -> None:
+    """Kills what `processes_of` finds, and removes the shared memory that they had, and can't remove any
+    more. Returns when none is left, or after END_TIMEOUT_S."""
+    deadline = time.monotonic() + END_TIMEOUT_S
+    shared: set[Path] = set()
+    while (family := processes_of(folder)) and time.monotonic() < deadline:
+        for process in family:
+            shared |= _semaphores(process.pid)
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(family, timeout=1)
+    for path in (*shared, *SHARED_MEMORY.glob(f"{folder.name}*")):  # what bears the instance's name
+        path.unlink(missing_ok=True)
+
+
+def _semaphores(pid: int) -> set[Path]:
+    """Those of Python's multiprocessing that a process has mapped. They are made under another name, which
+    stays in its maps, and known by their inodes."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/maps").read_text("utf-8", errors="replace").splitlines()
+        inodes = {int(line.split()[4]) for line in lines if f"{SHARED_MEMORY}/" in line}
+        return {path for path in SHARED_MEMORY.glob(f"{SEMAPHORES}*") if path.stat().st_ino in inodes}
+    return set()
 
 
 def _write(folder: Path, owner: int, server: int | None) -> None:

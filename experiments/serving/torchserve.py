@@ -267,15 +267,17 @@ def torchserve(
     env: Mapping[str, str] | None = None,
     settings: Mapping[str, str] | None = None,
     jvm_options: Sequence[str] = JVM_OPTIONS,
+    port: int | None = None,
 ) -> Iterator[TorchServe]:
     """A TorchServe with no model yet, ready to register one; stopped at the end whatever happens.
 
     `env` is added to the environment, which every worker inherits (there is none per worker);
     `settings` is added to its config.properties; `jvm_options` replace our own, the log4j2 file among
-    them. Raises ServerError when it does not come up.
+    them. `port` is that of its inference API, by default any that is free. Raises ServerError when it does
+    not come up.
     """
     with instance_folder() as folder:
-        server = _start(folder, dict(env or {}), dict(settings or {}), jvm_options)
+        server = _start(folder, dict(env or {}), dict(settings or {}), jvm_options, port)
         try:
             yield server
         finally:
@@ -283,10 +285,14 @@ def torchserve(
 
 
 def _start(
-    folder: Path, env: dict[str, str], settings: dict[str, str], jvm_options: Sequence[str]
+    folder: Path,
+    env: dict[str, str],
+    settings: dict[str, str],
+    jvm_options: Sequence[str],
+    port: int | None,
 ) -> TorchServe:
     for attempt in range(1, START_ATTEMPTS + 1):
-        ports = _free_ports()
+        ports = _free_ports(port)
         process = _spawn(folder, ports, env, settings, jvm_options)
         try:
             _wait_until_up(process, folder, ports)
@@ -370,8 +376,15 @@ def _escaped(value: str) -> str:
     return json.dumps(value)[1:-1]
 
 
-def _free_ports() -> Ports:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
+def _free_ports(inference: int | None = None) -> Ports:
+    """Raises UsageError where `inference` is not free."""
+    try:
+        sockets = [socket.create_server(("127.0.0.1", inference or 0))]
+    except OSError as error:
+        raise UsageError(
+            f"port {inference}: {error.strerror}: stop what listens there or give another"
+        ) from error
+    sockets += [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
     ports = Ports(*(s.getsockname()[1] for s in sockets))
     for s in sockets:
         s.close()

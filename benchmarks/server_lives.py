@@ -1,0 +1,91 @@
+"""Each server started, asked and stopped many times: how long that takes, and that nothing of it is left.
+
+`python -m benchmarks.server_lives`; servers beside TorchServe are added by `python -m mps.servers add NAME`.
+Every other time the server's first process is killed instead of stopped. The last line is one JSON object:
+for each server the starts, what was left (0), and the medians of its start and of its stop in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Annotated
+
+import typer
+
+from benchmarks.parts import models
+from benchmarks.parts.leftovers import is_free, left_in
+from experiments.servers.known import SERVERS, servers
+from experiments.servers.served import Server
+from experiments.serving.torchserve import Registration
+from mps.door import one_line_errors
+
+WORKERS, BATCH_SIZE = 2, 8
+
+
+def main(
+    starts: Annotated[int, typer.Option(min=1, help="Of each server.")] = 20,
+    only: Annotated[list[str] | None, typer.Option(help="A server. [all]")] = None,
+) -> None:
+    """See the module's docstring."""
+    with one_line_errors(lambda: "the servers are stopped"), tempfile.TemporaryDirectory() as folder:
+        archive = models.minilm_archive(Path(folder))
+        found = {each.name: _lives(each, archive, starts) for each in servers(only or list(SERVERS))}
+    typer.echo(json.dumps(found))
+    if any(each["left"] for each in found.values()):
+        raise typer.Exit(1)
+
+
+def _lives(server: Server, archive: Path, starts: int) -> dict[str, float]:
+    starts_s, stops_s, left = [], [], 0
+    for number in range(starts):
+        kill = number % 2 == 1
+        with _own_temporary_folder() as folder:
+            begin_s = perf_counter()
+            with server.start([Registration(archive, WORKERS, BATCH_SIZE)]) as running:
+                starts_s.append(perf_counter() - begin_s)
+                running.predict("Is anybody there?")
+                if kill:
+                    os.kill(running.pid, signal.SIGKILL)
+                begin_s = perf_counter()
+            if not kill:
+                stops_s.append(perf_counter() - begin_s)
+            remains = left_in(folder, running.folder.name) + (
+                [] if is_free(running.port) else [f"port {running.port}"]
+            )
+        left += len(remains)
+        how = "killed" if kill else "stopped"
+        typer.echo(f"{server.name} {number + 1}: {how}, left: {', '.join(remains) or 'nothing'}", err=True)
+    return {
+        "starts": starts,
+        "left": left,
+        "start_s": round(median(starts_s), 2),
+        "stop_s": round(median(stops_s), 2),
+    }
+
+
+@contextmanager
+def _own_temporary_folder() -> Iterator[Path]:
+    """TMPDIR of what is started inside; short, for the sockets in it."""
+    before = os.environ.get("TMPDIR")
+    with tempfile.TemporaryDirectory(prefix="l-") as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        try:
+            yield Path(folder)
+        finally:
+            tempfile.tempdir = None
+            if before is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,162 @@
+"""The same model behind TorchServe, Triton, LitServe and BentoML, in turns in one session.
+
+`python -m benchmarks.servers`, on an otherwise idle machine; `python -m mps.servers add NAME` makes what it
+needs. Two workers of one thread, batches of up to 8, a delay of 10 ms where a server has one, 16 requests in
+flight. Before any figure is taken, the answers of each server, to one request and under load, are compared
+with those of the handler alone.
+The last line is one JSON object: ours over each of the others, geometric means over the models; two models
+at once over the best of the others; the largest difference of a probability.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from benchmarks.parts import models, two_models
+from benchmarks.parts.interleaved import Comparison, Effort, Tell, take_turns
+from benchmarks.parts.rivals import SETTLING_S, Figures, at_work, middle, settle, side_by_side, turn
+from experiments.bench.inputs import texts_of_tokens
+from experiments.servers import parity
+from experiments.servers.known import OTHERS, OURS, servers
+from experiments.servers.served import Server
+from experiments.serving.torchserve import Registration
+from mps.door import WIDTH_OF_FILES, one_line_errors, to_stderr
+
+WORKERS = 2
+THREADS = 1
+BATCH_SIZE = 8
+DELAY_MS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A model and the texts that it is sent."""
+
+    archive: Path
+    tokens: int
+
+    @property
+    def texts(self) -> list[str]:
+        """Different ones of exactly so many tokens."""
+        return texts_of_tokens(self.archive, self.tokens)
+
+    def __str__(self) -> str:
+        return f"{self.archive.stem}, {self.tokens} tokens"
+
+
+def main(
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each server.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Measured in each turn.")] = 8.0,
+    settling: Annotated[float, typer.Option(min=0.5, help="Seconds of load before.")] = SETTLING_S,
+    only: Annotated[list[str] | None, typer.Option(help="A server beside TorchServe. [all]")] = None,
+    two: Annotated[bool, typer.Option(help="Two models at once, too.")] = True,
+) -> None:
+    """See the module's docstring."""
+    console = to_stderr()
+    if not console.is_terminal:
+        console.width = WIDTH_OF_FILES
+
+    def tell(line: str | Table) -> None:
+        console.print(line, markup=False)
+
+    effort = Effort(rounds, seconds, warm_up_s=min(1.0, seconds))
+    with one_line_errors(lambda: "the servers are stopped"), tempfile.TemporaryDirectory() as folder:
+        others = [each for each in servers(only or list(OTHERS)) if each.name != OURS.name]
+        rivals = [OURS, *others]
+        cases = [
+            Case(models.minilm_archive(Path(folder)), 15),
+            Case(models.bert_base_archive(Path(folder)), 60),
+        ]
+        found: dict[str, dict[str, list[Figures]]] = {}
+        worst = 0.0
+        for case in cases:
+            found[str(case)], off = _compared(case, rivals, effort, settling, tell)
+            worst = max(worst, off)
+            console.print(_table(str(case), found[str(case)]))
+        told: dict[str, float | None] = {**_ratios(list(found.values())), "parity_worst": worst}
+        if two:
+            rates = two_models.goodputs(rivals, [case.archive for case in cases], effort, tell)
+            told["two_models_over_best_other"] = _over_best_other(rates)
+    typer.echo(json.dumps({name: value and float(f"{value:.4g}") for name, value in told.items()}))
+
+
+def _compared(
+    case: Case, rivals: Sequence[Server], effort: Effort, settling_s: float, tell: Tell
+) -> tuple[dict[str, list[Figures]], float]:
+    """The figures of every server's turns with one model, and the largest difference of a probability."""
+    texts = case.texts
+    right = parity.direct(case.archive, texts)
+    registration = Registration(case.archive, WORKERS, BATCH_SIZE, DELAY_MS)
+    tell(f"{case}: starting {', '.join(rival.name for rival in rivals)}")
+    worst = 0.0
+    with side_by_side(rivals, [registration], THREADS) as running:
+        for name, server in running.items():
+            with at_work(server):
+                alone = parity.check(server, texts, right)
+            tell(f"{case}: {name}, {settling_s:g} s of load before the rounds")
+            loaded = parity.judged(server, right, settle(server, texts, settling_s))
+            tell(f"{case}: {name} answers as the model, to {alone:.1g} alone, {loaded:.1g} in batches")
+            worst = max(worst, alone, loaded)
+        turns = {name: partial(turn, server, texts, effort) for name, server in running.items()}
+        return take_turns(turns, effort.rounds), worst
+
+
+def _ratios(cases: Sequence[Mapping[str, Sequence[Figures]]]) -> dict[str, float]:
+    """Ours over each of the others: the geometric mean of the models' median ratios of throughput."""
+    ratios = {}
+    for other in (name for name in cases[0] if name != OURS.name):
+        each = [
+            Comparison(*([one.throughput_rps for one in case[name]] for name in (OURS.name, other))).ratio
+            for case in cases
+        ]
+        ratios[f"over_{other}"] = math.prod(each) ** (1 / len(each))
+    return ratios
+
+
+def _over_best_other(rates_rps: Mapping[str, float]) -> float | None:
+    """None where none of the others keeps the bound at any rate that was tried."""
+    best = max(rate for name, rate in rates_rps.items() if name != OURS.name)
+    return rates_rps[OURS.name] / best if best else None
+
+
+def _table(title: str, found: Mapping[str, Sequence[Figures]]) -> Table:
+    table = Table(box=box.SIMPLE, title=f"{title}: medians of {len(found[OURS.name])} turns")
+    for heading in (
+        "server",
+        "requests/s",
+        "p50 ms",
+        "p99 ms",
+        "alone ms",
+        "CPU ms/request",
+        "idle CPU",
+        "RSS MB",
+    ):
+        table.add_column(heading, justify="left" if heading == "server" else "right")
+    for name, turns in found.items():
+        one = middle(turns)
+        table.add_row(
+            name,
+            f"{one.throughput_rps:.1f}",
+            f"{one.p50_ms:.1f}",
+            f"{one.p99_ms:.1f}",
+            f"{one.alone_ms:.1f}",
+            f"{one.cpu_ms:.2f}",
+            f"{one.idle_cpu:.1%}",
+            f"{one.rss_bytes / 1e6:,.0f}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,70 @@
+"""Whether servers say what the model says: their answers beside those of the handler run alone."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from experiments.base.errors import ExperimentError
+from experiments.servers.dialects import Prediction, worst_difference
+from experiments.servers.lives import PROGRAMS
+from experiments.servers.served import Running
+from experiments.serving.torchserve import MODEL, unpack
+from experiments.serving.workers import worker_env
+
+TOLERANCE = 1e-4
+"""Of a probability, as a sweep has it for fp32 (experiments/answers/compare.py). In a batch of
+BERT-base, whose products have other shapes, one was off by 8e-6."""
+TIMEOUT_S = 600.0
+
+
+class ParityError(ExperimentError):
+    """A server's answers are not those of the model that it serves."""
+
+
+def direct(archive: Path, texts: Sequence[str], threads: int = 1) -> list[Prediction]:
+    """What the handler of `archive` predicts for each text, one at a time, in a process without a server.
+
+    Raises UsageError for what is no archive, ExperimentError where the handler does not load or answer.
+    """
+    with tempfile.TemporaryDirectory(prefix="direct-") as folder:
+        unpack(archive, Path(folder) / "model")
+        done = subprocess.run(
+            [sys.executable, str(PROGRAMS / "archived.py"), f"{folder}/model"],
+            env=os.environ | worker_env(threads, None) | {"TMPDIR": folder, "CUDA_VISIBLE_DEVICES": ""},
+            input=json.dumps(list(texts)),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+    if done.returncode != 0:
+        cause = (done.stderr.strip() or f"it ended with code {done.returncode}").splitlines()[-1]
+        raise ExperimentError(f"{archive.name} can't be run without a server: {cause}", done.stderr)
+    found: list[Prediction] = json.loads(done.stdout)
+    return found
+
+
+def check(server: Running, texts: Sequence[str], right: Sequence[Prediction], model: str = MODEL) -> float:
+    """The largest difference of a probability from what is right, over texts asked one after the other.
+
+    Raises ParityError beyond TOLERANCE.
+    """
+    return judged(server, right, {n: [server.predict(text, model)] for n, text in enumerate(texts)})
+
+
+def judged(
+    server: Running, right: Sequence[Prediction], answers: Mapping[int, Sequence[Prediction]]
+) -> float:
+    """The same of answers that are there: those to each text, by its number in `right`."""
+    pairs = [(right[number], answer) for number, given in answers.items() for answer in given]
+    worst = worst_difference([one for one, _ in pairs], [other for _, other in pairs])
+    if not worst <= TOLERANCE:
+        raise ParityError(
+            f"{server.server} answers otherwise than its model: a probability is off by {worst:.2g}, where "
+            f"{TOLERANCE:g} is allowed: look at its log, and add it anew",
+            server.log(),
+        )
+    return worst

@@ -1,0 +1,45 @@
+"""BentoML with our models: POST /<name> with {"texts": ["..."]} -> [[{"label", "probability"}, ...]].
+
+Every worker holds all models and batches alone; a batch waits as long as BentoML has learned to be good.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import bentoml
+from archived import asked, load
+
+LONGEST_MS = 60_000  # a deadline, not a delay: what BentoML expects to miss it is refused with 503
+
+MODELS = asked()["models"]
+
+
+def endpoint(model: dict[str, Any]) -> Callable[..., Any]:
+    """A method that answers for one of the models."""
+
+    def answer(self: Any, texts: list[str]) -> list[list[dict[str, Any]]]:
+        return list(self.predict[model["name"]](texts))
+
+    answer.__name__ = model["name"]  # by which BentoML finds it again
+    batches = {"batchable": True, "max_batch_size": model["batch_size"], "max_latency_ms": LONGEST_MS}
+    # Of batches of one it wants to hear nothing.
+    api: Callable[..., Any] = bentoml.api(
+        route=f"/{model['name']}", **(batches if model["batch_size"] > 1 else {})
+    )
+    wrapped: Callable[..., Any] = api(answer)
+    return wrapped
+
+
+def load_all(self: Any) -> None:
+    """The service's constructor: it runs once in each worker."""
+    self.predict = {model["name"]: load(model["folder"], model["batch_size"]) for model in MODELS}
+
+
+serve = bentoml.service(
+    workers=max(model["workers"] for model in MODELS),
+    traffic={"timeout": 60},
+    logging={"access": {"enabled": False}},  # as the others are run here
+)
+Classifiers = serve(
+    type("Classifiers", (), {"__init__": load_all, **{model["name"]: endpoint(model) for model in MODELS}})
+)

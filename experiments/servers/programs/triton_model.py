@@ -1,0 +1,31 @@
+"""A model of Triton's Python backend: TEXT, a string -> LABEL and PROBABILITY, the most probable first."""
+
+import json
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as triton
+from archived import load
+
+
+class TritonPythonModel:
+    """One an instance, each in a process of its own."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        config = json.loads(args["model_config"])
+        folder = config["parameters"]["folder"]["string_value"]
+        self.predict = load(folder, max(1, config["max_batch_size"]))
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """The requests of a batch, each of one text or several -> as many answers."""
+        texts = [triton.get_input_tensor_by_name(each, "TEXT").as_numpy().ravel() for each in requests]
+        predictions = iter(self.predict([text.decode() for each in texts for text in each]))
+        return [_response([next(predictions) for _ in each]) for each in texts]
+
+
+def _response(predictions: list[list[dict[str, Any]]]) -> Any:
+    labels = np.array([[one["label"].encode() for one in each] for each in predictions], np.object_)
+    probabilities = np.array([[one["probability"] for one in each] for each in predictions], np.float32)
+    return triton.InferenceResponse(
+        [triton.Tensor("LABEL", labels), triton.Tensor("PROBABILITY", probabilities)]
+    )

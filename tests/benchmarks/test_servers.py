@@ -1,0 +1,37 @@
+"""What the comparison of servers makes of its turns."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.parts.rivals import Figures, middle
+from benchmarks.parts.two_models import HIGHEST_RPS, LOWEST_RPS, STEPS, _Search
+from benchmarks.servers import _over_best_other, _ratios
+
+
+def turn(throughput_rps: float) -> Figures:
+    return Figures(throughput_rps, 1.0, 2.0, 3.0, 4.0, 0.5, 6.0)
+
+
+def test_figures_have_their_median_each_by_itself() -> None:
+    assert middle([turn(1.0), turn(5.0), turn(3.0)]) == turn(3.0)
+
+
+def test_a_ratio_is_that_of_turns_beside_each_other_and_its_mean_over_models_geometric() -> None:
+    first = {"torchserve": [turn(200.0), turn(20.0)], "triton": [turn(100.0), turn(10.0)]}
+    second = {"torchserve": [turn(8.0)], "triton": [turn(1.0)]}
+    assert _ratios([first, second]) == {"over_triton": pytest.approx(4.0)}
+
+
+def test_ours_is_compared_with_the_best_other() -> None:
+    assert _over_best_other({"torchserve": 6.0, "triton": 3.0, "litserve": 4.0}) == 1.5
+    assert _over_best_other({"torchserve": 6.0, "triton": 0.0}) is None
+
+
+@given(st.floats(LOWEST_RPS * 1.1, HIGHEST_RPS / 1.1))
+def test_the_search_for_a_rate_ends_close_to_it(limit_rps: float) -> None:
+    search = _Search()
+    for _ in range(STEPS):
+        search.note(holds=search.next_rps <= limit_rps)
+    assert search.holds_rps <= limit_rps
+    assert search.holds_rps == 0.0 or limit_rps <= 1.08 * search.holds_rps

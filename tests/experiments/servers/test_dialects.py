@@ -1,0 +1,77 @@
+"""What each server is sent, and how its answer is read."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments.servers.dialects import (
+    V2,
+    AnswerError,
+    Dialect,
+    ListOfTexts,
+    OneText,
+    PlainText,
+    Prediction,
+    worst_difference,
+)
+
+SAID = [{"label": "good", "probability": 0.75}, {"label": "bad", "probability": 0.25}]
+IN_TENSORS = {
+    "model_name": "model",
+    "outputs": [
+        {"name": "LABEL", "datatype": "BYTES", "shape": [1, 2], "data": ["good", "bad"]},
+        {"name": "PROBABILITY", "datatype": "FP32", "shape": [1, 2], "data": [0.75, 0.25]},
+    ],
+}
+ANSWERS = [(PlainText(), SAID), (OneText(), SAID), (ListOfTexts(), [SAID]), (V2(), IN_TENSORS)]
+DIALECTS = [dialect for dialect, _ in ANSWERS]
+
+
+@pytest.mark.parametrize(("dialect", "answer"), ANSWERS)
+def test_all_of_them_say_the_same_in_a_form_of_their_own(dialect: Dialect, answer: object) -> None:
+    assert dialect.read(json.dumps(answer).encode()) == SAID
+
+
+def test_a_text_is_asked_for_as_a_user_of_the_server_would() -> None:
+    assert PlainText().body("Grüße").data == "Grüße".encode()
+    assert json.loads(OneText().body("Hi").data) == {"text": "Hi"}
+    assert json.loads(ListOfTexts().body("Hi").data) == {"texts": ["Hi"]}
+    (tensor,) = json.loads(V2().body("Hi").data)["inputs"]
+    assert tensor == {"name": "TEXT", "shape": [1, 1], "datatype": "BYTES", "data": ["Hi"]}
+
+
+@given(st.text())
+def test_a_text_survives_whatever_is_in_it(text: str) -> None:
+    text = text.encode(errors="replace").decode()
+    assert json.loads(OneText().body(text).data)["text"] == text
+    assert json.loads(V2().body(text).data)["inputs"][0]["data"] == [text]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"<html>", b"null", b"[]", b"{}", b"[[]]", b'{"outputs": [{"name": "LABEL", "data": ["good"]}]}'],
+)
+def test_what_is_no_answer_is_told_as_it_came(dialect: Dialect, answer: bytes) -> None:
+    with pytest.raises(AnswerError, match="holds no labels and probabilities"):
+        dialect.read(answer)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(answer=st.binary())
+def test_no_answer_breaks_a_reader(dialect: Dialect, answer: bytes) -> None:
+    with pytest.raises(AnswerError):
+        dialect.read(answer)
+
+
+def test_answers_differ_by_their_worst_probability_whatever_the_order() -> None:
+    other = [{"label": "bad", "probability": 0.26}, {"label": "good", "probability": 0.74}]
+    assert worst_difference([SAID, SAID], [SAID, other]) == pytest.approx(0.01)
+    assert worst_difference([SAID], [SAID]) == 0.0
+
+
+@pytest.mark.parametrize("lacking", [[], SAID[:1], [{"label": "else", "probability": 1.0}]])
+def test_other_labels_are_infinitely_wrong(lacking: Prediction) -> None:
+    assert worst_difference([SAID], [lacking]) == float("inf")

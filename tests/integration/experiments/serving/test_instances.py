@@ -1,0 +1,58 @@
+"""What came of a server is ended with it: also what has left its group, or lost its parent."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from experiments.serving.instances import end_processes_of, instance_folder, processes_of
+
+pytestmark = pytest.mark.integration
+
+# A child in a session of its own, whose parent ends at once; it holds a semaphore as spawned workers do.
+HOLDS_A_SEMAPHORE = """
+import multiprocessing, time
+held = multiprocessing.get_context("spawn").Lock()
+print(held._semlock.name, flush=True)
+time.sleep(60)
+"""
+LEAVES_A_CHILD = f"""
+import subprocess, sys
+child = subprocess.Popen(
+    [sys.executable, "-c", {HOLDS_A_SEMAPHORE!r}],
+    start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+)
+print(child.pid, child.stdout.readline().decode().strip(), flush=True)
+"""
+
+
+def test_a_process_that_has_left_its_group_is_found_and_ended(own_tmp: Path) -> None:
+    with instance_folder() as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", LEAVES_A_CHILD],
+            env={"TMPDIR": str(folder)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        pid, semaphore = done.stdout.split()
+        in_memory = Path("/dev/shm") / f"sem.{semaphore.removeprefix('/')}"
+        assert int(pid) in {process.pid for process in processes_of(folder)}
+        assert in_memory.exists()
+        end_processes_of(folder)
+        assert processes_of(folder) == []
+        assert not in_memory.exists()
+
+
+def test_others_are_left_alone(own_tmp: Path) -> None:
+    with (
+        instance_folder() as one,
+        instance_folder() as other,
+        subprocess.Popen(["sleep", "60"], env={"TMPDIR": str(other)}) as process,
+    ):
+        end_processes_of(one)
+        assert psutil.pid_exists(process.pid)
+        assert [each.pid for each in processes_of(other)] == [process.pid]
+        process.kill()
