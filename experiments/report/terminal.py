@@ -29,6 +29,7 @@ IF_KNOWN = (
 
 # Shown where the plan varies them: heading, and the name that plan and summary have for it.
 IF_VARIED = (
+    ("engine", "engine"),
     ("precision", "precision"),
     ("delay", "batch_delay_ms"),
     ("inputs", "client_batch"),
