@@ -14,7 +14,8 @@ from mps.card import Gpu
 
 
 def possible(plan: Plan, card: Gpu | None) -> tuple[Plan, list[str]]:
-    """The plan without the engines that can't serve its archive on `card`, and a line about each.
+    """The plan without the engines that can't serve its archive on `card`, and the precisions that no other
+    has, and a line about each engine.
 
     Raises UsageError where none is left, or where the archive isn't one of ours and heeds no engine.
     """
@@ -36,8 +37,12 @@ def possible(plan: Plan, card: Gpu | None) -> tuple[Plan, list[str]]:
     left = tuple(engine for engine in plan.engine if engine not in refused)
     if not left or None in refused:
         raise UsageError(next(iter(refused.values())))
+    if not refused:
+        return plan, []
+    had = {precision for _, precision in pairs(left, plan.precision)}
+    precisions = tuple(precision for precision in plan.precision if precision in had)
     lines = [f"without {engine}: {why}" for engine, why in refused.items()]
-    return (replace(plan, engine=left), lines) if refused else (plan, [])
+    return replace(plan, engine=left, precision=precisions), lines
 
 
 def _why_not(engine: str, precision: str, held: list[str], card: Gpu | None) -> str | None:
