@@ -6,6 +6,8 @@ PYTHON ?= python3
 PY := $(VENV)/bin/python
 # torch's build: cpu, cu126 (drivers before 580, cards before Turing) or default. Empty: what fits the driver
 TORCH ?=
+# Engines beside torch to install: onnxruntime, openvino or both, with a comma between
+ENGINES ?=
 # Extra arguments for pip. Where they are given, they alone say where torch comes from
 PIP_ARGS ?=
 # A value as one word of the shell, whatever is in it
@@ -17,15 +19,18 @@ MINUTES ?= 25
 BERT ?=
 RESNET50 ?=
 EMBEDDINGS ?=
+# Engines that the archives shall serve with, beside torch; empty: those they were built for. PRECISION=int8: for
+# onnxruntime in 8-bit whole numbers too; ACCEPT_PARITY=1: even where an engine differs from torch too much
+ENGINE ?=
+PRECISION ?=
+ACCEPT_PARITY ?=
 # Where the host's own Python has all that is needed, and nothing can be installed: PY=python3 SETUP=
 SETUP ?= setup
 # Options for the sweep, e.g. ARGS='--model resnet50 --workers 1'
 ARGS ?=
-# A value as one word of the shell, whatever is in it
-quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup mar run gpu-campaign serve stop test test-real test-beside test-fast lint format bench bench-servers lock clean
+.PHONY: help setup engines mar run gpu-campaign serve stop test test-real test-beside test-fast lint format bench bench-servers lock clean
 
 help: ## Show the targets
 	@echo "make run     the main job: set up, archive, sweep workers x batch size, print the table"
@@ -33,7 +38,12 @@ help: ## Show the targets
 	@echo
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-setup: $(VENV)/.ready ## Build .venv with everything pinned, a Java runtime included
+setup: $(VENV)/.ready $(if $(ENGINES),engines) ## Build .venv with everything pinned, a Java runtime included (ENGINES=)
+
+engines: $(VENV)/.ready
+	@wanted="$$($(PY) scripts/engines.py $(call quoted,$(ENGINES)))" || exit 1; \
+		$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c requirements.lock $$wanted
+	@echo "setup: $(ENGINES) installed"
 
 # Another TORCH= than the one that .venv was built with builds it anew
 ifneq ($(TORCH),)
@@ -55,9 +65,10 @@ $(VENV)/.ready: requirements.lock scripts/torchserve.py $(ANOTHER_TORCH)
 	@touch $@
 	@echo "setup: ready"
 
-mar: $(SETUP) ## Build model_store/*.mar (BERT=, RESNET50=, EMBEDDINGS=: folder, hub id or 'random')
+mar: $(SETUP) ## Build model_store/*.mar (BERT=, RESNET50=, EMBEDDINGS=: folder, hub id or 'random'; ENGINE=)
 	@$(PY) -m handlers.archive $(if $(BERT),--bert $(call quoted,$(BERT))) $(if $(RESNET50),--resnet50 $(call quoted,$(RESNET50))) \
-		$(if $(EMBEDDINGS),--embeddings $(call quoted,$(EMBEDDINGS)))
+		$(if $(EMBEDDINGS),--embeddings $(call quoted,$(EMBEDDINGS))) $(if $(ENGINE),--engine $(call quoted,$(ENGINE))) \
+		$(if $(PRECISION),$(if $(filter int8,$(PRECISION)),--int8,$(error PRECISION: archives are built for int8 beside fp32: give that or nothing))) $(if $(ACCEPT_PARITY),--accept-parity)
 
 run: mar ## The main job: sweep BERT over workers x batch size (ARGS=: options of mps.run)
 	@$(PY) -m mps.run $(ARGS)

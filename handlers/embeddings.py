@@ -34,7 +34,7 @@ class EmbeddingsHandler:
         """Load tokenizer and model from the archive. Raises what `runtime.start` and `encoder_of` raise."""
         self.runtime = runtime = start(context, AutoModel, drop_pooler)
         self.pooling = pooling_of(runtime.folder, runtime.settings.pooling, runtime.device)
-        if runtime.settings.tuned and self.pooling.modes == ("cls",):
+        if runtime.on_torch and runtime.settings.tuned and self.pooling.modes == ("cls",):
             read_first_token_only(runtime.model)
         self.encoder = encoder_of(runtime, self._vectors)
 

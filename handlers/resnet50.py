@@ -48,7 +48,8 @@ class ResNet50Handler:
         where the GPU calculates wrongly.
         """
         self.runtime = runtime = start(context, ResNetForImageClassification, fold_normalization)
-        runtime.model.to(memory_format=torch.channels_last)
+        if runtime.on_torch:
+            runtime.model.to(memory_format=torch.channels_last)
         self.recipe = resolve(json.loads((runtime.folder / "preprocessor_config.json").read_text("utf-8")))
         self.scale = torch.tensor(self.recipe.scale, device=runtime.device)
         self.shift = torch.tensor(self.recipe.shift, device=runtime.device)

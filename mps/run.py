@@ -14,6 +14,7 @@ from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.paths import ROOT
 from experiments.base.shown import command
 from experiments.bench import bench_for
+from experiments.bench.engines import possible
 from experiments.ceilings.measure import Effort
 from experiments.checks import card_for
 from experiments.measure import measure
@@ -56,6 +57,7 @@ def main(
     plan_file: options.PlanFile = None,
     out: options.Out = None,
     resume: options.Resume = None,
+    engine: options.Engine = None,
     precision: options.Precision = None,
     tokens: options.Tokens = None,
     with_mps: options.WithMps = None,
@@ -77,10 +79,11 @@ def main(
         plan, folder = _asked(options.settings_in(given), plan_file, out, resume)
         device, gpu, mps, ceilings = options.beside_the_plan(given)
         card, where = card_for(plan, device, gpu, mps)
+        plan, left_out = possible(plan, card)
         bench = bench_for(plan, card, mps)
     with one_line_errors(lambda: _kept(folder, plan)):
         console = to_stdout()
-        console.print(f"measuring on: {where}", markup=False)
+        console.print("\n".join([f"measuring on: {where}", *left_out]), markup=False)
         try:
             with ConsoleProgress(console) as progress:
                 results = measure(

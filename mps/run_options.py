@@ -111,7 +111,11 @@ CheckAnswers = Annotated[
 PlanFile = Annotated[Path | None, option("--plan", help="YAML file with these settings (see plans/).")]
 Out = Annotated[Path | None, option(help="Results folder. [results/<date>-<time>-<model>]")]
 Resume = Annotated[Path | None, option(help="Go on in this results folder; nothing is measured twice.")]
-Precision = Annotated[str | None, option(help="fp32, tf32, fp16, bf16 or several of them. [the archive's]")]
+Precision = Annotated[str | None, option(help="fp32, tf32, fp16, bf16, int8 or several. [the archive's]")]
+Engine = Annotated[
+    str | None,
+    option(help="torch, torch-compile, onnxruntime, openvino or several of them. [the archive's]"),
+]
 Tokens = Annotated[int | None, option(help="Texts of so many tokens each. [texts of several lengths]")]
 WithMps = Annotated[
     bool | None,
@@ -256,6 +260,7 @@ READ_AS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "seed": ("seed", _as_it_is),
     "interleave": ("interleave", _as_it_is),
     "noise_floor": ("noise_floor", _as_it_is),
+    "engine": ("engine", _words),
     "precision": ("precision", _words),
     "tokens": ("tokens", _as_it_is),
     "with_mps": ("with_mps", _as_it_is),

@@ -20,12 +20,13 @@ from experiments.ceilings.bare import Seat, seated_models
 from experiments.load import Body
 from experiments.plan import Cell, Plan
 from experiments.results.typed import strictly_parsed
+from experiments.serving.workers import ENGINE_VARIABLE
 
 FILE = "reference_answers.json"
 SCHEMA_VERSION = 1
 MOST = 64  # bodies of a pool, of a larger one evenly spread
 FEWEST = 4  # bodies, however many inputs each holds
-PLAIN = {"tuned": False, "precision": "fp32", "compile": "none", "top_k": 1_000_000}
+PLAIN = {"tuned": False, "precision": "fp32", "engine": "torch", "compile": "none", "top_k": 1_000_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def reference_of(bench: Bench, plan: Plan) -> Reference:
     chosen = {inputs: _chosen(pools[inputs], inputs) for inputs in {1, *plan.client_batch}}
     pool = [pools[inputs][number] for inputs, numbers in chosen.items() for number in numbers]
     # No GPU, whatever there is: what it calculates is what is to be checked.
-    seat = Seat({"CUDA_VISIBLE_DEVICES": "", "HANDLER_COMPILE": "none"})
+    seat = Seat({"CUDA_VISIBLE_DEVICES": "", "HANDLER_COMPILE": "none", ENGINE_VARIABLE: "torch"})
     with seated_models(
         bench.archive, [seat], threads=usable_cores(), precision="fp32", pool=pool, settings=PLAIN
     ) as (model,):

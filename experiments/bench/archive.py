@@ -3,6 +3,7 @@
 import hashlib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -41,11 +42,16 @@ def provenance_of(archive: Path) -> Provenance:
 
 def archive_precision(archive: Path) -> str:
     """What one of our handlers calculates in unless told otherwise, by its model-config.yaml."""
+    return str(archive_handler(archive).get("precision", "fp32"))
+
+
+def archive_handler(archive: Path) -> dict[str, Any]:
+    """The section `handler` of its model-config.yaml, which our handlers heed; empty where it has none."""
     with zipfile.ZipFile(archive) as mar:
         if "model-config.yaml" not in mar.namelist():
-            return "fp32"
+            return {}
         config = yaml.safe_load(mar.read("model-config.yaml")) or {}
-    return str((config.get("handler") or {}).get("precision", "fp32"))
+    return dict(config.get("handler") or {})
 
 
 def sha256_of(archive: Path) -> str:

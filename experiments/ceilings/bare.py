@@ -99,6 +99,7 @@ def bare_model(
     threads: int,
     tokens: int | None = None,
     precision: str | None = None,
+    engine: str | None = None,
     seed: int = 0,
     pool: Sequence[Body] | None = None,
     gpu_id: int | None = None,
@@ -106,13 +107,13 @@ def bare_model(
 ) -> Iterator["BareModel"]:
     """Fresh processes that load `archive` as TorchServe's workers do, ended when what is inside is done.
 
-    They get what the workers get: OMP_NUM_THREADS, HANDLER_PRECISION where `precision` is given, and `env`;
-    and what those are sent: `pool` (by default the sweep's own for this kind of model, with texts of
-    `tokens` tokens), in the order of `seed`. `gpu_id` is CUDA's number of the GPU, None the CPU.
+    They get what workers get: OMP_NUM_THREADS, HANDLER_PRECISION and HANDLER_ENGINE where they are given,
+    and `env`; and what those are sent: `pool` (by default the sweep's own for this kind of model, with texts
+    of `tokens` tokens), in the order of `seed`. `gpu_id` is CUDA's number of the GPU, None the CPU.
 
     Raises UsageError for an archive that can't be read.
     """
-    seats = [Seat(dict(env or {}))] * processes
+    seats = [Seat(worker_env(threads, precision, engine) | dict(env or {}))] * processes
     with _running(archive, seats, threads, tokens, precision, seed, pool, gpu_id) as loops:
         yield BareModel(archive.name, threads, loops)
 

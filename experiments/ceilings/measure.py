@@ -21,6 +21,7 @@ from experiments.ceilings.bare import BareModel, bare_model
 from experiments.ceilings.datasheet import peaks_of
 from experiments.load import ClosedLoop, LoadError, run
 from experiments.plan import Cell, Plan, full_queue
+from experiments.plan.engines import OF_TORCH
 from experiments.results.ceilings import KEYS, Ceiling, Ceilings, write_ceilings
 from experiments.results.roofline import Work
 from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS
@@ -101,7 +102,9 @@ class _Measuring:
     def work(self) -> Work | None:
         """What a request consists of, counted on all cores and without compiling, which hides the layers."""
         self.progress.ceiling("counting the model's operations")
-        plain = replace(self.settings()[0].without_mps, workers=1)
+        first = self.settings()[0].without_mps
+        precision = first.precision if first.precision in (None, *OF_TORCH) else "fp32"
+        plain = replace(first, workers=1, engine="torch", precision=precision)  # whose layers can be seen
         try:
             with self._bare_model(plain, {COMPILE_VARIABLE: "none"}) as model:
                 return model.work()
@@ -192,6 +195,7 @@ class _Measuring:
                 processes=cell.workers,
                 threads=torch_threads(cell.workers),
                 precision=cell.precision,
+                engine=cell.engine,
                 seed=self.plan.seed,
                 pool=bench.bare_pool,
                 gpu_id=0 if bench.card else None,  # the arm shows this card alone

@@ -84,7 +84,7 @@ def _same_server(trial: Trial) -> tuple[Any, ...]:
     """What must be equal for two trials to share a server: everything that its environment carries."""
     cell = trial.cell
     limits = cell.thread_percentage, cell.memory_limit_mib, cell.sm_chunks
-    return cell.mps, torch_threads(cell.workers), cell.precision, *limits
+    return cell.mps, torch_threads(cell.workers), cell.precision, cell.engine, *limits
 
 
 def _same_model(trial: Trial) -> tuple[Any, ...]:
@@ -166,7 +166,7 @@ class _Campaign:
         set_up = self.bench.card, self.bench.mps, self.progress.warn
         with arm(cell.mps, *set_up, sm_chunks=cell.sm_chunks) as current:
             env = {
-                **worker_env(threads, cell.precision),
+                **worker_env(threads, cell.precision, cell.engine),
                 TALLY_VARIABLE: "1",
                 **current.env,
                 **limits_env(cell),

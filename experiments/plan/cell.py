@@ -18,10 +18,10 @@ LIMITS = ("thread_percentage", "sm_chunks", "memory_limit_mib")
 class Cell:
     """One configuration under one load, compared with the others.
 
-    `precision` None is the archive's. `rate_rps` None is a closed loop. `concurrency` None is what the plan
-    makes of it: a full queue in a closed loop, in an open one as many requests in flight as it takes.
-    `client_batch` inputs share a request. With MPS each worker may use `thread_percentage` of the GPU and
-    `memory_limit_mib` of its memory, or all of them share a static partition of `sm_chunks`.
+    `engine` or `precision` None is the archive's. `rate_rps` None is a closed loop. `concurrency` None is
+    what the plan makes of it: a full queue in a closed loop, in an open one as many requests in flight as it
+    takes. `client_batch` inputs share a request. With MPS each worker may use `thread_percentage` of the GPU
+    and `memory_limit_mib` of its memory, or all of them share a static partition of `sm_chunks`.
     """
 
     model: str
@@ -37,6 +37,7 @@ class Cell:
     twin: bool = False  # the same as another cell: how far the two differ is the noise floor
     memory_limit_mib: int | None = None
     sm_chunks: int | None = None
+    engine: str | None = None
 
     def __str__(self) -> str:
         workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
@@ -49,8 +50,7 @@ class Cell:
     def special(self) -> list[str]:
         """What is unusual about it beyond workers, batch size and MPS, in words."""
         told = []
-        if self.precision is not None:
-            told.append(self.precision)
+        told += [each for each in (self.engine, self.precision) if each is not None]
         if self.batch_delay_ms != DEFAULT_DELAY_MS:
             told.append(f"batch delay {self.batch_delay_ms} ms")
         if self.client_batch > 1:
@@ -77,10 +77,10 @@ class Cell:
         return self.workers, self.batch_size, self.batch_delay_ms
 
     @property
-    def server(self) -> tuple[int, bool, int | None, int | None, int | None, str | None]:
+    def server(self) -> tuple[int, bool, int | None, int | None, int | None, str | None, str | None]:
         """What a server must be started anew for: whatever its workers have from its environment."""
         limits = self.thread_percentage, self.memory_limit_mib, self.sm_chunks
-        return self.workers, self.mps, *limits, self.precision
+        return self.workers, self.mps, *limits, self.precision, self.engine
 
 
 def limits_told(thread_percentage: int | None, sm_chunks: int | None, memory_mib: int | None) -> list[str]:

@@ -82,9 +82,9 @@ LISTS = {
         WHOLE,
     ),
     "rate_rps": Kind("numbers of requests/s", _is_number),
-    "precision": replace(TEXT, optional=True),
+    **dict.fromkeys(("engine", "precision"), replace(TEXT, optional=True)),
 }
-NEVER_EMPTY = ("precision",)  # a list of null stands for the archive's own
+NEVER_EMPTY = ("engine", "precision")  # a list of null stands for the archive's own
 SINGLE = {
     **dict.fromkeys(("runs", "seed", "processes"), replace(WHOLE, name="a whole number")),
     **dict.fromkeys(("requests", "tokens"), replace(WHOLE, name="a whole number", optional=True)),

@@ -11,11 +11,11 @@ from math import prod
 from experiments.base.errors import UsageError
 from experiments.plan.cell import DEFAULT_DELAY_MS, LIMITS, Cell, full_queue
 from experiments.plan.defaults import ARRIVALS, INPUT_STYLES, MOST_IN_FLIGHT
+from experiments.plan.engines import check_pairs, pairs
 from experiments.plan.slo import parse_slo
 from experiments.plan.trial import Load, Trial
 
 MOST_TRIALS = 100_000  # some days of measuring, and what still fits memory as a list
-PRECISIONS = ("fp32", "tf32", "fp16", "bf16")  # what handlers/model knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Plan:
     `model` is bert, resnet50 or the path of an archive, whose name then stands for it in the cells.
     `with_mps` measures every cell without and with MPS, the latter at each `thread_percentage` (the share of
     the GPU's multiprocessors that a worker may use) and each `sm_chunks` (of a static partition that all
-    workers share) if any is given, and these at each `memory_limit_mib` of a worker's memory on the GPU. A
-    `precision` None is the archive's.
+    workers share) if any is given, and these at each `memory_limit_mib` of a worker's memory on the GPU. An
+    `engine` or a `precision` None is the archive's; an engine is measured in those precisions that it has.
     Without `concurrency`, a closed loop has two requests in flight for every slot of every worker's batch.
     Each `rate_rps` is sent in an open loop with `arrivals`; `slo` looks for the highest rate that keeps it.
     `client_batch` inputs share a request, and `processes` clients the load.
@@ -59,6 +59,7 @@ class Plan:
     thread_percentage: tuple[int, ...] = ()
     memory_limit_mib: tuple[int, ...] = ()
     sm_chunks: tuple[int, ...] = ()
+    engine: tuple[str | None, ...] = (None,)
     precision: tuple[str | None, ...] = (None,)
     tokens: int | None = None
     goal: str = "throughput"
@@ -82,11 +83,7 @@ class Plan:
             if (value := getattr(self, option)) is not None:
                 _check_at_least(1, option, value)
         self._check_limits()
-        if not self.precision:
-            raise UsageError("--precision needs at least one value")
-        for precision in self.precision:
-            if precision not in (None, *PRECISIONS):
-                raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+        check_pairs(self.engine, self.precision)
         self._check_rates()
         if max(self.client_batch) > 1 and self.input is not None:
             raise UsageError("--client-batch joins our own texts, --input takes yours: give one of them")
@@ -107,7 +104,8 @@ class Plan:
         self._check_size()
 
     def _check_size(self) -> None:
-        axes = (self.workers, self.batch_size, self.precision, self.batch_delay_ms, self.client_batch)
+        calculated = pairs(self.engine, self.precision)
+        axes = (self.workers, self.batch_size, calculated, self.batch_delay_ms, self.client_batch)
         loads = len(self.rate_rps or (None,)) * len(self.concurrency or (None,))
         cells = prod(map(len, axes)) * loads * len(self._arms()) + self.noise_floor
         if cells * self.runs > MOST_TRIALS:
@@ -165,10 +163,11 @@ class Plan:
                 inputs,
                 memory_limit_mib=memory_mib,
                 sm_chunks=chunks,
+                engine=engine,
             )
             for workers in dict.fromkeys(self.workers)
             for batch in dict.fromkeys(self.batch_size)
-            for precision in dict.fromkeys(self.precision)
+            for engine, precision in pairs(self.engine, self.precision)
             for delay_ms in dict.fromkeys(self.batch_delay_ms)
             for inputs in dict.fromkeys(self.client_batch)
             for rate_rps in dict.fromkeys(self.rate_rps or (None,))

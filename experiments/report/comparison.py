@@ -141,6 +141,7 @@ def _depended_on(named: Named) -> dict[str, list[Any]]:
         "archives": [verdict.archive.get("sha256") for verdict in runs],
         "versions": [verdict.environment.get("versions") for verdict in runs],
         "commits": [verdict.environment.get("git_commit") for verdict in runs],
+        "engines": [verdict.plan.engine for verdict in runs],
         "precisions": [verdict.plan.precision for verdict in runs],
         "inputs": [(verdict.plan.tokens, verdict.plan.input, verdict.plan.input_as) for verdict in runs],
         "requests in flight": [verdict.plan.concurrency for verdict in runs],
@@ -240,8 +241,8 @@ def _cells_section(named: Named) -> Section:
         return Section(
             "cells",
             title,
-            f"No cell of {first_name} has valid runs in another of these: model, precision, arm, workers "
-            "and batch size would have to be the same.",
+            f"No cell of {first_name} has valid runs in another of these: model, engine, precision, arm, "
+            "workers and batch size would have to be the same.",
         )
     floor = max(verdict.floor or 1.0 for verdict in named.values())
     compared = compare_all([(now.rps, then.rps) for _, now, then in met], noise_floor=floor)

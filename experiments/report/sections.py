@@ -283,6 +283,7 @@ def _plan(verdict: Verdict) -> Iterator[tuple[str, str]]:
         _listed(
             f"{counted(plan.runs, 'run')} of each cell",
             f"batch delay {_several(plan.batch_delay_ms)} ms",
+            f"engine {_several(plan.engine)}" if any(plan.engine) else None,
             f"precision {_several(plan.precision)}" if any(plan.precision) else None,
             f"{_several(plan.client_batch)} inputs a request" if max(plan.client_batch) > 1 else None,
             f"inputs: {inputs}",

@@ -185,6 +185,7 @@ def _of_load(plan: Plan) -> list[tuple[Column, Fill]]:
     """What else the plan varies, or sets to something unusual."""
     several = max(plan.client_batch) > 1
     return [
+        *([(Column("engine", numeric=False), _engine)] if len(plan.engine) > 1 else []),
         *([(Column("precision", numeric=False), _precision)] if len(plan.precision) > 1 else []),
         *(
             [(Column("delay ms", "max_batch_delay"), lambda measured: _count(measured, "batch_delay_ms"))]
@@ -195,6 +196,10 @@ def _of_load(plan: Plan) -> list[tuple[Column, Fill]]:
         *([(Column("inputs/s"), _inputs_rps)] if several else []),
         *([(Column("sent/s", "requests/s that were due"), _figure("rate_rps"))] if plan.rate_rps else []),
     ]
+
+
+def _engine(measured: Measured) -> Field:
+    return Field(measured.cell.engine or "as archived")
 
 
 def _precision(measured: Measured) -> Field:

@@ -29,6 +29,7 @@ IF_KNOWN = (
 
 # Shown where the plan varies them: heading, and the name that plan and summary have for it.
 IF_VARIED = (
+    ("engine", "engine"),
     ("precision", "precision"),
     ("delay", "batch_delay_ms"),
     ("inputs", "client_batch"),
@@ -122,6 +123,10 @@ def ceilings_table(ceilings: Ceilings) -> Table:
     with_mps = any(row.mps for row in ceilings.rows)
     headings = ["workers", "threads", "batch", "bare model", "of roofline", "roofline", "empty handler"]
     headings[3:3] = ["MPS"] if with_mps else []
+    varied = [
+        name for name in ("engine", "precision") if len({getattr(row, name) for row in ceilings.rows}) > 1
+    ]
+    headings[3:3] = varied
     headings[-1:-1] = ["datasheet"] if ceilings.datasheet else []
     for heading in headings:
         shown.add_column(heading, justify="right", no_wrap=True)
@@ -132,6 +137,7 @@ def ceilings_table(ceilings: Ceilings) -> Table:
             f"{row.workers}",
             f"{row.threads}",
             f"{row.batch_size}",
+            *(getattr(row, name) or "as archived" for name in varied),
             *([f"{'on' if row.mps else 'off'}{limits}"] if with_mps else []),
             _told(row.bare_rps),
             "-" if reached is None else f"{reached:.0%}",

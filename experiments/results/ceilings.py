@@ -16,7 +16,7 @@ from experiments.results.typed import record_from, strictly_parsed
 SCHEMA_VERSION = 1
 FILE = "ceilings.json"
 # What tells two configurations apart; a summary has these columns too.
-KEYS = ("mps", "precision", *LIMITS, "workers", "batch_size")
+KEYS = ("mps", "engine", "precision", *LIMITS, "workers", "batch_size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Ceiling:
     bytes_per_s: float | None = None
     memory_limit_mib: int | None = None
     sm_chunks: int | None = None
+    engine: str | None = None
 
     @property
     def limits(self) -> list[str]:

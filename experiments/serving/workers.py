@@ -1,9 +1,11 @@
-"""What every worker gets from its environment, served or alone: threads, precision, its limits on the GPU."""
+"""What every worker has from its environment, served or alone: threads, engine, precision, limits."""
 
 from experiments.base.cores import usable_cores
 from experiments.plan import Cell
 
-PRECISION_VARIABLE = "HANDLER_PRECISION"  # heeded by handlers/model/settings.py
+# Both heeded by handlers/model/settings.py.
+PRECISION_VARIABLE = "HANDLER_PRECISION"
+ENGINE_VARIABLE = "HANDLER_ENGINE"
 
 
 def torch_threads(workers: int) -> int:
@@ -11,10 +13,12 @@ def torch_threads(workers: int) -> int:
     return max(1, usable_cores() // workers)
 
 
-def worker_env(threads: int, precision: str | None) -> dict[str, str]:
-    """What every worker gets, served or alone: torch threads, and the precision if one is asked for."""
+def worker_env(threads: int, precision: str | None, engine: str | None = None) -> dict[str, str]:
+    """What every worker gets, served or alone: its threads, and engine and precision where they are asked
+    for."""
     env = {"OMP_NUM_THREADS": str(threads)}
-    return env if precision is None else env | {PRECISION_VARIABLE: precision}
+    asked = {PRECISION_VARIABLE: precision, ENGINE_VARIABLE: engine}
+    return env | {name: value for name, value in asked.items() if value is not None}
 
 
 def share_env(thread_percentage: int | None) -> dict[str, str]:

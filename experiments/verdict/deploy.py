@@ -53,8 +53,9 @@ def _model_config(cell: Cell) -> str:
         f"batchSize: {cell.batch_size}",
         f"maxBatchDelay: {cell.batch_delay_ms}",
     ]
-    if cell.precision:
-        lines += ["handler:", f"  precision: {cell.precision}"]
+    handler = {"engine": cell.engine, "precision": cell.precision}
+    if any(handler.values()):
+        lines += ["handler:", *(f"  {key}: {value}" for key, value in handler.items() if value)]
     return "\n".join(lines) + "\n"
 
 

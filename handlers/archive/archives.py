@@ -1,10 +1,10 @@
 """Host side, `make mar`: a checkpoint -> an archive of each kind, self-contained and with its provenance.
 
-Packs and fingerprints. Which checkpoints qualify is said in sources.py, their weights are the business of
-checkpoints.py: torch is imported only when there is something to build, so asking again takes no time.
+Which checkpoints qualify is said in sources.py, when an archive is built anew in fingerprints.py, what other
+engines need in engines/, weights are the business of checkpoints.py: torch is imported only when there is
+something to build, so asking again takes no time.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -12,24 +12,25 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from handlers.archive.engines.asked import ONLY_TORCH, Engines, export_into, note_parity_of, why_missing
+from handlers.archive.fingerprints import CORPUS as CORPUS
+from handlers.archive.fingerprints import HERE as HERE
+from handlers.archive.fingerprints import SEED as SEED
+from handlers.archive.fingerprints import fingerprint, shared_files
 from handlers.archive.image_recipes import image_recipe_of
-from handlers.archive.sentence_models import dense_weights, recipe_of
+from handlers.archive.sentence_models import recipe_of
 from handlers.archive.sources import CheckpointError, check, first_line, how_served, locate
 from handlers.archive.trial import reason_against
+from handlers.engine.names import EngineError
 
 Kind = Literal["text", "image", "embedding"]
 
-HERE = Path(__file__).resolve().parent.parent  # handlers/
-CORPUS = HERE / "corpus.txt"
 PROVENANCE = "provenance.json"
 
-SEED = 42
 RANDOM_ARCHITECTURES: dict[Kind, str] = {
     "text": "BertForSequenceClassification",
     "image": "ResNetForImageClassification",
@@ -40,24 +41,6 @@ RANDOM_NOTE = "weights are random: speed is representative, predictions are not"
 # kind -> the handler's module, which also names its YAML, the archive and the model.
 NAMES: dict[Kind, str] = {"text": "bert", "image": "resnet50", "embedding": "embeddings"}
 
-# What the handlers share; in the archive it is the package `handlers`, as in the repository.
-SHARED = ("request", "model", "text", "image")
-
-# Our modules that shape what lies in an archive.
-PACKERS = (
-    "archives",
-    "checkpoints",
-    "image_recipes",
-    "saved_tokenizers",
-    "sentence_models",
-    "telling_apart",
-    "trial",
-    "vocabulary",
-)
-
-# Packages whose version leaves traces in an archive.
-TOOLS = ("torch-model-archiver", "transformers", "tokenizers", "torch", "safetensors")
-
 
 class ArchiveError(Exception):
     """An archive that can't be built or read: one line with the cause and the remedy."""
@@ -65,7 +48,10 @@ class ArchiveError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where an archive comes from. Of a foreign archive nothing is known: kind "unknown", the rest None."""
+    """Where an archive comes from. Of a foreign archive nothing is known: kind "unknown", the rest None.
+
+    `engines` are those beside torch that it was built for, `int8` tells whether in 8-bit whole numbers too.
+    """
 
     kind: Literal["text", "image", "embedding", "unknown"] = "unknown"
     architecture: str | None = None
@@ -74,35 +60,48 @@ class Provenance:
     seed: int | None = None
     fingerprint: str | None = None
     note: str = ""
+    engines: tuple[str, ...] = ()
+    int8: bool = False
 
 
 def build(
-    kind: Kind, source: str | Path | None, out: Path, *, name: str | None = None, trial: bool = True
+    kind: Kind,
+    source: str | Path | None,
+    out: Path,
+    *,
+    name: str | None = None,
+    trial: bool = True,
+    engines: Engines = ONLY_TORCH,
 ) -> Path:
     """Build `<out>/<name>.mar`, or leave it where nothing has changed since it was built.
 
     `source` is a checkpoint's folder or model hub id; None stands for the full-size architecture with seeded
     random weights. `name` is that of NAMES unless told. Without a `trial` it is not tried whether the archive
-    serves. Raises ArchiveError and CheckpointError.
+    serves, nor compared what its `engines` answer. Raises ArchiveError,
+    CheckpointError and EngineError.
     """
     archive = out / f"{name or NAMES[kind]}.mar"
     folder = _checked(kind, source)
-    provenance = _provenance(kind, source, folder)
+    provenance = _provenance(kind, source, folder, engines)
     if not _is_current(archive, provenance):
+        if reason := why_missing(engines):
+            raise EngineError(reason)
         out.mkdir(parents=True, exist_ok=True)
         # Beside the archive, so that moving it into place is atomic: never half an archive under its name.
         with tempfile.TemporaryDirectory(prefix=".build-", dir=out) as name_of_work:
             work = Path(name_of_work).resolve()
-            packed = _pack(kind, folder, provenance, archive.stem, work)
+            packed = _pack(kind, folder, provenance, engines, archive.stem, work)
             if trial and (reason := reason_against(packed, kind, work)):
                 raise ArchiveError(f"{source or 'random weights'} can't be served: {reason}")
+            if trial:
+                note_parity_of(packed, kind, engines, CORPUS.read_text("utf-8").splitlines(), work)
             packed.replace(archive)
     return archive
 
 
-def is_current(kind: Kind, source: str | Path | None, archive: Path) -> bool:
+def is_current(kind: Kind, source: str | Path | None, archive: Path, engines: Engines = ONLY_TORCH) -> bool:
     """Would `build` leave this archive as it is? Raises CheckpointError for a source that can't be served."""
-    return _is_current(archive, _provenance(kind, source, _checked(kind, source)))
+    return _is_current(archive, _provenance(kind, source, _checked(kind, source), engines))
 
 
 def read_provenance(archive: Path) -> Provenance:
@@ -118,7 +117,8 @@ def read_provenance(archive: Path) -> Provenance:
         raise ArchiveError(f"{archive} is not a readable .mar archive: {error}") from None
     if not isinstance(told, dict) or told.get("kind") not in NAMES:
         return Provenance()
-    return Provenance(**{field.name: told[field.name] for field in fields(Provenance) if field.name in told})
+    known = {field.name: told[field.name] for field in fields(Provenance) if field.name in told}
+    return Provenance(**known | {"engines": tuple(known.get("engines", ()))})
 
 
 def _checked(kind: Kind, source: str | Path | None) -> Path | None:
@@ -134,21 +134,27 @@ def _checked(kind: Kind, source: str | Path | None) -> Path | None:
     return folder
 
 
-def _provenance(kind: Kind, source: str | Path | None, folder: Path | None) -> Provenance:
+def _provenance(kind: Kind, source: str | Path | None, folder: Path | None, engines: Engines) -> Provenance:
     """What an archive made now would say of itself: known before any weight is read."""
-    fingerprint = _fingerprint(kind, source, folder)
+    recipe = recipe_of(folder) if folder and kind == "embedding" else None
+    found = fingerprint(NAMES[kind], source, folder, recipe, engines.tools)
+    beside = engines.names, engines.int8
     if folder is None:
-        return Provenance(kind, RANDOM_ARCHITECTURES[kind], "random", True, SEED, fingerprint, RANDOM_NOTE)
-    return Provenance(kind, check(folder, kind), str(source), False, None, fingerprint, how_served(folder))
+        return Provenance(kind, RANDOM_ARCHITECTURES[kind], "random", True, SEED, found, RANDOM_NOTE, *beside)
+    told = str(source), False, None, found, how_served(folder)
+    return Provenance(kind, check(folder, kind), *told, *beside)
 
 
-def _pack(kind: Kind, folder: Path | None, provenance: Provenance, name: str, work: Path) -> Path:
+def _pack(
+    kind: Kind, folder: Path | None, provenance: Provenance, engines: Engines, name: str, work: Path
+) -> Path:
     """Lay out the archive's content under `work` and have torch-model-archiver pack it there."""
     content = work / "content"
     for file in shared_files():
         (content / "handlers" / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(HERE / file, content / "handlers" / file)
     _write_checkpoint(kind, folder, content)
+    export_into(content, kind, engines)
     (content / PROVENANCE).write_text(json.dumps(asdict(provenance), indent=2) + "\n", "utf-8")
     shutil.copy(HERE / f"{NAMES[kind]}.py", work)
     shutil.copy(HERE / "model-config" / f"{NAMES[kind]}.yaml", work / "model-config.yaml")
@@ -212,44 +218,6 @@ def _run_archiver(name: str, handler: str, work: Path) -> None:
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
         raise ArchiveError(f"torch-model-archiver failed for {name}.mar: {said}")
-
-
-def _fingerprint(kind: Kind, source: str | Path | None, folder: Path | None) -> str:
-    """A digest of everything that shapes the archive. Our files count by content, since git renews their
-    times; a checkpoint's by name, size and time, since hashing gigabytes would take longer than building."""
-    digest = hashlib.sha256(f"{source}\0{SEED}\0".encode())
-    for tool in TOOLS:
-        digest.update(f"{tool}=={version(tool)}\0".encode())
-    for file in _ingredients(kind):
-        digest.update(f"{file.relative_to(HERE)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
-    if folder is None:
-        digest.update(CORPUS.read_bytes())
-    else:
-        for file in sorted(path for path in folder.iterdir() if path.is_file()):
-            status = file.stat()
-            digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
-        if kind == "embedding":
-            recipe = recipe_of(folder)  # some of it lies in folders below
-            digest.update(repr(recipe).encode())
-            for step in recipe.chain.steps:
-                if step.kind == "dense":
-                    status = dense_weights(folder, step).stat()
-                    digest.update(f"{status.st_size}\0{status.st_mtime_ns}\0".encode())
-    return digest.hexdigest()
-
-
-def _ingredients(kind: Kind) -> Iterator[Path]:
-    yield from (HERE / "archive" / f"{module}.py" for module in PACKERS)
-    yield from (HERE / file for file in (*shared_files(), Path(f"{NAMES[kind]}.py")))
-    yield HERE / "model-config" / f"{NAMES[kind]}.yaml"
-
-
-def shared_files() -> list[Path]:
-    """The files that a worker needs beside its handler, relative to handlers/."""
-    found = [HERE / "__init__.py"]
-    for folder in SHARED:
-        found += sorted((HERE / folder).glob("*.py"))
-    return [file.relative_to(HERE) for file in found]
 
 
 def _is_current(archive: Path, provenance: Provenance) -> bool:

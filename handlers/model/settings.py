@@ -8,16 +8,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from handlers.engine.names import (
+    ENGINES,
+    NO_TENSORRT,
+    OF_TORCH,
+    PACKAGES,
+    TENSORRT,
+    TORCH_COMPILE,
+    why_no_such_precision,
+)
 from handlers.request.payload import Limits
 
-PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
+PRECISIONS = (*OF_TORCH, "int8")
 COMPILERS = ("none", "torch_compile", "cuda_graphs")
 POOLINGS = ("mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 
 # Settings that the server's environment decides where it names them, so that a sweep can vary them without
 # building archives anew. `threads` and `thread_percentage` yield in the same way to the variables that torch
 # and CUDA read themselves: OMP_NUM_THREADS and CUDA_MPS_ACTIVE_THREAD_PERCENTAGE.
-OVERRIDES = {"precision": "HANDLER_PRECISION", "compile": "HANDLER_COMPILE"}
+OVERRIDES = {"precision": "HANDLER_PRECISION", "compile": "HANDLER_COMPILE", "engine": "HANDLER_ENGINE"}
 
 
 class SettingsError(ValueError):
@@ -37,6 +46,7 @@ class Settings:
     """The `handler:` section of model-config.yaml. Each key is explained in that file."""
 
     precision: str = "fp32"
+    engine: str = "torch"
     compile: str = "none"
     tuned: bool = True
     shapes: Shapes = field(default_factory=Shapes)
@@ -65,12 +75,34 @@ def settings_of(config: Mapping[str, Any], environment: Mapping[str, str] | None
     asked: dict[str, Any] = {key: (environment or {}).get(name) for key, name in OVERRIDES.items()}
     overridden = replace(settings, **{key: value for key, value in asked.items() if value})
     _check(overridden, OVERRIDES)
-    return overridden
+    return _with_engine(overridden)
+
+
+def _with_engine(settings: Settings) -> Settings:
+    """`torch-compile` says in one word what `compile` says beside `torch`: the rest knows only the latter.
+    Raises SettingsError where an engine can't do what other settings ask for."""
+    engine, compiled = settings.engine, settings.compile
+    if engine == TENSORRT:
+        raise SettingsError(f"handler.engine: {NO_TENSORRT}")
+    if why := why_no_such_precision(engine, settings.precision):
+        raise SettingsError(f"handler.precision: {why}")
+    if engine in PACKAGES and compiled != "none":
+        raise SettingsError(f"handler.compile: {compiled} is for torch, not {engine}: leave it none")
+    if engine == TORCH_COMPILE:
+        if compiled == "cuda_graphs":
+            raise SettingsError(f"handler.compile: cuda_graphs or handler.engine: {engine}: choose one")
+        return replace(settings, compile="torch_compile")
+    return settings
 
 
 def _check(settings: Settings, names: Mapping[str, str]) -> None:
     """`names`: what the user calls a setting, where that is not handler.<key>."""
-    named = (("precision", PRECISIONS), ("compile", COMPILERS), ("pooling", POOLINGS))
+    named = (
+        ("precision", PRECISIONS),
+        ("engine", ENGINES),
+        ("compile", COMPILERS),
+        ("pooling", POOLINGS),
+    )
     for key, choices in named:
         if (value := getattr(settings, key)) not in choices:
             where = names.get(key, f"handler.{key}")

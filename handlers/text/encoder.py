@@ -107,7 +107,7 @@ def encoder_of(runtime: Runtime, head: Head) -> Encoder:
     backend.no_padding()
     shapes = _token_shapes(runtime, tokenizer.pad_token_id, max_tokens)
     examples = [example.to(runtime.device) for example in shapes.examples()]
-    network, without_mask, with_types = _networks(runtime.model, head)
+    network, without_mask, with_types = _networks(runtime, head)
     refuse_wrong_products(network, _common_shapes(runtime, shapes), runtime.device, runtime.model.dtype)
     ready = make_ready(network, examples, runtime.settings.compile)
     (largest,) = replace(
@@ -116,9 +116,9 @@ def encoder_of(runtime: Runtime, head: Head) -> Encoder:
     warm_up([ready, without_mask], [examples[0], largest.to(runtime.device)])
     if runtime.settings.tuned:
         shapes = replace(shapes, overhead_tokens=_overhead_tokens(ready, shapes, runtime.device))
-    has_types = _has_types(tokenizer, runtime.model.config)
+    typed = has_types(tokenizer, runtime.model.config)
     tokenize = tokenize_with(backend, max_tokens)
-    return Encoder(runtime, tokenize, backend, has_types, shapes, ready, without_mask, with_types)
+    return Encoder(runtime, tokenize, backend, typed, shapes, ready, without_mask, with_types)
 
 
 def _common_shapes(runtime: Runtime, shapes: TokenShapes) -> Iterator[torch.Tensor]:
@@ -128,15 +128,16 @@ def _common_shapes(runtime: Runtime, shapes: TokenShapes) -> Iterator[torch.Tens
         yield example.to(runtime.device)
 
 
-def _has_types(tokenizer: Any, config: Any) -> bool:
+def has_types(tokenizer: Any, config: Any) -> bool:
     """Does transformers pass the types of tokens to this model? One with a single type has no choice."""
     return "token_type_ids" in tokenizer.model_input_names and getattr(config, "type_vocab_size", 0) > 1
 
 
-def _networks(model: Any, head: Head) -> tuple[Network, Network, TypedNetwork]:
+def _networks(runtime: Runtime, head: Head) -> tuple[Network, Network, TypedNetwork]:
     """Rows x (1 + length) of a TokenBatch -> the head's rows; the same where no row is padded: without a
     mask, attention may choose its fastest kernels; and the same with the types of the tokens."""
-    plain = model.config.model_type in PLAIN
+    model = runtime.model
+    plain = model.config.model_type in PLAIN or not runtime.on_torch
 
     def network(matrix: torch.Tensor, types: torch.Tensor | None = None) -> torch.Tensor:
         lengths, ids = matrix[:, :1], matrix[:, 1:]

@@ -20,7 +20,7 @@ class Axis:
     words: Callable[[Cell], str]
 
 
-# The first of them that a plan varies stands along x; a precision can't.
+# The first of them that a plan varies stands along x; an engine or a precision can't.
 RATE = Axis(
     "requests/s sent",
     lambda cell: cell.rate_rps,
@@ -38,8 +38,9 @@ DELAY = Axis(
     "batch delay, ms", lambda cell: cell.batch_delay_ms, lambda cell: f"batch delay {cell.batch_delay_ms} ms"
 )
 PRECISION = Axis("precision", lambda cell: cell.precision, lambda cell: cell.precision or "as archived")
+ENGINE = Axis("engine", lambda cell: cell.engine, lambda cell: cell.engine or "as archived")
 ALONG_X = (RATE, IN_FLIGHT, INPUTS, SIZE, WORKERS, DELAY)
-AS_SERIES = (WORKERS, SIZE, PRECISION, DELAY, INPUTS, IN_FLIGHT)
+AS_SERIES = (ENGINE, WORKERS, SIZE, PRECISION, DELAY, INPUTS, IN_FLIGHT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import transformers
 import yaml
 
 from benchmarks.families.checkpoints import classifier
-from handlers.archive import archives
+from handlers.archive import archives, fingerprints
 from handlers.archive.__main__ import main
 from handlers.archive.archives import ArchiveError, Provenance, build, is_current, read_provenance
 from handlers.archive.sources import CheckpointError
@@ -172,11 +172,11 @@ class TestBuildingAgain:
     def test_is_due_when_the_handler_has_changed(
         self, store: Path, bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        packers = [f"archive/{module}.py" for module in archives.PACKERS]
-        for file in ("bert.py", "model-config/bert.yaml", *packers, *archives.shared_files()):
+        packers = [f"archive/{module}.py" for module in fingerprints.PACKERS]
+        for file in ("bert.py", "model-config/bert.yaml", *packers, *fingerprints.shared_files()):
             (tmp_path / file).parent.mkdir(exist_ok=True)
             (tmp_path / file).write_bytes((archives.HERE / file).read_bytes())
-        monkeypatch.setattr(archives, "HERE", tmp_path)
+        monkeypatch.setattr(fingerprints, "HERE", tmp_path)
         assert is_current("text", bert, store / "bert.mar")
         with (tmp_path / "model-config/bert.yaml").open("a") as config:
             config.write("# and a remark\n")

@@ -44,6 +44,7 @@ class TestValues:
         shapes = Shapes(batch_sizes=(1, 8), lengths=(64,))
         assert given == Settings(
             "fp16",
+            "torch",
             "cuda_graphs",
             False,
             shapes,
@@ -65,6 +66,12 @@ class TestValues:
             ({"shapes": [8]}, r"handler.shapes must hold keys with values, not \[8\]"),
             ({"precision": "fp99"}, "handler.precision: fp99: choose one of fp32, tf32, fp16, bf16"),
             ({"compile": None}, "handler.compile: None: choose one of none, torch_compile, cuda_graphs"),
+            ({"engine": "onnx"}, "handler.engine: onnx: choose one of torch, torch-compile, onnxruntime"),
+            ({"engine": "tensorrt"}, "handler.engine: tensorrt needs an NVIDIA GPU"),
+            ({"precision": "int8"}, "handler.precision: torch has no int8: choose one of fp32, tf32"),
+            ({"engine": "onnxruntime", "precision": "bf16"}, "onnxruntime has no bf16: choose one of fp32"),
+            ({"engine": "openvino", "compile": "torch_compile"}, "torch_compile is for torch, not openvino"),
+            ({"engine": "torch-compile", "compile": "cuda_graphs"}, "cuda_graphs or handler.engine: torch-"),
             ({"pooling": "best"}, "handler.pooling: best: choose one of mean, cls, max"),
             ({"thread_percentage": 101}, "thread_percentage: 101: give a whole number from 1 to 100"),
             ({"thread_percentage": 0}, "from 1 to 100"),
@@ -89,6 +96,13 @@ class TestEnvironment:
         config = {"handler": {"precision": "fp16"}}
         given = settings_of(config, {"HANDLER_PRECISION": "bf16", "HANDLER_COMPILE": "torch_compile"})
         assert (given.precision, given.compile) == ("bf16", "torch_compile")
+
+    def test_names_the_engine_too(self) -> None:
+        given = settings_of({}, {"HANDLER_ENGINE": "openvino", "HANDLER_PRECISION": "bf16"})
+        assert (given.engine, given.precision) == ("openvino", "bf16")
+
+    def test_that_asks_for_torch_compile_is_what_compile_is(self) -> None:
+        assert settings_of({}, {"HANDLER_ENGINE": "torch-compile"}).compile == "torch_compile"
 
     def test_that_is_empty_leaves_the_archives(self) -> None:
         assert settings_of({"handler": {"precision": "fp16"}}, {"HANDLER_PRECISION": ""}).precision == "fp16"
