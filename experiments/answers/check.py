@@ -43,21 +43,25 @@ class AnswerCheck:
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
 
-    def check(self, answers: Answers, pool: Sequence[Body], inputs: int, precision: str) -> Checked:
-        """The answers to `pool`, whose requests hold `inputs` each, of a trial in `precision`. Those to a
-        body without a reference are passed over."""
+    def check(
+        self, answers: Answers, pool: Sequence[Body], inputs: int, precision: str, accepted: float = 0.0
+    ) -> Checked:
+        """The answers to `pool`, whose requests hold `inputs` each, of a trial in `precision`, which may
+        differ by its tolerance, or by what was `accepted` where that is more. Those to a body without a
+        reference are passed over."""
+        tolerance = max(TOLERANCE[precision], accepted)
         right = self.reference.of(inputs)
         found: list[tuple[int, int, Difference]] = []
         for number, known in answers.of.items():
             if number in right:
                 for answer, count in known.items():
-                    found.append((number, count, self._difference(right[number], answer, precision)))
+                    found.append((number, count, self._difference(right[number], answer, tolerance)))
         return _summed(found, pool)
 
-    def _difference(self, expected: Any, answer: bytes, precision: str) -> Difference:
+    def _difference(self, expected: Any, answer: bytes, tolerance: float) -> Difference:
         if self.reference.foreign:
             return foreign_difference(expected, parsed(answer))
-        return difference(expected, parsed(answer), TOLERANCE[precision])
+        return difference(expected, parsed(answer), tolerance)
 
 
 def agrees_with_itself(answers: Answers) -> bool:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments.base.errors import UsageError
-from experiments.bench.archive import archive_of, archive_precision, provenance_of, sha256_of
+from experiments.bench.archive import archive_handler, archive_of, archive_precision, provenance_of, sha256_of
 from experiments.bench.inputs import pool_for
 from experiments.load import Body, styled
 from experiments.plan import Cell, Plan
 from experiments.serving.arms import MpsOptions
-from experiments.serving.workers import PRECISION_VARIABLE
+from experiments.serving.workers import ENGINE_VARIABLE, PRECISION_VARIABLE
 from handlers.archive.archives import Provenance
+from handlers.archive.parity.measured import read_parity
 from mps.card import Gpu
 
 
@@ -60,6 +61,18 @@ class Bench:
     def precision_of(self, cell: Cell) -> str:
         """What a cell's workers calculate in: the cell's own, else the environment's, else the archive's."""
         return cell.precision or os.environ.get(PRECISION_VARIABLE) or archive_precision(self.archive)
+
+    def engine_of(self, cell: Cell) -> str:
+        """What a cell's workers run on: the cell's own, else the environment's, else the archive's."""
+        named = cell.engine or os.environ.get(ENGINE_VARIABLE)
+        return named or str(archive_handler(self.archive).get("engine", "torch"))
+
+    def accepted_of(self, cell: Cell) -> float:
+        """How far a cell's answers may be from torch's in fp32 because that was accepted when the archive was
+        built: twice what its parity notes, since other inputs are sent; 0 where nothing had to be."""
+        asked = self.engine_of(cell), self.precision_of(cell)
+        noted = (one for one in read_parity(self.archive) if (one.engine, one.precision) == asked)
+        return max((2 * one.decides for one in noted if not one.within), default=0.0)
 
     def archive_told(self) -> dict[str, Any]:
         """The archive as environment.json has it."""

@@ -132,6 +132,8 @@ class _Measuring:
                 for row in self._bare_rows(model, rows):
                     measured.append(row)
                 flops, bytes_per_s = self._peaks(model, work)
+            if cell.precision == "int8":  # the peak of torch's products says nothing of these
+                flops = None
         except ExperimentError as error:  # a batch that does not fit into memory, for one
             self._note(error)
         measured = [replace(row, flops=flops, bytes_per_s=bytes_per_s) for row in measured]

@@ -51,9 +51,9 @@ class CheckedAnswers:
         if self._reference is None:
             return result
         cell = result.trial.cell
-        found = AnswerCheck(self._reference).check(
-            load.answers, self._bench.pool_of(cell), cell.client_batch, self._bench.precision_of(cell)
-        )
+        bench = self._bench
+        asked = cell.client_batch, bench.precision_of(cell), bench.accepted_of(cell)
+        found = AnswerCheck(self._reference).check(load.answers, bench.pool_of(cell), *asked)
         if found.wrong and self._reference.foreign and self._reference.is_from(cell):
             self._give_up()
             return result

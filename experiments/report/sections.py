@@ -250,7 +250,7 @@ def _machine(verdict: Verdict) -> Iterator[tuple[str, str]]:
 
 
 def _software(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    versions = {"Python": told.get("python"), **(told.get("versions") or {})}
+    versions = {"Python": told.get("python"), **(told.get("versions") or {}), **(told.get("engines") or {})}
     yield "Software", _listed(*(f"{name} {version}" for name, version in versions.items() if version))
     yield "Java", _listed(told.get("java"))
     variables = told.get("variables") or told.get("torchserve_env") or {}  # as it was called until 2026-11-26

@@ -60,8 +60,9 @@ class _Start:
     python: str | None = None
     java: str | None = None
     versions: Mapping[str, str | None] | None = None
-    torch_cuda: str | None = None  # this and the next two: from 2026-11-26 on
+    torch_cuda: str | None = None  # this and the next three: from 2026-11-26 on
     cuda_packages: Mapping[str, str] | None = None
+    engines: Mapping[str, str] | None = None
     nvml: str | None = None
     variables: Mapping[str, str] | None = None
     torchserve_env: Mapping[str, str] | None = None  # `variables` until 2026-11-26

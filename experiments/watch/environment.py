@@ -21,6 +21,7 @@ from experiments.serving.java import find_java
 from mps import card
 
 # Of the environment: what TorchServe, our handlers, torch and CUDA read from it.
+ENGINES = ("onnxruntime", "openvino")  # beside torch, where they are installed
 HEEDED = ("TS_", "HANDLER_", "TORCH", "PYTORCH_", "CUDA_", "CUBLAS", "CUDNN_", "NVIDIA_TF32", "OMP_", "MKL_")
 PACKAGES = ("torch", "transformers", "tokenizers", "torchserve", "numpy", "pillow", "uvloop", "httptools")
 CUDA_PACKAGES = ("nvidia-", "cuda-", "triton")  # what pip adds for a torch with CUDA: cuDNN, cuBLAS, ...
@@ -44,6 +45,7 @@ def describe(command: list[str], seed: int) -> dict[str, Any]:
         "versions": {name: _version(name) for name in PACKAGES},
         "torch_cuda": build.cuda if build else None,
         "cuda_packages": _cuda_packages(),
+        "engines": {name: found for name in ENGINES if (found := _version(name))},
         "nvml": _nvml_version(),
         **_commit(),
         "variables": {key: value for key, value in os.environ.items() if key.startswith(HEEDED)},
@@ -94,7 +96,7 @@ def _cuda_packages() -> dict[str, str]:
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What changed between two descriptions that makes their figures hard to compare."""
-    newer = (key for key in ("torch_cuda", "cuda_packages") if key in before)  # from 2026-11-26 on
+    newer = (key for key in ("torch_cuda", "cuda_packages", "engines") if key in before)  # from 2026-11-26 on
     keys = ("cpu", "gpus", "versions", "python", "java", "git_commit", *newer)
     return [f"{key}: {before.get(key)} -> {now[key]}" for key in keys if before.get(key) != now[key]]
 

@@ -2,5 +2,5 @@
 
 An engine takes the place of transformers' model, called and answering as that is; the handlers notice nothing
 else of it. Each is imported by the worker that uses it, and by no other. How the file is made:
-archive/exported.py.
+archive/engines/exported.py.
 """

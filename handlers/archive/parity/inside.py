@@ -25,8 +25,9 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def main(folder: str, kind: str, variants: str, texts: str, out: str) -> None:
-    """`variants`: JSON, a list of [engine, precision]; `texts`: a JSON file. Writes an .npz file with
-    `values-N` and, of a classifier, `probabilities-N` for variant N; not for one that this CPU lacks."""
+    """`variants`: JSON, a list of [engine, precision], the first the reference; `texts`: a JSON file. Writes
+    an .npz file with `values-N` and, of a classifier, `probabilities-N` for variant N; not for one that this
+    CPU lacks."""
     sys.path.insert(0, folder)
     os.chdir(folder)
     inputs = json.loads(Path(texts).read_text("utf-8"))
@@ -34,7 +35,8 @@ def main(folder: str, kind: str, variants: str, texts: str, out: str) -> None:
     for number, (engine, precision) in enumerate(json.loads(variants)):
         if _can(engine, precision):
             handler = _loaded(engine, precision, plain=number == 0)
-            found = _of_images(handler) if kind == "image" else _of_texts(handler, inputs)
+            size = 1 if number == 0 else BATCH  # the reference: nothing is padded
+            found = _of_images(handler) if kind == "image" else _of_texts(handler, inputs, size)
             outputs |= {f"{name}-{number}": array for name, array in found.items()}
     np.savez(out, **outputs)  # type: ignore[arg-type]
 
@@ -61,13 +63,13 @@ def _loaded(engine: str, precision: str, *, plain: bool) -> Any:
     return service._entry_point.__self__
 
 
-def _of_texts(handler: Any, texts: list[str]) -> Arrays:
+def _of_texts(handler: Any, texts: list[str], size: int) -> Arrays:
     import torch
 
     scores = getattr(handler, "scores", None)
     if scores is not None:  # the head asks for them each time: here it shall leave the logits as they are
         handler.scores = dataclasses.replace(scores, of=lambda logits: logits)
-    batches = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
+    batches = [texts[start : start + size] for start in range(0, len(texts), size)]
     values = torch.cat([handler.forward(handler.preprocess(batch)) for batch in batches])
     if scores is None or scores.told_as != "probability":
         return {"values": values.numpy()}

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from experiments.base.errors import UsageError
+from experiments.bench import Bench
 from experiments.bench.engines import possible
 from experiments.plan import Plan
+from handlers.archive.parity.differences import Parity
+from handlers.archive.parity.measured import note_parity
 from mps.card import Gpu
 from tests.support.engines import MISSING, needs_engines
 
@@ -43,6 +46,20 @@ def test_one_that_can_not_serve_among_several_is_a_line_and_the_others_stay(tmp_
 def test_the_only_one_that_can_not_serve_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="tensorrt needs an NVIDIA GPU"):
         possible(replace(an_archive(tmp_path), engine=("tensorrt",)), None)
+
+
+def test_answers_may_be_as_far_from_torchs_as_was_accepted_when_the_archive_was_built(tmp_path: Path) -> None:
+    plan = replace(
+        an_archive(tmp_path, precision="int8"), engine=("onnxruntime", "torch"), precision=(None, "fp32")
+    )
+    noted = Parity("onnxruntime", "int8", "1.32.0", 200, "ours", 1.1, 0.4, 0.25, 0.1, 0.9, 0.1)
+    close = replace(noted, precision="fp32", largest_probability=1e-6, tolerance=1e-5)
+    note_parity(Path(plan.model), [noted, close])
+    bench = Bench(Path(plan.model), [])
+    (int8, fp32, of_torch, _, _) = plan.cells()
+    assert (bench.engine_of(int8), bench.precision_of(int8)) == ("onnxruntime", "int8")
+    assert bench.accepted_of(int8) == 0.5
+    assert bench.accepted_of(fp32) == bench.accepted_of(of_torch) == 0
 
 
 def test_an_archive_of_ones_own_heeds_no_engine(tmp_path: Path) -> None:
