@@ -1,6 +1,7 @@
 """A control daemon that somebody else started, where it can't be used for a proof."""
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -45,6 +46,10 @@ def daemon_with(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]
                 subprocess.Popen(["/bin/sh", "-c", "read _", *words], env=variables, stdin=subprocess.PIPE)
             )
             stack.callback(program.kill)
+            # Popen returns a moment before the kernel has written down words and variables.
+            words_of_it = Path(f"/proc/{program.pid}/cmdline")
+            while b"read _" not in words_of_it.read_bytes():
+                time.sleep(0.001)
             there = RunningDaemon(program.pid, "somebody", Path("/tmp/nvidia-mps"))
             monkeypatch.setattr(borrowed, "running_daemon", lambda: there)
             monkeypatch.setattr(borrowed, "gpus", lambda: CARDS)
