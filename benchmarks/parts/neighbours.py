@@ -1,4 +1,4 @@
-"""The public measurements of batches side by side, as pairs (benchmarks/data/gpulet)."""
+"""Measurements of batches side by side, as pairs: public ones (benchmarks/data/gpulet), and our own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,10 +6,15 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from benchmarks.parts import sharing
+from experiments.base.paths import ROOT
 from experiments.placement.fitting import Batch, Pair
 from experiments.placement.fitting.features import Bytes
 from experiments.placement.interference import Use
 from experiments.placement.latencies import LatencyTable
+from experiments.placement.readers import read_latencies
+from experiments.profile import read_beside
+
+CPU = ROOT / "results" / "published" / "cpu-epyc-2-cores-neighbours"
 
 # Millions of parameters and of convolutions' outputs for one input, as published with the models; four bytes
 # each, an output is written and read. Of SSD the source doesn't say which one it is.
@@ -37,8 +42,8 @@ class Source:
 
 
 def sources() -> list[Source]:
-    """All three."""
-    return [_v100(), _a100(), _rtx3080()]
+    """The three public ones, and ours."""
+    return [_v100(), _a100(), _rtx3080(), _cpu()]
 
 
 def _v100() -> Source:
@@ -83,6 +88,16 @@ def _rtx3080() -> Source:
         others = (other,) * int(row.copies_of_model2)  # type: ignore[arg-type]
         runs.append((Pair(own, others, float(row.runtime_pct_of_solo) / 100),))  # type: ignore[arg-type]
     return Source("RTX 3080, TVM", runs, ("none", "pairs"))
+
+
+def _cpu() -> Source:
+    """Three models of `make mar`, each on a core of its own. What they move is not in their file."""
+    measured = read_beside(CPU / "pairs.csv")
+    runs: dict[frozenset[Batch], list[Pair]] = {}
+    for one in measured:
+        runs.setdefault(frozenset((one.pair.own, *one.pair.others)), []).append(one.pair)
+    kinds = ("none", "profile", "pairs")
+    return Source("CPU, 2 cores", [*map(tuple, runs.values())], kinds, read_latencies(CPU / "profile.csv"))
 
 
 def _read(name: str) -> pd.DataFrame:
