@@ -1,7 +1,7 @@
 """`python -m benchmarks.interference`: how well each kind of interference predicts what was not fitted.
 
-Five folds, seeded, over three public campaigns and one of our own. Folds over runs: the same models with other
-batches and shares were fitted. Folds over pairs of models: these two were never seen side by side.
+Five folds, seeded, over three public campaigns and one of our own. Folds over runs: the same models with
+other batches and shares were fitted. Folds over pairs of models: these two were never seen side by side.
 """
 
 import random
