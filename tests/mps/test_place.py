@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from experiments.base.paths import ROOT
 from experiments.profile import Batch, Beside, Pair, write_beside
+from experiments.report.placement import compared
 from mps.place import app
 from tests.experiments.placement.prototype.resource import resource
 
@@ -18,6 +19,13 @@ models:
   - {model: googlenet, rate_rps: 300, slo_ms: 112}
   - {model: vgg16, rate_rps: 200, slo_ms: 112}
 """
+
+
+@pytest.fixture(autouse=True)
+def _quick_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the page compares has tests of its own."""
+    monkeypatch.setattr(compared, "SECONDS_EACH", 0.05)
+    monkeypatch.setattr(compared, "SECONDS_SEARCH", 0.05)
 
 
 def place(folder: Path, *options: str, demand: str = DEMAND) -> tuple[int, str]:

@@ -63,9 +63,9 @@ def problem_at(igniter: Igniter, clock: float) -> Problem:
     return Problem(workloads, table, rules)
 
 
-def placed(igniter: Igniter) -> tuple[Problem, Found]:
-    """The placement of the search at the highest clock at which every GPU passes iGniter's own model."""
-    clock = 1.0
+def placed(igniter: Igniter, clock: float = 1.0) -> tuple[Problem, Found]:
+    """The placement of the search at the highest clock, `clock` or below, at which every GPU passes iGniter's
+    own model."""
     while True:
         problem = problem_at(igniter, clock)
         found = fewest(problem, prove=False)
