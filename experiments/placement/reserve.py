@@ -17,6 +17,8 @@ KEPT = 0.99
 """The part of a workload's requests within its bound by default: the gpu-let paper allows 1 % violations."""
 STEP, STEPS = 1.1, 16
 """Rates of workloads that fall short are planned so many times higher, so often at most."""
+MANY, STEPS_OF_MANY = 100, 4
+"""The same for more than so many workloads, whose search takes seconds each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,16 @@ class Reserved:
 def place_with_reserve(
     problem: Problem, gpus: int, strategy: str = SEARCH, kept: float = KEPT, seed: int = 0
 ) -> Reserved:
-    """The first placement with which each workload has `kept` of its requests within the bound, in ten
-    simulated minutes of Poisson arrivals; where none is found on `gpus`, that whose worst workload does best.
+    """The first placement with which each workload has `kept` of its requests within the bound as `predict`
+    simulates it; where none is found on `gpus`, that whose worst workload does best.
 
     Raises UsageError where `kept` isn't from 0 to below 1, and what `place` raises for the rates as asked.
     """
     if not 0 <= kept < 1:
         raise UsageError(f"{100 * kept:g} % of the requests can't be promised: use 0 to 99.9")
     planned, best = problem, None
-    for _ in range(STEPS + 1):
+    steps = STEPS if len(problem.workloads) <= MANY else STEPS_OF_MANY
+    for _ in range(steps + 1):
         try:
             placed = place(planned, gpus, strategy)
         except UnplaceableError:

@@ -18,6 +18,7 @@ from experiments.placement.strategies.search import Found, fewest
 
 SEARCH = "search"
 PREDICTED_S, WARM_UP_S = 600.0, 10.0
+MOST_REQUESTS = 2_000_000
 
 
 def problem_of(
@@ -60,9 +61,13 @@ def place(problem: Problem, gpus: int, strategy: str = SEARCH) -> Found:
 
 
 def predict(
-    problem: Problem, placement: Placement, seed: int = 0, seconds: float = PREDICTED_S
+    problem: Problem, placement: Placement, seed: int = 0, seconds: float | None = None
 ) -> list[Outcome]:
-    """Ten minutes of Poisson arrivals, or so many seconds, simulated."""
+    """So many seconds of Poisson arrivals, simulated; by default ten minutes, or as long as MOST_REQUESTS
+    last."""
+    if seconds is None:
+        asked_rps = sum(workload.rate_rps for workload in problem.workloads)
+        seconds = min(PREDICTED_S, WARM_UP_S + MOST_REQUESTS / asked_rps)
     arrivals = [
         poisson(workload.rate_rps, seconds, seed + number)
         for number, workload in enumerate(problem.workloads)
