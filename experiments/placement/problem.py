@@ -1,7 +1,7 @@
 """What is to be placed, and by what rules: what every strategy and the checker start from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -100,6 +100,11 @@ class Problem:
             host[:known] = listed[:known]
             host[known:] = listed[-1]
         return np.asarray((alone * factor + host) * self.rules.latency_ratio, dtype=np.float64)
+
+    def times(self, factor: float) -> "Problem":
+        """The same with so many times the rates."""
+        workloads = (replace(each, rate_rps=each.rate_rps * factor) for each in self.workloads)
+        return replace(self, workloads=tuple(workloads))
 
     def alone(self, workload: int, size: int, processes: int = 1) -> tuple[int, float]:
         """The batch with which a workload that has a part for itself gets most through, and its latency in

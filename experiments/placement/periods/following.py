@@ -1,7 +1,7 @@
 """Three ways through a trace: each period after the one before, each anew, the peak's throughout."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from experiments.base.errors import ExperimentError
 from experiments.placement.checker import violations
@@ -74,8 +74,7 @@ class _Search:
         """The problem at `reserve` times its rates, and its placement."""
         key = problem.workloads, reserve
         if key not in self.known:
-            workloads = (replace(each, rate_rps=each.rate_rps * reserve) for each in problem.workloads)
-            more = replace(problem, workloads=tuple(workloads)) if reserve != 1 else problem
+            more = problem.times(reserve) if reserve != 1 else problem
             self.known[key] = more, fewest(more, prove=False).placement
         return self.known[key]
 

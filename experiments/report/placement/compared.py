@@ -5,7 +5,7 @@ Both take seconds at most: what would take longer is left out, and said to be.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from experiments.placement.placed import Placement
 from experiments.placement.problem import Problem, UnplaceableError
@@ -77,7 +77,7 @@ def simulated_s(placing: Placing) -> float:
 
 def needed(placing: Placing) -> Needed:
     """How many GPUs at other rates. The placement itself is what its strategy needs at these."""
-    scaled = {factor: _scaled(placing.made_for, factor) for factor in FACTORS}
+    scaled = {factor: placing.made_for.times(factor) for factor in FACTORS}
     at_least = {factor: fluid_bound(problem) for factor, problem in scaled.items()}
     gpus: dict[str, dict[float, int]] = {}
     why: dict[str, str] = {}
@@ -116,14 +116,6 @@ def _attained(placing: Placing, strategy: str) -> Attained:
         except (UnplaceableError, OutOfTimeError) as error:
             return Attained(strategy, why=str(error))
     return Attained(strategy, len(placement.gpus), predict(problem, placement, placing.seed, seconds))
-
-
-def _scaled(problem: Problem, factor: float) -> Problem:
-    """The same with other rates."""
-    return replace(
-        problem,
-        workloads=tuple(replace(each, rate_rps=each.rate_rps * factor) for each in problem.workloads),
-    )
 
 
 def _until(strategy: str) -> float:

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from math import inf
 
 from experiments.base.numbers import plain
+from experiments.placement.reserve import KEPT
 from experiments.placement.simulation import Outcome
 from experiments.placement.strategies.pieces import knee
 from experiments.report.placement.compared import Attained, Needed
 from experiments.report.placement.parts import Alike, chosen
-from experiments.report.placement.placing import KEPT, Placing, clipped
+from experiments.report.placement.placing import Placing, clipped
 from experiments.verdict.words import counted, joined, percent, shortened, span
 
 FULL = 0.95

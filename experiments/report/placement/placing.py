@@ -12,8 +12,6 @@ from experiments.verdict.words import OF_HUNDRED, counted
 
 MOST_PANELS = 12
 """Of small multiples: so many workloads are drawn, those with the highest rates."""
-KEPT = 0.99
-"""The part of its requests that a workload answers within the bound where it is said to keep it."""
 ELLIPSIS = "\u2026"
 
 

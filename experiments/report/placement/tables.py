@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from experiments.base.numbers import plain
+from experiments.placement.reserve import KEPT
 from experiments.placement.simulation import Outcome
 from experiments.report.placement.compared import Attained, Needed
 from experiments.report.placement.parts import Alike
-from experiments.report.placement.placing import KEPT, Placing
+from experiments.report.placement.placing import Placing
 from experiments.report.table import NOTHING, Column, Field, Table, number_field
 from experiments.verdict.words import TIMES, percent
 
