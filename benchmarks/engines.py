@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -29,11 +29,13 @@ from experiments.load import Body
 from experiments.serving.workers import torch_threads, worker_env
 from handlers.archive.archives import build
 from handlers.archive.engines.asked import Engines, why_missing
+from handlers.archive.parity.differences import Parity
 from handlers.archive.parity.measured import read_parity
 from mps.door import one_line_errors
 
 TOKENS, BATCH = 60, 8
 ENGINES = Engines(("onnxruntime", "openvino"), int8=True, accept_parity=True)
+SERVED_OVER_ALONE = "_served_over_alone"
 COMPARED = {
     "onnxruntime_over_torch": ("onnxruntime fp32", "torch fp32"),
     "onnxruntime_int8_over_torch": ("onnxruntime int8", "torch fp32"),
@@ -71,16 +73,42 @@ def main(
     seconds: Annotated[float, typer.Option(min=0.5, help="Measured in each run.")] = 4.0,
 ) -> None:
     """Measure BERT-base on each engine in turns, alone and served; the last line is one JSON object."""
-    with one_line_errors(), tempfile.TemporaryDirectory() as folder:
+    with one_line_errors():
         if why := why_missing(ENGINES):
             raise typer.BadParameter(why)
+        found = compared(Effort(rounds, seconds))
+    typer.echo(json.dumps({**found.marks, **found.ratios, "parity": [asdict(one) for one in found.parity]}))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Ratios of throughput by name, and how far each engine is from torch."""
+
+    ratios: Mapping[str, float]
+    parity: Sequence[Parity]
+
+    @property
+    def marks(self) -> dict[str, float | None]:
+        """The four figures that say most: served where it isn't said otherwise, the least and the worst of
+        all engines. None for what this CPU has no arithmetic for."""
+        fp32 = [one.decides for one in self.parity if one.precision == "fp32"]
+        beside = [ratio for name, ratio in self.ratios.items() if name.endswith(SERVED_OVER_ALONE)]
+        return {
+            "onnxruntime_int8_over_torch": self.ratios["onnxruntime_int8_over_torch_served"],
+            "openvino_bf16_over_torch_bf16": self.ratios.get("openvino_bf16_over_torch_bf16_served"),
+            "parity_fp32_worst": max(fp32),
+            "served_over_bare_least": min(beside),
+        }
+
+
+def compared(effort: Effort) -> Found:
+    """BERT-base with random weights on every engine. Raises BenchmarkError."""
+    with tempfile.TemporaryDirectory() as folder:
         typer.echo("building BERT-base for each engine, and comparing their answers ...", err=True)
         archive = build("text", None, Path(folder), name="bert_base", engines=ENGINES)
         pool = models.texts(archive, TOKENS)
         rivals = [each for each in RIVALS if each.precision != "bf16" or multiplies_bf16()]
-        runs = measure(archive, rivals, pool, Effort(rounds, seconds))
-        parity = [asdict(one) for one in read_parity(archive)]
-    typer.echo(json.dumps({**ratios(runs), "parity": parity}))
+        return Found(ratios(measure(archive, rivals, pool, effort)), read_parity(archive))
 
 
 def measure(
@@ -118,7 +146,7 @@ def ratios(runs: dict[str, list[float]]) -> dict[str, float]:
                 found[f"{name}_{how}"] = Comparison(runs[f"{ours}, {how}"], runs[f"{other}, {how}"])
     for rival in RIVALS:
         if f"{rival}, served" in runs:
-            name = f"{rival.engine}_{rival.precision}_served_over_alone"
+            name = f"{rival.engine}_{rival.precision}{SERVED_OVER_ALONE}"
             found[name] = Comparison(runs[f"{rival}, served"], runs[f"{rival}, alone"])
     for name, comparison in found.items():
         typer.echo(f"{name}: {comparison}", err=True)

@@ -20,7 +20,7 @@ from experiments.servers.served import Running, Server, cpu_s, resident_bytes
 from experiments.serving.torchserve import Registration
 
 IN_FLIGHT = 16
-SETTLING_S = 20.0  # of uncounted load before the rounds: Java compiles, BentoML learns how long to wait
+SETTLING_S = 40.0  # of uncounted load before the rounds: Java compiles, BentoML learns how long to wait
 AWAKE_S = 0.5  # what a server that was paused has to catch up with
 IDLE_S = 2.0
 
@@ -105,7 +105,9 @@ def turn(server: Running, texts: Sequence[str], effort: Effort) -> Figures:
         loaded = _load(server, texts, IN_FLIGHT, effort.duration_s, effort.warm_up_s)
         busy_s = cpu_s(family) - busy_begin_s
         return Figures(
-            loaded.throughput_rps,
+            # Little's law, as no client waits between its requests. Answers come eight at a time: with twenty
+            # batches in a turn, a count of them depends on where it ends.
+            IN_FLIGHT / float(loaded.latency_s.mean()),
             loaded.latency_ms(50),
             loaded.latency_ms(99),
             alone.latency_ms(50),
