@@ -6,7 +6,7 @@ from experiments.base.errors import UsageError
 from experiments.bench.bench import Bench
 from experiments.plan import Plan
 from experiments.plan.servers import TORCHSERVE
-from experiments.servers.environments import WHOLE, environment_of
+from experiments.servers.environments import WHOLE, environment_of, ingredients, package_of
 
 TEXT = "text/plain"
 
@@ -48,3 +48,13 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def servers_told(plan: Plan) -> dict[str, dict[str, str]]:
+    """The plan's servers but for TorchServe, which is among the versions, as environment.json has them: each
+    one's package, and the hash of its pins."""
+    return {
+        server: {"package": package_of(server), "pins_sha256": ingredients(server)["pins_sha256"]}
+        for server in dict.fromkeys(plan.server)
+        if server != TORCHSERVE
+    }

@@ -11,15 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-import psutil
-
 from experiments.base.errors import ExperimentError
 from experiments.load import Answers, Body
 from experiments.plan import Cell
 from experiments.plan.servers import TORCHSERVE
 from experiments.servers.dialects import AnswerError
 from experiments.servers.known import OTHERS
-from experiments.servers.served import Running
+from experiments.servers.served import Running, is_alive
 from experiments.serving.instances import processes_of
 from experiments.serving.torchserve import Registration, ServerError, TorchServe, Worker, torchserve
 from experiments.watch.counters import Snapshot, snapshot
@@ -150,11 +148,3 @@ def as_ours(server: Host, answers: Answers) -> Answers:
             of_body = found.setdefault(number, {})
             of_body[told] = of_body.get(told, 0) + count
     return Answers(found, answers.unkept)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process is there, and not just its entry in the table."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False

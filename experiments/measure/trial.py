@@ -14,11 +14,12 @@ from experiments.base.cores import allowed_cores
 from experiments.load import Body, ClosedLoop, LoadError, LoadResult, OpenLoop, run
 from experiments.load.goodput import Goodput, NoGoodputError, as_json, find
 from experiments.measure.alone import Alone
-from experiments.measure.hosts import Host, bodies, counters_of, frontends, is_alive
+from experiments.measure.hosts import Host, bodies, counters_of, frontends
 from experiments.plan import Trial, parse_slo
 from experiments.plan.defaults import LONGEST_LOOK_S
 from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS
 from experiments.results.trial_result import PERCENTILES, TrialResult
+from experiments.servers.served import is_alive
 from experiments.serving.arms import Arm
 from experiments.serving.torchserve import ServerError, Worker
 from experiments.watch.counters import between, read_multiprocessors
