@@ -98,7 +98,7 @@ def _note_resumption(folder: Path, here: dict[str, Any], progress: Progress) -> 
             "--device, or start a new run"
         )
     for server, told in (before.get("servers") or {}).items():
-        if server in here["servers"] and here["servers"][server] != told:
+        if here.get("servers", {}).get(server, told) != told:
             raise UsageError(
                 f"{folder} was measured with another {server} ({told.get('package')}), or other pins of it: "
                 "start a new run"

@@ -50,7 +50,7 @@ def of_run(verdict: Verdict) -> list[Section]:
     """All sections of one run's report. What is not in it, and why, is the last but two of them."""
     of_valid = (
         throughput_section,
-        side_by_side_section,
+        *([side_by_side_section] if compares(verdict) else []),
         mps_section,
         latency_section,
         resources_section,
@@ -78,13 +78,9 @@ def throughput_section(verdict: Verdict) -> Section:
 
 
 def side_by_side_section(verdict: Verdict) -> Section:
-    title = "Side by side"
-    if not compares(verdict):
-        why = "--server and --engine measure the same behind several."
-        return Section("side-by-side", title, absent=f"Not compared: {why}")
     return Section(
-        "side-by-side",
-        title,
+        "stacks",
+        "Side by side",
         side_by_side.finding(verdict),
         captions=side_by_side.captions(verdict),
         tables=side_by_side.tables(verdict),
