@@ -12,6 +12,7 @@ from experiments.plan.servers import TORCHSERVE
 from experiments.verdict.stats import Comparison, Median, compare
 
 TORCH = "torch"
+LITTLE = 1.05
 NAMES = {TORCHSERVE: "TorchServe", "triton": "Triton", "litserve": "LitServe", "bentoml": "BentoML"}
 
 
@@ -69,7 +70,10 @@ def settled(best: T, rivals: Sequence[T], confidence: float, noise_floor: float)
 
 
 def is_tie(compared: Comparison, noise_floor: float) -> bool:
-    """Whether the first of a pair, by itself, is not seen to be better by more than noise."""
+    """Whether the first of a pair, by itself, is not seen to be better by more than noise; of runs that are
+    too few to show it, by less than LITTLE."""
+    if compared.verdict_alone == "not enough runs" and compared.ratio < LITTLE:
+        return True
     return compared.verdict_alone != "better" and compared.low <= noise_floor
 
 

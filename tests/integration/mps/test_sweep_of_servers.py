@@ -20,7 +20,7 @@ from tests.support.other_servers import server_that_was_added, small_classifier
 
 pytestmark = pytest.mark.integration
 
-QUICK = ("--duration", "0.3", "--warm-up", "0.1", "--workers", "1", "--no-ceilings", "--no-noise-floor")
+QUICK = ("--warm-up", "0.1", "--workers", "1", "--no-ceilings", "--no-noise-floor")
 FIGURES = ("alone_latency_ms", "idle_cpu_cores", "server_cpu_ms_per_request", "server_rss_bytes")
 
 
@@ -37,7 +37,11 @@ def finished(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
 def test_torchserve_and_triton_in_one_sweep(tmp_path: Path, own_tmp: Path) -> None:
     server_that_was_added("triton")
     out = tmp_path / "out"
-    run = finished(sweep(tmp_path, "--server", "torchserve,triton", "--batch-size", "4", "--runs", "1"))
+    run = finished(
+        sweep(
+            tmp_path, "--server", "torchserve,triton", "--batch-size", "4", "--runs", "1", "--requests", "64"
+        )
+    )
     assert run.returncode == 0, run.stderr
     ours, theirs = sorted(first_attempts(out), key=lambda trial: str(trial["server"]))
     assert (ours["server"], theirs["server"]) == ("torchserve", "triton")
