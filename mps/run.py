@@ -15,6 +15,7 @@ from experiments.base.paths import ROOT
 from experiments.base.shown import command
 from experiments.bench import bench_for
 from experiments.bench.engines import possible
+from experiments.bench.servers import servable
 from experiments.ceilings.measure import Effort
 from experiments.checks import card_for
 from experiments.measure import measure
@@ -57,6 +58,7 @@ def main(
     plan_file: options.PlanFile = None,
     out: options.Out = None,
     resume: options.Resume = None,
+    server: options.Server = None,
     engine: options.Engine = None,
     precision: options.Precision = None,
     tokens: options.Tokens = None,
@@ -81,9 +83,10 @@ def main(
         card, where = card_for(plan, device, gpu, mps)
         plan, left_out = possible(plan, card)
         bench = bench_for(plan, card, mps)
+        plan, without = servable(plan, bench)
     with one_line_errors(lambda: _kept(folder, plan)):
         console = to_stdout()
-        console.print("\n".join([f"measuring on: {where}", *left_out]), markup=False)
+        console.print("\n".join([f"measuring on: {where}", *left_out, *without]), markup=False)
         try:
             with ConsoleProgress(console) as progress:
                 results = measure(

@@ -34,6 +34,8 @@ Examples:
 
   python -m mps.run --workers 2 --batch-size 1,8 --slo p99=500ms  # the highest rate that keeps this bound
 
+  python -m mps.run --server torchserve,triton --workers 2        # the same behind another server
+
   python -m mps.run --plan plans/quick.yaml --runs 3      # options override the plan
 
   python -m mps.run --resume results/20261121-101500-bert
@@ -115,6 +117,9 @@ Precision = Annotated[str | None, option(help="fp32, tf32, fp16, bf16, int8 or s
 Engine = Annotated[
     str | None,
     option(help="torch, torch-compile, onnxruntime, openvino or several of them. [the archive's]"),
+]
+Server = Annotated[
+    str | None, option(help="torchserve, triton, litserve, bentoml or several of them. [torchserve]")
 ]
 Tokens = Annotated[int | None, option(help="Texts of so many tokens each. [texts of several lengths]")]
 WithMps = Annotated[
@@ -260,6 +265,7 @@ READ_AS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "seed": ("seed", _as_it_is),
     "interleave": ("interleave", _as_it_is),
     "noise_floor": ("noise_floor", _as_it_is),
+    "server": ("server", _words),
     "engine": ("engine", _words),
     "precision": ("precision", _words),
     "tokens": ("tokens", _as_it_is),

@@ -3,16 +3,21 @@
 A door: experiments/servers makes, tells and removes them.
 """
 
+import time
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich import box
 from rich.table import Table
 
+from experiments.base.errors import UsageError
 from experiments.servers.added import add
 from experiments.servers.environments import NAMES, WHOLE, environment_of, package_of, remove
 from experiments.servers.known import SERVERS
+from experiments.servers.served import is_alive
+from experiments.serving.torchserve import Registration, ServerError
 from mps.door import one_line_errors, to_stderr, to_stdout
 
 HELP = """Add servers to compare TorchServe with, each in an environment of its own: .build/servers/NAME.
@@ -27,8 +32,12 @@ Examples:
 
   python -m mps.servers remove triton
 
+  python -m mps.servers start triton model_store/bert.mar --workers 2 --batch-size 8 --threads 1
+
 Exit codes: 0 done; 1 it could not be installed, or does not serve; 2 wrong usage; 130 interrupted.
 """
+
+ALIVE_PERIOD_S = 0.5
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=HELP, no_args_is_help=True)
 Names = Annotated[list[str], typer.Argument(help=f"Of {', '.join(NAMES)}.")]
@@ -67,6 +76,32 @@ def remove_them(names: Names) -> None:
         for environment in [environment_of(name) for name in names]:
             told = "removed" if remove(environment) else "was not there"
             to_stderr().print(f"{environment.name}: {told}", markup=False)
+
+
+@app.command("start")
+def start_one(
+    name: Annotated[str, typer.Argument(help=f"Of {', '.join(NAMES)}.")],
+    archive: Annotated[Path, typer.Argument(help="The .mar file to serve.")],
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Requests in a batch, at most.")] = 1,
+    batch_delay: Annotated[int, typer.Option(min=1, help="In ms, as the server means it.")] = 10,
+    threads: Annotated[int, typer.Option(min=1, help="Of each worker.")] = 1,
+    port: Annotated[int, typer.Option(help="On 127.0.0.1.")] = 8080,
+) -> None:
+    """Serve one archive as a sweep does, on the CPU and 127.0.0.1 alone, until Ctrl-C or SIGTERM."""
+    with one_line_errors(lambda: "the server is stopped"):
+        environment_of(name)
+        server = SERVERS[name]
+        if not archive.is_file():
+            raise UsageError(f"no archive {archive}: check the path, or run `make mar` first")
+        model = Registration(archive, workers, batch_size, batch_delay, name=archive.stem)
+        with server.start([model], threads=threads, port=port) as running:
+            body = running.dialect.body("The kettle is quiet.")
+            to_stdout().print(f"{name} serves {running.predict_url(model.name)}", markup=False)
+            to_stdout().print(f"POST {body.content_type}: {body.data.decode()}", markup=False)
+            while is_alive(running.pid):
+                time.sleep(ALIVE_PERIOD_S)
+            raise ServerError(f"{name} has ended by itself", running.log())
 
 
 def _state(name: str) -> str:

@@ -19,6 +19,7 @@ from experiments.bench.inputs import spread
 from experiments.ceilings.bare import Seat, seated_models
 from experiments.load import Body
 from experiments.plan import Cell, Plan
+from experiments.plan.servers import TORCHSERVE
 from experiments.results.typed import strictly_parsed
 from experiments.serving.workers import ENGINE_VARIABLE
 
@@ -48,7 +49,7 @@ class Reference:
 
     def is_from(self, cell: Cell) -> bool:
         """Whether `cell`, or its twin, is the one that the answers come from."""
-        return self.cell == _told(cell)
+        return self.cell is not None and {"server": TORCHSERVE, **self.cell} == _told(cell)
 
 
 def reference_of(bench: Bench, plan: Plan) -> Reference:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,12 @@ class Bench:
     def archive_told(self) -> dict[str, Any]:
         """The archive as environment.json has it."""
         known = dataclasses.asdict(self.provenance)
-        return {"name": self.archive.name, "sha256": sha256_of(self.archive), **known}
+        parity = [
+            {"engine": one.engine, "precision": one.precision, "differs": one.decides}
+            for one in read_parity(self.archive)
+            if isfinite(one.decides)
+        ]
+        return {"name": self.archive.name, "sha256": sha256_of(self.archive), **known, "parity": parity}
 
 
 def bench_for(plan: Plan, card: Gpu | None = None, mps: MpsOptions | None = None) -> Bench:

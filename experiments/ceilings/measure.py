@@ -22,6 +22,7 @@ from experiments.ceilings.datasheet import peaks_of
 from experiments.load import ClosedLoop, LoadError, run
 from experiments.plan import Cell, Plan, full_queue
 from experiments.plan.engines import OF_TORCH
+from experiments.plan.servers import TORCHSERVE
 from experiments.results.ceilings import KEYS, Ceiling, Ceilings, write_ceilings
 from experiments.results.roofline import Work
 from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS
@@ -96,7 +97,7 @@ class _Measuring:
         """A cell of the plan for each setting that all batch sizes share: arm, share, number of workers."""
         found: dict[tuple[Any, ...], Cell] = {}
         for cell in self.plan.cells():
-            found.setdefault(cell.server, cell)
+            found.setdefault(replace(cell, server=TORCHSERVE).started_with, cell)  # it runs bare
         return list(found.values())
 
     def work(self) -> Work | None:
@@ -207,9 +208,10 @@ class _Measuring:
             yield model
 
     def with_empty_handler(self, rows: Sequence[Ceiling]) -> list[Ceiling]:
-        """`rows` with what the frontend carries. Arms and precisions are nothing to a model without any."""
+        """`rows` with what TorchServe's frontend carries. Arms and precisions are nothing to a model without
+        any."""
         carried: dict[tuple[int, int], float] = {}
-        for workers in dict.fromkeys(self.plan.workers):
+        for workers in dict.fromkeys(self.plan.workers) if TORCHSERVE in self.plan.server else ():
             try:
                 carried |= self._empty_handler(workers)
             except ExperimentError as error:
@@ -227,14 +229,15 @@ class _Measuring:
             torchserve(env={**env, **current.env}, settings=settings) as server,
         ):
             archive = noop_archive(Path(folder))
-            of_workers = [cell for cell in self.plan.cells() if cell.workers == workers]
+            ours = [cell for cell in self.plan.cells() if cell.server == TORCHSERVE]
+            of_workers = [cell for cell in ours if cell.workers == workers]
             for batch_size, cell in {cell.batch_size: cell for cell in of_workers}.items():
                 self.progress.ceiling(f"empty handler, {workers} workers, batch {batch_size}")
                 pids = [each.pid for each in server.register(Registration(archive, *cell.registration))]
                 what = f"empty handler, {workers} workers, batch {batch_size}"
                 take = partial(self._loads, server, cell)
-                ours = {FRONTEND: [server.process.pid], WORKERS: pids}
-                figures, undisturbed = self._undisturbed(what, ours, take)
+                processes = {FRONTEND: [server.process.pid], WORKERS: pids}
+                figures, undisturbed = self._undisturbed(what, processes, take)
                 if undisturbed and None not in figures:
                     carried[workers, batch_size] = median(figure for figure in figures if figure)
                 server.unregister()

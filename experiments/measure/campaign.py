@@ -18,16 +18,19 @@ from experiments.base.shown import command
 from experiments.bench import Bench
 from experiments.load import LoadResult
 from experiments.measure.again import came_back, due_again, next_position
-from experiments.measure.checked_answers import CheckedAnswers
+from experiments.measure.alone import Alone, is_wanted, measured_alone
+from experiments.measure.checked_answers import CheckedAnswers, WrongAnswersError, noted
 from experiments.measure.first_answers import refuse_unanswered
+from experiments.measure.hosts import Host, WorkersLostError, as_ours, bodies, hosted
 from experiments.measure.progress import Progress
 from experiments.measure.race import next_runs, rules_of, standing
 from experiments.measure.trial import Serving, failed, measure
 from experiments.plan import Plan, Trial
+from experiments.plan.servers import TORCHSERVE
 from experiments.results.folder import append, open_for_append, read_trials
 from experiments.results.trial_result import TrialResult
 from experiments.serving.arms import arm, released
-from experiments.serving.torchserve import Registration, ServerError, TorchServe, torchserve
+from experiments.serving.torchserve import Registration, ServerError
 from experiments.serving.workers import limits_env, torch_threads, worker_env
 from experiments.watch.counters import TALLY_VARIABLE
 from mps.card import read, unseen_neighbour
@@ -84,7 +87,8 @@ def _same_server(trial: Trial) -> tuple[Any, ...]:
     """What must be equal for two trials to share a server: everything that its environment carries."""
     cell = trial.cell
     limits = cell.thread_percentage, cell.memory_limit_mib, cell.sm_chunks
-    return cell.mps, torch_threads(cell.workers), cell.precision, cell.engine, *limits
+    has = cell.mps, torch_threads(cell.workers), cell.precision, cell.engine, *limits
+    return cell.server, *has, *(() if cell.server == TORCHSERVE else cell.registration)
 
 
 def _same_model(trial: Trial) -> tuple[Any, ...]:
@@ -132,6 +136,7 @@ class _Campaign:
         self.progress, self.results = progress, results
         self.failed_cells = 0
         self.tried = False
+        self.given_up: dict[str, ExperimentError] = {}  # servers, where others are left, and why
         self.ends_s = math.inf  # on the clock of time.monotonic
 
     def measure_on_one_server(self, todo: Sequence[Trial]) -> list[Trial]:
@@ -143,16 +148,24 @@ class _Campaign:
         block = list(next(trials for _, trials in groupby(todo, key=_same_server)))
         before = len(self.results)
         again: list[Trial] = []
+        if why := self.given_up.get(block[0].cell.server):
+            self._keep_failed(block, why)
+            return self._left(todo, before)
         try:
             self._measure_block(block)
+        except WrongAnswersError as error:
+            self._keep_failed(self._left(block, before), error)
+        except WorkersLostError as error:
+            if len(self.results) == before:  # else what is left of the block gets a new server
+                self._record_failure(block, error, block[0].cell.server)
         except _LostInTrialError as lost:
             if came_back(lost.trial, self.results):
                 others = [trial for trial in self._left(block, before) if _visit(trial) != _visit(lost.trial)]
-                self._record_failure([lost.trial, *others], lost.cause)
+                self._record_failure([lost.trial, *others], lost.cause, block[0].cell.server)
             else:
                 again = self._record_lost(lost)
         except (ServerError, MpsError) as error:
-            self._record_failure(self._left(block, before), error)
+            self._record_failure(self._left(block, before), error, block[0].cell.server)
         return [*again, *self._left(todo, before)]
 
     def _left(self, todo: Sequence[Trial], before: int) -> list[Trial]:
@@ -167,24 +180,25 @@ class _Campaign:
         with arm(cell.mps, *set_up, sm_chunks=cell.sm_chunks) as current:
             env = {
                 **worker_env(threads, cell.precision, cell.engine),
-                TALLY_VARIABLE: "1",
+                **({TALLY_VARIABLE: "1"} if cell.server == TORCHSERVE else {}),
                 **current.env,
                 **limits_env(cell),
             }
             settings = self.bench.gpus_dealt
             before_bytes = read(self.bench.card).memory_used_bytes if self.bench.card else None
-            with torchserve(env=env, settings=settings) as server, released(current, server.process.pid):
+            hosting = hosted(cell, self.bench.archive, threads, env, settings)
+            with hosting as server, released(current, server.pid):
                 serving = Serving(server, (), current, threads, self.bench.card, before_bytes)
                 for _, trials in groupby([_longer_warm_up(block[0]), *block[1:]], key=_same_model):
                     self._measure_loaded(serving, list(trials))
 
-    def _try_inputs(self, server: TorchServe) -> None:
+    def _try_inputs(self, server: Host) -> None:
         """Once, before the first trial: does the model take the user's own files?"""
         if self.tried:
             return
         files = sum(bool(body.name) for body in self.bench.pool)
         tried = refuse_unanswered(
-            server.predict_url, server.headers, self.bench.pool, lambda: server.log_since(0)
+            server.predict_url, server.headers, bodies(server, self.bench.pool), lambda: server.log_since(0)
         )
         if tried < files:
             self.progress.warn(f"--input holds {files} files: {tried} of them were tried beforehand")
@@ -197,10 +211,11 @@ class _Campaign:
         try:
             workers = server.register(registration)
         except ServerError as error:
-            if server.process.poll() is None:
+            if server.alive:
                 raise
             raise _LostInTrialError(trials[0], error) from error
         self._try_inputs(server)
+        serving = replace(serving, alone=self._alone(server, trials[0]))
         for trial in self._and_again(trials):
             if time.monotonic() > self.ends_s:
                 raise _BudgetSpentError
@@ -212,6 +227,20 @@ class _Campaign:
                 workers = server.wait_for_workers(cell.workers)
         server.unregister()
         self.failed_cells = 0
+
+    def _alone(self, server: Host, trial: Trial) -> Alone:
+        """A request alone, and none at all, where that is compared; of another server than TorchServe no more
+        is measured where its first answers are wrong."""
+        if not is_wanted(self.plan):
+            return Alone()
+        cell = trial.cell
+        try:
+            found = measured_alone(server, bodies(server, self.bench.pool_of(cell)), self.plan.seed)
+        except ServerError as error:
+            raise _LostInTrialError(trial, error) from error
+        if cell.server != TORCHSERVE:
+            self.answers.refuse_wrong(cell, found.answers)
+        return found
 
     def _and_again(self, trials: Sequence[Trial]) -> Iterator[Trial]:
         """`trials` and then, while their model is loaded, each once more that is worth it."""
@@ -252,6 +281,8 @@ class _Campaign:
             )
         except (ServerError, MpsError) as error:
             raise _LostInTrialError(trial, error) from error
+        if load and load.answers:
+            load = replace(load, answers=as_ours(serving.server, load.answers))
         return self.answers.checked(result, load), load
 
     def _keep(self, result: TrialResult, load: LoadResult | None) -> None:
@@ -270,22 +301,36 @@ class _Campaign:
             self.progress.again(each)
         return again
 
-    def _record_failure(self, left: Sequence[Trial], error: ExperimentError) -> None:
-        """Notes the outstanding trials of the leading cell as invalid; raises `error` where nothing has
-        worked yet, where all is measured, or where the cell before failed too."""
+    def _record_failure(self, left: Sequence[Trial], error: ExperimentError, server: str) -> None:
+        """Notes the outstanding trials of the leading cell as invalid; where nothing of its server has worked
+        yet, or the cell before failed too, gives that up; raises `error` where all is measured."""
         self.failed_cells += 1
-        worked = any(result.valid for result in self.results)
-        if not left or not worked or self.failed_cells == FAILED_CELLS_IN_A_ROW:
+        worked = any(result.valid and result.trial.cell.server == server for result in self.results)
+        if not worked or self.failed_cells == FAILED_CELLS_IN_A_ROW:
+            self._give_up(server, error)
+        elif not left:
             raise error
-        for trial in takewhile(lambda trial: trial.cell == left[0].cell, left):
-            placed = self._placed(trial)
-            self._keep(failed(placed, str(error), torch_threads(trial.cell.workers)), None)
+        self._keep_failed(list(takewhile(lambda trial: trial.cell == left[0].cell, left)), error)
 
-    def _stop_if_hopeless(self, result: TrialResult, server: TorchServe) -> None:
+    def _give_up(self, server: str, error: ExperimentError) -> None:
+        """Measures no more of a server; raises `error` where no other is left."""
+        if not set(self.plan.server) - {server, *self.given_up}:
+            raise error
+        self.given_up[server], self.failed_cells = error, 0
+        self.progress.warn(f"no more is measured of {server}: {error}")
+
+    def _keep_failed(self, trials: Sequence[Trial], error: ExperimentError) -> None:
+        for trial in trials:
+            result = failed(self._placed(trial), str(error), torch_threads(trial.cell.workers))
+            told = noted(result, error.found) if isinstance(error, WrongAnswersError) else result
+            self._keep(told, None)
+
+    def _stop_if_hopeless(self, result: TrialResult, server: Host) -> None:
         served = sum(count for status, count in result.statuses.items() if status.startswith("2"))
-        if served or any(earlier.valid for earlier in self.results):
+        of_server = [each for each in self.results if each.trial.cell.server == result.trial.cell.server]
+        if served or any(earlier.valid for earlier in of_server):
             return
-        raise ExperimentError(
+        raise ServerError(
             f"{self.bench.archive.name} answered no request: {'; '.join(result.problems)}",
             details=server.log_since(0),
         )

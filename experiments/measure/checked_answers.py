@@ -10,13 +10,22 @@ from experiments.bench import Bench
 from experiments.ceilings.bare import BareModelError
 from experiments.load import Answers, LoadResult
 from experiments.measure.progress import Progress
-from experiments.plan import Plan
+from experiments.plan import Cell, Plan
 from experiments.results.trial_result import TrialResult
+from experiments.serving.torchserve import ServerError
 
 NOT_COMPARABLE = (
     "this model answers the same input differently each time: its answers can't be compared, and wrong ones "
     "would not be noticed"
 )
+
+
+class WrongAnswersError(ServerError):
+    """A server answers otherwise than the model that it serves."""
+
+    def __init__(self, found: Checked) -> None:
+        super().__init__("the server's first answers are wrong")
+        self.found = found
 
 
 class CheckedAnswers:
@@ -51,13 +60,24 @@ class CheckedAnswers:
         if self._reference is None:
             return result
         cell = result.trial.cell
-        bench = self._bench
-        asked = cell.client_batch, bench.precision_of(cell), bench.accepted_of(cell)
-        found = AnswerCheck(self._reference).check(load.answers, bench.pool_of(cell), *asked)
+        found = self._check(cell, load.answers)
         if found.wrong and self._reference.foreign and self._reference.is_from(cell):
             self._give_up()
             return result
-        return _noted(result, found)
+        return noted(result, found)
+
+    def refuse_wrong(self, cell: Cell, answers: Answers | None) -> None:
+        """The first answers of a server, before any figure of it is taken. Raises WrongAnswersError."""
+        if answers is None or not self._plan.check_answers or self._reference is None:
+            return
+        if (found := self._check(cell, answers)).wrong:
+            raise WrongAnswersError(found)
+
+    def _check(self, cell: Cell, answers: Answers) -> Checked:
+        assert self._reference is not None
+        bench = self._bench
+        asked = cell.client_batch, bench.precision_of(cell), bench.accepted_of(cell)
+        return AnswerCheck(self._reference).check(answers, bench.pool_of(cell), *asked)
 
     def _begin_with(self, result: TrialResult, answers: Answers) -> None:
         if not result.valid or result.trial.cell.mps:
@@ -76,7 +96,8 @@ class CheckedAnswers:
         write_reference(self._folder, reference)
 
 
-def _noted(result: TrialResult, found: Checked) -> TrialResult:
+def noted(result: TrialResult, found: Checked) -> TrialResult:
+    """A trial with what its answers came to; invalid where some are wrong."""
     problems = [found.problem] if found.problem else []
     return replace(
         result,

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.base.errors import UsageError
 from experiments.bench import Bench
+from experiments.bench.servers import servers_told
 from experiments.ceilings.measure import Effort, measure_ceilings
 from experiments.load import check_limits
 from experiments.measure.campaign import carry_out
@@ -60,6 +61,7 @@ def measure(
         check_limits(plan.load_of(cell).connections, processes=plan.processes)
     here = environment.describe(list(command), plan.seed) | {
         "archive": bench.archive_told(),
+        "servers": servers_told(plan),
         "device": bench.device,
         "mps_options": {
             "keep_compute_mode": bench.mps.keep_compute_mode,
@@ -82,7 +84,8 @@ def measure(
 
 
 def _note_resumption(folder: Path, here: dict[str, Any], progress: Progress) -> None:
-    """Adds this start to environment.json; refuses another archive or device, warns of another machine."""
+    """Adds this start to environment.json; refuses another archive, device or server, and warns
+    of another machine."""
     before = read_environment(folder)
     if before.get("archive", {}).get("sha256") != here["archive"]["sha256"]:
         raise UsageError(f"the archive is not the one {folder} was measured with: start a new run")
@@ -94,6 +97,12 @@ def _note_resumption(folder: Path, here: dict[str, Any], progress: Progress) -> 
             f"{folder} was measured on {device}, this would be {here['device']}: leave out --gpu and "
             "--device, or start a new run"
         )
+    for server, told in (before.get("servers") or {}).items():
+        if here.get("servers", {}).get(server, told) != told:
+            raise UsageError(
+                f"{folder} was measured with another {server} ({told.get('package')}), or other pins of it: "
+                "start a new run"
+            )
     for difference in environment.differences(before, here):
         progress.warn(f"not as at the start of this run: {difference}")
     before.setdefault("resumed", []).append(here)

@@ -6,22 +6,23 @@ The server is started and the model registered elsewhere; where results go is no
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-
-import psutil
 
 from experiments.base.cores import allowed_cores
 from experiments.load import Body, ClosedLoop, LoadError, LoadResult, OpenLoop, run
 from experiments.load.goodput import Goodput, NoGoodputError, as_json, find
+from experiments.measure.alone import Alone
+from experiments.measure.hosts import Host, bodies, counters_of, frontends
 from experiments.plan import Trial, parse_slo
 from experiments.plan.defaults import LONGEST_LOOK_S
 from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS
 from experiments.results.trial_result import PERCENTILES, TrialResult
+from experiments.servers.served import is_alive
 from experiments.serving.arms import Arm
-from experiments.serving.torchserve import ServerError, TorchServe, Worker
-from experiments.watch.counters import between, read_multiprocessors, snapshot
+from experiments.serving.torchserve import ServerError, Worker
+from experiments.watch.counters import between, read_multiprocessors
 from experiments.watch.flags import Flag, flags_of, others_too_busy
 from experiments.watch.telemetry import Recorder, sampling
 from mps.card import Gpu, not_in_force, not_in_partition
@@ -35,15 +36,16 @@ class Serving:
     """A registered model: its server, the workers as they were when it was ready, and the arm they are in.
 
     `card` is the GPU that they share, None where they run on the CPU; `gpu_memory_before_bytes` is what was
-    in use of its memory before the server started.
+    in use of its memory before the server started. `alone` was measured when the model was loaded.
     """
 
-    server: TorchServe
+    server: Host
     workers: Sequence[Worker]
     arm: Arm
     torch_threads: int
     card: Gpu | None = None
     gpu_memory_before_bytes: int | None = None
+    alone: Alone = field(default_factory=Alone)
 
     @property
     def worker_pids(self) -> list[int]:
@@ -68,9 +70,10 @@ def measure(
     """
     started_at, mark = _now(), serving.server.log_mark()
     server, pids = serving.server, serving.worker_pids
-    groups = {FRONTEND: [server.process.pid], WORKERS: pids, LOAD_GENERATOR: [os.getpid()]}
+    groups = {FRONTEND: frontends(server, pids), WORKERS: pids, LOAD_GENERATOR: [os.getpid()]}
+    pool = bodies(server, pool)
     try:
-        before = snapshot(server)
+        before = counters_of(server)
         with sampling(groups, serving.card.uuid if serving.card else None) as recorder:
             others = partial(_others, recorder)
             measured, goodput = _put_on(trial, server, pool, note, others, keep_answers)
@@ -78,7 +81,7 @@ def measure(
         return failed(trial, str(error), serving.torch_threads), None
     except LoadError as error:
         raise ServerError(str(error), details=server.log_since(0)) from error
-    after = snapshot(server)
+    after = counters_of(server)
     serving.arm.check()
     window = measured.begin_s, measured.begin_s + measured.window_s
     telemetry = recorder.summary(measured.requests, window)
@@ -108,7 +111,7 @@ def measure(
         torch_threads=serving.torch_threads,
         worker_pids=pids,
         mps_clients=serving.arm.clients(pids),
-        counted=between(before, after),
+        counted=between(before, after) if before and after else None,
         gpu_memory_before_bytes=serving.gpu_memory_before_bytes,
         telemetry=telemetry,
         problems=[*passing, *own],
@@ -120,6 +123,8 @@ def measure(
         disturbances=tuple(flag.text for flag in flags if flag.disturbs),
         may_have_passed=bool(passing) and not own,
         multiprocessors=multiprocessors,
+        alone_latency_ms=serving.alone.latency_ms,
+        idle_cpu_cores=serving.alone.idle_cpu_cores,
     )
     return result, measured
 
@@ -157,7 +162,7 @@ def traffic_of(trial: Trial) -> ClosedLoop | OpenLoop:
 
 def _put_on(
     trial: Trial,
-    server: TorchServe,
+    server: Host,
     pool: Sequence[Body],
     note: Callable[[str], None],
     others: Callable[[LoadResult], str | None],
@@ -242,7 +247,7 @@ def _latencies_ms(measured: LoadResult) -> dict[str, float]:
 def _deaths(pids: Sequence[int], log: str) -> list[str]:
     """Workers that are gone, with what one of ours said last. Asking TorchServe instead would run nvidia-smi
     once for each of them."""
-    dead = [pid for pid in pids if not psutil.pid_exists(pid)]
+    dead = [pid for pid in pids if not is_alive(pid)]
     if not dead:
         return []
     said = re.search(rf"the context on .* {LAST_WORDS} .*", log)

@@ -1,8 +1,10 @@
 """One configuration under one load: what a sweep compares."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from experiments.base.numbers import plain
+from experiments.plan.servers import TORCHSERVE
 
 # A worker that finds a full queue fills its batch at once; two requests per slot keep the queue full
 # while every worker has a batch in flight, without the needless waiting that more would add.
@@ -21,7 +23,8 @@ class Cell:
     `engine` or `precision` None is the archive's. `rate_rps` None is a closed loop. `concurrency` None is
     what the plan makes of it: a full queue in a closed loop, in an open one as many requests in flight as it
     takes. `client_batch` inputs share a request. With MPS each worker may use `thread_percentage` of the GPU
-    and `memory_limit_mib` of its memory, or all of them share a static partition of `sm_chunks`.
+    and `memory_limit_mib` of its memory, or all of them share a static partition of `sm_chunks`. `server` is
+    the one that the model is behind.
     """
 
     model: str
@@ -38,6 +41,7 @@ class Cell:
     memory_limit_mib: int | None = None
     sm_chunks: int | None = None
     engine: str | None = None
+    server: str = TORCHSERVE
 
     def __str__(self) -> str:
         workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
@@ -50,6 +54,7 @@ class Cell:
     def special(self) -> list[str]:
         """What is unusual about it beyond workers, batch size and MPS, in words."""
         told = []
+        told += [self.server] if self.server != TORCHSERVE else []
         told += [each for each in (self.engine, self.precision) if each is not None]
         if self.batch_delay_ms != DEFAULT_DELAY_MS:
             told.append(f"batch delay {self.batch_delay_ms} ms")
@@ -73,14 +78,16 @@ class Cell:
 
     @property
     def registration(self) -> tuple[int, int, int]:
-        """What TorchServe must load a model anew for: workers, batch size and batch delay in ms."""
+        """What a model must be loaded anew for: workers, batch size and batch delay in ms."""
         return self.workers, self.batch_size, self.batch_delay_ms
 
     @property
-    def server(self) -> tuple[int, bool, int | None, int | None, int | None, str | None, str | None]:
-        """What a server must be started anew for: whatever its workers have from its environment."""
+    def started_with(self) -> tuple[Any, ...]:
+        """What a server must be started anew for: whatever its workers have from its environment; where it
+        is not TorchServe, the registration too, which the others have from their start on."""
         limits = self.thread_percentage, self.memory_limit_mib, self.sm_chunks
-        return self.workers, self.mps, *limits, self.precision, self.engine
+        registered = () if self.server == TORCHSERVE else self.registration
+        return self.server, self.workers, self.mps, *limits, self.precision, self.engine, *registered
 
 
 def limits_told(thread_percentage: int | None, sm_chunks: int | None, memory_mib: int | None) -> list[str]:

@@ -82,6 +82,7 @@ LISTS = {
         WHOLE,
     ),
     "rate_rps": Kind("numbers of requests/s", _is_number),
+    "server": TEXT,
     **dict.fromkeys(("engine", "precision"), replace(TEXT, optional=True)),
 }
 NEVER_EMPTY = ("engine", "precision")  # a list of null stands for the archive's own

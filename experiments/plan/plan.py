@@ -12,6 +12,7 @@ from experiments.base.errors import UsageError
 from experiments.plan.cell import DEFAULT_DELAY_MS, LIMITS, Cell, full_queue
 from experiments.plan.defaults import ARRIVALS, INPUT_STYLES, MOST_IN_FLIGHT
 from experiments.plan.engines import check_pairs, pairs
+from experiments.plan.servers import TORCHSERVE, check_servers
 from experiments.plan.slo import parse_slo
 from experiments.plan.trial import Load, Trial
 
@@ -27,6 +28,7 @@ class Plan:
     the GPU's multiprocessors that a worker may use) and each `sm_chunks` (of a static partition that all
     workers share) if any is given, and these at each `memory_limit_mib` of a worker's memory on the GPU. An
     `engine` or a `precision` None is the archive's; an engine is measured in those precisions that it has.
+    Every server has all other combinations, but for MPS, which is TorchServe's alone.
     Without `concurrency`, a closed loop has two requests in flight for every slot of every worker's batch.
     Each `rate_rps` is sent in an open loop with `arrivals`; `slo` looks for the highest rate that keeps it.
     `client_batch` inputs share a request, and `processes` clients the load.
@@ -59,6 +61,7 @@ class Plan:
     thread_percentage: tuple[int, ...] = ()
     memory_limit_mib: tuple[int, ...] = ()
     sm_chunks: tuple[int, ...] = ()
+    server: tuple[str, ...] = (TORCHSERVE,)
     engine: tuple[str | None, ...] = (None,)
     precision: tuple[str | None, ...] = (None,)
     tokens: int | None = None
@@ -83,6 +86,7 @@ class Plan:
             if (value := getattr(self, option)) is not None:
                 _check_at_least(1, option, value)
         self._check_limits()
+        check_servers(self.server)
         check_pairs(self.engine, self.precision)
         self._check_rates()
         if max(self.client_batch) > 1 and self.input is not None:
@@ -107,7 +111,8 @@ class Plan:
         calculated = pairs(self.engine, self.precision)
         axes = (self.workers, self.batch_size, calculated, self.batch_delay_ms, self.client_batch)
         loads = len(self.rate_rps or (None,)) * len(self.concurrency or (None,))
-        cells = prod(map(len, axes)) * loads * len(self._arms()) + self.noise_floor
+        arms = sum(len(self._arms(server)) for server in dict.fromkeys(self.server))
+        cells = prod(map(len, axes)) * loads * arms + self.noise_floor
         if cells * self.runs > MOST_TRIALS:
             raise UsageError(
                 f"the plan has {cells * self.runs:,} trials, more than {MOST_TRIALS:,}: "
@@ -164,15 +169,17 @@ class Plan:
                 memory_limit_mib=memory_mib,
                 sm_chunks=chunks,
                 engine=engine,
+                server=server,
             )
             for workers in dict.fromkeys(self.workers)
             for batch in dict.fromkeys(self.batch_size)
+            for server in dict.fromkeys(self.server)
             for engine, precision in pairs(self.engine, self.precision)
             for delay_ms in dict.fromkeys(self.batch_delay_ms)
             for inputs in dict.fromkeys(self.client_batch)
             for rate_rps in dict.fromkeys(self.rate_rps or (None,))
             for concurrency in dict.fromkeys(self.concurrency or (None,))
-            for mps, share, chunks, memory_mib in self._arms()
+            for mps, share, chunks, memory_mib in self._arms(server)
         ]
         return [*cells, replace(cells[0], twin=True)] if self.noise_floor else cells
 
@@ -227,13 +234,12 @@ class Plan:
             passes.insert(1, (True, all_runs))
         return [(mps, runs) for mps, runs in passes if runs]
 
-    def _arms(self) -> list[tuple[bool, int | None, int | None, int | None]]:
-        """(MPS or not, thread percentage, chunks, MiB) of the cells of one number of workers and batch size.
-
-        In a static partition percentages are ignored: a cell has one or the other.
+    def _arms(self, server: str) -> list[tuple[bool, int | None, int | None, int | None]]:
+        """(MPS or not, thread percentage, chunks, MiB) of a server's cells of one number of workers and batch
+        size. In a static partition percentages are ignored: a cell has one or the other.
         """
         without = (False, None, None, None)
-        if not self.with_mps:
+        if not self.with_mps or server != TORCHSERVE:
             return [without]
         shares: list[tuple[int | None, int | None]] = [(share, None) for share in self.thread_percentage]
         shares += [(None, chunks) for chunks in self.sm_chunks]
@@ -247,9 +253,11 @@ class Plan:
         that share a loaded model."""
         cells = self.cells()
         order.shuffle(cells)
-        servers = {cell.server: index for index, cell in enumerate(cells)}
-        loaded = {(cell.server, cell.registration): index for index, cell in enumerate(cells)}
-        return sorted(cells, key=lambda cell: (servers[cell.server], loaded[cell.server, cell.registration]))
+        servers = {cell.started_with: index for index, cell in enumerate(cells)}
+        loaded = {(cell.started_with, cell.registration): index for index, cell in enumerate(cells)}
+        return sorted(
+            cells, key=lambda cell: (servers[cell.started_with], loaded[cell.started_with, cell.registration])
+        )
 
 
 def _check_at_least(least: int, option: str, *values: int) -> None:

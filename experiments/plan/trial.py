@@ -48,7 +48,7 @@ class Trial:
 
 def estimated_s(trials: Sequence[Trial]) -> float:
     """How long measuring `trials` in this order may take, in seconds; the machine decides in the end."""
-    loads = len(list(groupby(trials, key=lambda trial: (trial.cell.server, trial.cell.registration))))
+    loads = len(list(groupby(trials, key=lambda trial: (trial.cell.started_with, trial.cell.registration))))
     return sum(map(_takes_s, trials)) + loads * LOADING_S
 
 

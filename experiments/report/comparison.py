@@ -141,6 +141,7 @@ def _depended_on(named: Named) -> dict[str, list[Any]]:
         "archives": [verdict.archive.get("sha256") for verdict in runs],
         "versions": [verdict.environment.get("versions") for verdict in runs],
         "commits": [verdict.environment.get("git_commit") for verdict in runs],
+        "servers": [(verdict.plan.server, verdict.environment.get("servers")) for verdict in runs],
         "engines": [verdict.plan.engine for verdict in runs],
         "precisions": [verdict.plan.precision for verdict in runs],
         "inputs": [(verdict.plan.tokens, verdict.plan.input, verdict.plan.input_as) for verdict in runs],

@@ -7,12 +7,14 @@ from typing import Any
 from experiments.base.numbers import plain
 from experiments.base.shown import command
 from experiments.plan import Plan
-from experiments.report import ADVICE, findings, table
+from experiments.plan.servers import TORCHSERVE
+from experiments.report import ADVICE, findings, side_by_side, table
 from experiments.report.drawing.canvas import Figure
 from experiments.report.figures import forest, latency, limits, published, resources, throughput
 from experiments.report.table import Table
 from experiments.verdict.published import Document
 from experiments.verdict.sentence import what_mps_does
+from experiments.verdict.side_by_side import compares
 from experiments.verdict.verdict import Verdict
 from experiments.verdict.words import GIB, counted
 from experiments.watch.environment import differences
@@ -48,6 +50,7 @@ def of_run(verdict: Verdict) -> list[Section]:
     """All sections of one run's report. What is not in it, and why, is the last but two of them."""
     of_valid = (
         throughput_section,
+        *([side_by_side_section] if compares(verdict) else []),
         mps_section,
         latency_section,
         resources_section,
@@ -71,6 +74,17 @@ def throughput_section(verdict: Verdict) -> Section:
         findings.throughput(verdict),
         [drawn] if drawn else [],
         [findings.ranges(verdict)],
+    )
+
+
+def side_by_side_section(verdict: Verdict) -> Section:
+    return Section(
+        "stacks",
+        "Side by side",
+        side_by_side.finding(verdict),
+        captions=side_by_side.captions(verdict),
+        tables=side_by_side.tables(verdict),
+        heading="Servers and engines side by side",
     )
 
 
@@ -283,6 +297,7 @@ def _plan(verdict: Verdict) -> Iterator[tuple[str, str]]:
         _listed(
             f"{counted(plan.runs, 'run')} of each cell",
             f"batch delay {_several(plan.batch_delay_ms)} ms",
+            f"server {_several(plan.server)}" if plan.server != (TORCHSERVE,) else None,
             f"engine {_several(plan.engine)}" if any(plan.engine) else None,
             f"precision {_several(plan.precision)}" if any(plan.precision) else None,
             f"{_several(plan.client_batch)} inputs a request" if max(plan.client_batch) > 1 else None,

@@ -185,6 +185,7 @@ def _of_load(plan: Plan) -> list[tuple[Column, Fill]]:
     """What else the plan varies, or sets to something unusual."""
     several = max(plan.client_batch) > 1
     return [
+        *([(Column("server", numeric=False), _server)] if len(plan.server) > 1 else []),
         *([(Column("engine", numeric=False), _engine)] if len(plan.engine) > 1 else []),
         *([(Column("precision", numeric=False), _precision)] if len(plan.precision) > 1 else []),
         *(
@@ -196,6 +197,10 @@ def _of_load(plan: Plan) -> list[tuple[Column, Fill]]:
         *([(Column("inputs/s"), _inputs_rps)] if several else []),
         *([(Column("sent/s", "requests/s that were due"), _figure("rate_rps"))] if plan.rate_rps else []),
     ]
+
+
+def _server(measured: Measured) -> Field:
+    return Field(measured.cell.server)
 
 
 def _engine(measured: Measured) -> Field:

@@ -20,6 +20,8 @@ from experiments.verdict.words import counted, number
 
 # Shown where the summary has them: heading, column, what of its unit makes one of the heading's.
 IF_KNOWN = (
+    ("alone", "alone_latency_ms", 1),
+    ("CPU ms", "server_cpu_ms_per_request", 1),
     ("of bare", "served_over_bare", 1),
     ("on/off", "mps_over_off", 1),
     ("GPU GiB", "gpu_memory_bytes_total", 2**30),
@@ -27,8 +29,11 @@ IF_KNOWN = (
     ("J/1000", "energy_j_per_1000_requests", 1),
 )
 
+IF_COMPARED = ("alone_latency_ms", "server_cpu_ms_per_request")  # of them, those of several servers
+
 # Shown where the plan varies them: heading, and the name that plan and summary have for it.
 IF_VARIED = (
+    ("server", "server"),
     ("engine", "engine"),
     ("precision", "precision"),
     ("delay", "batch_delay_ms"),
@@ -59,7 +64,12 @@ def tell_files(console: Console, verdict: Verdict, page: Path) -> None:
 
 def _show_table(console: Console, plan: Plan, summary: pd.DataFrame) -> None:
     """A line for each row of the summary, with those columns that hold anything."""
-    known = [each for each in IF_KNOWN if each[1] in summary and summary[each[1]].notna().any()]
+    left_out = () if len(plan.server) > 1 else IF_COMPARED
+    known = [
+        each
+        for each in IF_KNOWN
+        if each[1] in summary and each[1] not in left_out and summary[each[1]].notna().any()
+    ]
     table = Table(
         title=Text(f"{Path(plan.model).stem}: median of {counted(plan.runs, 'run')}"),
         title_justify="left",

@@ -33,6 +33,13 @@ class _MpsOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class _Parity:
+    engine: str
+    precision: str
+    differs: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Archive:
     kind: str | None = None
     architecture: str | None = None
@@ -40,6 +47,7 @@ class _Archive:
     source: str | None = None
     note: str | None = None
     random_weights: bool | None = None
+    parity: Sequence[_Parity] | None = None  # of engines, as its parity.json has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,7 @@ class _Start:
     mps_options: _MpsOptions | None = None
     ceilings: bool | None = None
     archive: _Archive | None = None
+    servers: Mapping[str, Mapping[str, str]] | None = None  # but for TorchServe
     memory_bytes: int | None = None
     os: str | None = None
     python: str | None = None

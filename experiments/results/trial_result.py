@@ -37,6 +37,9 @@ class TrialResult:
     `device` is the UUID of the GPU or "cpu"; None in files of before it was noted.
     `multiprocessors` are those that each of `worker_pids` sees of the GPU, under MPS its share of them; None
     on a CPU and where the handler does not tell.
+    `alone_latency_ms` is the median of requests that were sent one at a time, `idle_cpu_cores` the CPU time
+    that the server spent without any, in seconds a second: both when the model was loaded, where servers or
+    engines are compared.
     """
 
     trial: Trial
@@ -68,6 +71,8 @@ class TrialResult:
     disturbances: Sequence[str] = ()
     may_have_passed: bool = False
     multiprocessors: Sequence[int] | None = None
+    alone_latency_ms: float | None = None
+    idle_cpu_cores: float | None = None
 
     @property
     def disturbed(self) -> bool:

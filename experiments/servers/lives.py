@@ -48,11 +48,13 @@ PROBE = "Is anybody there?"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a recipe is to serve: models, whose archives are unpacked in `folder`/store/<name>, at a port."""
+    """What a recipe is to serve: models, whose archives are unpacked in `folder`/store/<name>, at a port.
+    `env` is what the workers have from their environment."""
 
     models: Sequence[Registration]
     folder: Path
     port: int
+    env: Mapping[str, str] = field(default_factory=dict)
 
     def store(self, model: Registration) -> Path:
         """Where the model's archive is unpacked."""
@@ -93,7 +95,12 @@ class Other:
 
     @contextmanager
     def start(
-        self, models: Sequence[Registration], *, threads: int = 1, port: int | None = None
+        self,
+        models: Sequence[Registration],
+        *,
+        threads: int = 1,
+        port: int | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> Iterator[Running]:
         """See `Server`."""
         environment = self.environment or whole(self.name)
@@ -101,17 +108,16 @@ class Other:
             life.callback(carry_through, lambda: end_processes_of(folder))
             for model in models:
                 unpack(model.archive, folder / "store" / model.name)
-            wanted = Wanted(models, folder, free_port(port))
-            yield self._begin(life, environment, wanted, threads, START_ATTEMPTS if port is None else 1)
+            own = worker_env(threads, None) | dict(env or {})
+            wanted = Wanted(models, folder, free_port(port), own)
+            yield self._begin(life, environment, wanted, START_ATTEMPTS if port is None else 1)
 
-    def _begin(
-        self, life: ExitStack, environment: Environment, wanted: Wanted, threads: int, attempts: int
-    ) -> Running:
+    def _begin(self, life: ExitStack, environment: Environment, wanted: Wanted, attempts: int) -> Running:
         """The server, up; its end is pushed on `life`. Takes another port where somebody was faster."""
         for attempt in range(1, attempts + 1):
             with ExitStack() as trial:
                 recipe = self.recipe(environment, wanted)
-                process = trial.enter_context(_process(recipe, wanted, threads))
+                process = trial.enter_context(_process(recipe, wanted))
                 server = self._running(process.pid, wanted)
                 try:
                     _wait_until_up(server, process, recipe, wanted.models)
@@ -138,23 +144,23 @@ class Other:
 
 
 @contextmanager
-def _process(recipe: Recipe, wanted: Wanted, threads: int) -> Iterator["subprocess.Popen[bytes]"]:
+def _process(recipe: Recipe, wanted: Wanted) -> Iterator["subprocess.Popen[bytes]"]:
     """The server's first process; when what is inside is done, it and all that came of it are ended."""
     with interrupts_held_back():  # a process that was begun is known
-        process = _spawn(recipe, wanted, threads)
+        process = _spawn(recipe, wanted)
     try:
         yield process
     finally:
         carry_through(lambda: _stop(process, recipe.end, wanted.folder))
 
 
-def _spawn(recipe: Recipe, wanted: Wanted, threads: int) -> "subprocess.Popen[bytes]":
+def _spawn(recipe: Recipe, wanted: Wanted) -> "subprocess.Popen[bytes]":
     folder = wanted.folder
     write_json(
         folder / SERVED, {"host": HOST, "port": wanted.port, "models": [*map(wanted.told, wanted.models)]}
     )
     environment = {key: value for key, value in os.environ.items() if key not in OF_ANOTHER_PYTHON}
-    environment |= worker_env(threads, None) | {
+    environment |= dict(wanted.env) | {
         "TMPDIR": str(folder),
         "SERVED_MODELS": str(folder / SERVED),
         "CUDA_VISIBLE_DEVICES": "",

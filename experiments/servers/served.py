@@ -77,11 +77,17 @@ class Server(Protocol):
         ...
 
     def start(
-        self, models: Sequence[Registration], *, threads: int = 1, port: int | None = None
+        self,
+        models: Sequence[Registration],
+        *,
+        threads: int = 1,
+        port: int | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> AbstractContextManager[Running]:
         """The server with these models on the CPU, each answering, stopped at the end whatever happens.
 
-        Every worker gets `threads` torch threads; without `port` a free one is taken. Raises UsageError
+        Every worker gets `threads` torch threads, and `env` beside what this process has, such as
+        HANDLER_ENGINE; without `port` a free one is taken. Raises UsageError
         where the server's environment, an archive or the port is not there to be used, ServerError where the
         server does not come up.
         """
@@ -118,3 +124,11 @@ def resident_bytes(family: Sequence[psutil.Process]) -> int:
         with suppress(psutil.Error):
             total += process.memory_info().rss
     return total
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and not just its entry in the table."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

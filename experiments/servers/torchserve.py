@@ -1,6 +1,6 @@
 """TorchServe as one of several servers: a thin layer over experiments/serving."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -23,11 +23,16 @@ class OurTorchServe:
 
     @contextmanager
     def start(
-        self, models: Sequence[Registration], *, threads: int = 1, port: int | None = None
+        self,
+        models: Sequence[Registration],
+        *,
+        threads: int = 1,
+        port: int | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> Iterator[Running]:
         """See `Server`."""
-        env = worker_env(threads, None)
-        with guarded(), torchserve(env=env, settings=ON_THE_CPU, port=port) as server:
+        own = worker_env(threads, None) | dict(env or {})
+        with guarded(), torchserve(env=own, settings=ON_THE_CPU, port=port) as server:
             for model in models:
                 server.register(model)
             yield Running(

@@ -117,6 +117,16 @@ class TorchServe:
         self._management_key: str = keys["management"]["key"]
 
     @property
+    def pid(self) -> int:
+        """Its frontend's."""
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the frontend runs."""
+        return self.process.poll() is None
+
+    @property
     def predict_url(self) -> str:
         """Where the registered model answers POST requests carrying `headers`."""
         return self.predict_url_of(MODEL)

@@ -15,6 +15,7 @@ from experiments.plan.defaults import CONFIDENCE
 from experiments.plan.goal import MEASURES
 from experiments.results.figures import known
 from experiments.results.trial_result import TrialResult
+from experiments.verdict import ties
 from experiments.verdict.stats import Comparison, Median, compare, compare_with_best, median_of, runs_needed
 
 KNEE_SHARE = 0.95  # of the best: what the smallest batch must reach
@@ -40,8 +41,9 @@ class Advice:
     """What to use. With `confidence` the truly best configuration is `best` or one of `rivals`.
 
     `margin` compares the best with the runner-up, as a pair by itself. `knee` has the smallest batch of all
-    within 5 % of the best. `excluded` says of each other cell why it is out of the question; `notes` are
-    lines to print too. Figures are in `unit`.
+    within 5 % of the best. `passed_over` had a higher median, within noise, behind another server or on
+    another engine than `best`, which is nearer to TorchServe and torch. `excluded` says of each other cell
+    why it is out of the question; `notes` are lines to print too. Figures are in `unit`.
     """
 
     goal: Goal
@@ -54,6 +56,7 @@ class Advice:
     knee: Rated
     excluded: Mapping[Cell, str]
     notes: tuple[str, ...]
+    passed_over: Rated | None = None
 
 
 def advise(
@@ -82,11 +85,13 @@ def advise(
     leader, compared = compare_with_best(
         [each.figures for each in running], confidence=confidence, noise_floor=noise_floor
     )
-    best = running[leader]
+    first = running[leader]
     if finalists:
         compared = {}  # who is a rival is decided already
     slower = {running[i].cell for i, each in compared.items() if each.verdict == "better"}
-    rivals = [each for each in running if each is not best and each.cell not in slower]
+    level = [each for each in running if each is not first and each.cell not in slower]
+    best = ties.settled(first, level, confidence, noise_floor)
+    rivals = [each for each in (first, *level) if each is not best]
     others = sorted((each for each in rated if each is not best), key=_median, reverse=True)
     return Advice(
         goal=goal,
@@ -98,7 +103,11 @@ def advise(
         margin=compare(best.figures, others[0].figures, confidence=confidence) if others else None,
         knee=_knee(best, rated),
         excluded=excluded,
-        notes=tuple(_notes(goal, runs[best.cell], compared, confidence)),
+        notes=(
+            *([] if best is first else [ties.worth(first, best, confidence)]),
+            *_notes(goal, runs[best.cell], compared, confidence),
+        ),
+        passed_over=None if best is first else first,
     )
 
 
@@ -159,8 +168,9 @@ def _median(rated: Rated) -> float:
 
 
 def _knee(best: Rated, rated: Sequence[Rated]) -> Rated:
-    """Among equally small batches the one with fewer workers, then the faster one."""
-    near = [each for each in rated if _median(each) >= KNEE_SHARE * _median(best)]
+    """Of the same server; among equally small batches the one with fewer workers, then the faster one."""
+    own = [each for each in rated if each.cell.server == best.cell.server]
+    near = [each for each in own if _median(each) >= KNEE_SHARE * _median(best)]
     return min(near, key=lambda each: (each.cell.batch_size, each.cell.workers, -_median(each)))
 
 

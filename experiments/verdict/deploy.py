@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from experiments.base.errors import ExperimentError
+from experiments.base.shown import command
 from experiments.plan import Cell
+from experiments.plan.servers import TORCHSERVE
 from experiments.serving.configured import shipped_with
-from experiments.serving.workers import limits_env, memory_env
+from experiments.serving.workers import limits_env, memory_env, worker_env
 from experiments.verdict.advice import Advice, Rated
 from mps.control import CONTROL, PARTITION_VARIABLE
 
@@ -16,7 +18,8 @@ MODEL_CONFIG, PROPERTIES, START = "model-config.yaml", "config.properties", "sta
 
 
 def write_files(advice: Advice, folder: Path, variables: Mapping[str, str] | None = None) -> list[Path]:
-    """Writes model-config.yaml, config.properties and start.sh for the best configuration into `folder`.
+    """Writes model-config.yaml, config.properties and start.sh for the best configuration into `folder`;
+    start.sh alone where it is behind another server than TorchServe, for which the others say nothing.
 
     `variables` are those of the environment that it was measured in: start.sh sets the handlers' again.
     Raises ExperimentError where the files can't be written.
@@ -24,7 +27,10 @@ def write_files(advice: Advice, folder: Path, variables: Mapping[str, str] | Non
     paths = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files_of(advice, variables or {}).items():
+        files = files_of(advice, variables or {})
+        for name in {MODEL_CONFIG, PROPERTIES} - set(files):
+            (folder / name).unlink(missing_ok=True)  # of an earlier advice
+        for name, text in files.items():
             (folder / name).write_text(text, "utf-8")
             paths.append(folder / name)
         (folder / START).chmod(0o755)
@@ -36,6 +42,8 @@ def write_files(advice: Advice, folder: Path, variables: Mapping[str, str] | Non
 def files_of(advice: Advice, variables: Mapping[str, str] | None = None) -> dict[str, str]:
     """Each file's text by its name. See `write_files`."""
     best = advice.best
+    if best.cell.server != TORCHSERVE:
+        return {START: _start_other(best, variables or {})}
     return {
         MODEL_CONFIG: _model_config(best.cell),
         PROPERTIES: _properties(best),
@@ -68,6 +76,30 @@ def _properties(best: Rated) -> str:
     if best.on_gpu:  # else a worker is dealt the next of all GPUs that TorchServe counts
         changed["number_of_gpu"] = "1"
     return shipped_with(changed, f"Advised for {best.cell}; start it with start.sh.")
+
+
+def _start_other(best: Rated, variables: Mapping[str, str]) -> str:
+    """One line that starts the server, with what its workers have from their environment."""
+    cell = best.cell
+    env = {key: value for key, value in variables.items() if key.startswith(HANDLERS)}
+    env |= worker_env(best.torch_threads, cell.precision, cell.engine)
+    settings = {
+        "workers": cell.workers,
+        "batch-size": cell.batch_size,
+        "batch-delay": cell.batch_delay_ms,
+        "threads": best.torch_threads,
+    }
+    asked = [word for name, value in settings.items() for word in (f"--{name}", f"{value}")]
+    archive = f"model_store/{cell.model}.mar"
+    started = command("python", "-m", "mps.servers", "start", cell.server, archive, *asked)
+    lines = [
+        "#!/bin/sh",
+        f"# Serves {cell}, as advised, on 127.0.0.1 alone. Run it in the folder of this",
+        "# project, with its Python first on PATH (. .venv/bin/activate).",
+        *(f"export {name}={shlex.quote(value)}" for name, value in env.items()),
+        f"exec {started}",
+    ]
+    return "\n".join([*lines, ""])
 
 
 def _start_script(best: Rated, variables: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.plan import LIMITS
+from experiments.plan import LIMITS, servers
 
 FOLDER = Path(__file__).resolve().parent / "published_figures"
 
@@ -103,7 +103,8 @@ def beside(document: Document, own: Mapping[str, Sequence[Mapping[str, Any]]]) -
 
     `own` maps the name of a run and its hardware to the rows of its summary, in which a `client_batch` (texts
     in a request) tells that throughput_rps_median is to be multiplied by it. Of ours there is the best median
-    at each setting, of theirs all of a panel in which we have a bar too. Empty where nothing is comparable.
+    behind TorchServe at each setting, of theirs all of a panel in which we have a bar too. Empty where
+    nothing is comparable.
     """
     theirs = published_bars(document)
     places = {bar.at for bar in theirs}
@@ -147,7 +148,8 @@ def _own_bars(document: Document, source: str, rows: Sequence[Mapping[str, Any]]
     for row in rows:
         at, rps = row.get(document.axis), row["throughput_rps_median"]
         limited = any(pd.notna(row.get(limit)) for limit in LIMITS)
-        if row["twin"] or at is None or limited or not isfinite(rps):
+        another = row.get("server", servers.TORCHSERVE) != servers.TORCHSERVE
+        if row["twin"] or at is None or limited or another or not isfinite(rps):
             continue
         key = _panel(document, row), int(at)
         best[key] = max(best.get(key, 0.0), float(rps) * row.get("client_batch", 1))

@@ -33,7 +33,9 @@ def advice_sentence(advice: Advice) -> str:
         text += f" with {joined(str(bound).replace('<', ' below ') for bound in bounds)}"
     margin, runner_up = advice.margin, advice.runner_up
     if margin is not None and runner_up is not None:
-        if runner_up.cell in {rival.cell for rival in advice.rivals}:
+        if advice.passed_over is not None:
+            text += f", which {configuration(runner_up.cell)} is not shown to surpass"
+        elif runner_up.cell in {rival.cell for rival in advice.rivals}:
             text += f", not shown to be more than the runner-up, {configuration(runner_up.cell)}"
         else:
             text += f", {change(margin.ratio)} over the runner-up, {configuration(runner_up.cell)}"

@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 
 from experiments.plan import Cell, Plan
+from experiments.plan.servers import TORCHSERVE
 from experiments.results.ceilings import Ceilings
 from experiments.results.counting import by_cell, counting
-from experiments.results.telemetry import PROCESS_GROUPS, Telemetry
+from experiments.results.telemetry import FRONTEND, PROCESS_GROUPS, WORKERS, Telemetry
 from experiments.results.trial_result import PERCENTILES, TrialResult
 from experiments.verdict.diagnosis import Shares, diagnose, explain, shares_of
 
+SERVER = (FRONTEND, WORKERS)  # the groups of its processes
 MOST_OF_BARE = 1.1  # served over the bare model; beyond it, and the next, the ceiling was not one
 MOST_OF_ROOFLINE = 1.05  # the bare model over the roofline
 
@@ -35,14 +37,16 @@ def summarise(
     of any run. `gpu_memory_bytes_per_worker` is what the server added to the GPU's memory in use, divided by
     its workers: with MPS their share of the common context is in it. `multiprocessors` are those that a
     worker sees, the fewest where they differ.
+    `server_cpu_ms_per_request` is the CPU time of all of the server's processes, and `server_rss_bytes` what
+    they have resident, at most; `alone_latency_ms` of a request alone, and `idle_cpu_cores` without any.
     `mps_over_off` is the ratio of a cell's median with MPS to that of the same cell without it,
     `gpu_memory_saved_bytes` what MPS saves of the whole GPU's memory in use. The row whose `twin` is True is
     the first cell once more: what differs between the two is noise.
 
-    Where there are ceilings, adds `bare_rps`, `empty_rps`, `roofline_rps` and `datasheet_rps` (requests/s),
-    `served_over_bare` (the served median over the bare model with as many processes, threads and requests in
-    a batch) and `bare_over_roofline` (by measured peaks). NaN where they are more than can be: then what they
-    are compared with was disturbed while it was measured.
+    Where there are ceilings, adds `bare_rps`, `empty_rps` (of TorchServe's cells), `roofline_rps` and
+    `datasheet_rps` (requests/s), `served_over_bare` (the served median over the bare model with as many
+    processes, threads and requests in a batch) and `bare_over_roofline` (by measured peaks). NaN where they
+    are more than can be: then what they are compared with was disturbed while it was measured.
     `binds` is what to improve first, and `binds_because` the measured shares behind it, empty where the
     handler keeps no tally; `cores` are all that the machine let us use.
     """
@@ -84,6 +88,7 @@ def _figures(plan: Plan, cell: Cell, of_cell: Sequence[TrialResult]) -> dict[str
     row["flags"] = "; ".join(sorted({flag for result in valid for flag in result.flags}))
     row |= _answer_columns(of_cell)
     row |= _telemetry_columns([result.telemetry for result in valid if result.telemetry])
+    row |= _server_columns(valid)
     row["multiprocessors"] = _median([min(result.multiprocessors or [], default=None) for result in valid])
     row["gpu_memory_bytes_per_worker"] = _median([_gpu_memory_per_worker(result) for result in valid])
     return row
@@ -104,6 +109,30 @@ def _answer_columns(of_cell: Sequence[TrialResult]) -> dict[str, Any]:
             else np.nan
         ),
     }
+
+
+def _server_columns(valid: Sequence[TrialResult]) -> dict[str, Any]:
+    """Medians over the runs, NaN where nobody could tell."""
+    return {
+        "server_cpu_ms_per_request": _median([_cpu_ms_per_request(result) for result in valid]),
+        "server_rss_bytes": _median([_rss_bytes(result) for result in valid]),
+        "alone_latency_ms": _median([result.alone_latency_ms for result in valid]),
+        "idle_cpu_cores": _median([result.idle_cpu_cores for result in valid]),
+    }
+
+
+def _cpu_ms_per_request(result: TrialResult) -> float | None:
+    used = [(result.telemetry or Telemetry()).cpu_cores_used.get(group) for group in SERVER]
+    known = [cores for cores in used if cores is not None]
+    if len(known) < len(used) or not result.answers:
+        return None
+    return 1e3 * sum(known) * result.window_s / result.answers
+
+
+def _rss_bytes(result: TrialResult) -> int | None:
+    resident = [(result.telemetry or Telemetry()).rss_bytes.get(group) for group in SERVER]
+    known = [value for value in resident if value is not None]
+    return sum(known) if len(known) == len(resident) else None
 
 
 def _telemetry_columns(of_runs: Sequence[Telemetry]) -> dict[str, Any]:
@@ -158,7 +187,10 @@ def _of_ceilings(cells: Sequence[Cell], ceilings: Ceilings) -> pd.DataFrame:
     found = [ceilings.of(cell) for cell in cells]
     columns = {
         "bare_rps": [row and row.bare_rps for row in found],
-        "empty_rps": [row and row.empty_rps for row in found],
+        "empty_rps": [
+            row and row.empty_rps if cell.server == TORCHSERVE else None
+            for cell, row in zip(cells, found, strict=True)
+        ],
         "roofline_rps": [row and ceilings.roofline_rps(row) for row in found],
         "datasheet_rps": [row and ceilings.datasheet_rps(row) for row in found],
         "bare_over_roofline": [row and ceilings.bare_over_roofline(row) for row in found],

@@ -20,7 +20,7 @@ class Axis:
     words: Callable[[Cell], str]
 
 
-# The first of them that a plan varies stands along x; an engine or a precision can't.
+# The first of them that a plan varies stands along x; a server, an engine or a precision can't.
 RATE = Axis(
     "requests/s sent",
     lambda cell: cell.rate_rps,
@@ -39,8 +39,9 @@ DELAY = Axis(
 )
 PRECISION = Axis("precision", lambda cell: cell.precision, lambda cell: cell.precision or "as archived")
 ENGINE = Axis("engine", lambda cell: cell.engine, lambda cell: cell.engine or "as archived")
+SERVER = Axis("server", lambda cell: cell.server, lambda cell: cell.server)
 ALONG_X = (RATE, IN_FLIGHT, INPUTS, SIZE, WORKERS, DELAY)
-AS_SERIES = (ENGINE, WORKERS, SIZE, PRECISION, DELAY, INPUTS, IN_FLIGHT)
+AS_SERIES = (SERVER, ENGINE, WORKERS, SIZE, PRECISION, DELAY, INPUTS, IN_FLIGHT)
 
 
 @dataclass(frozen=True, slots=True)

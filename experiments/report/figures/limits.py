@@ -5,6 +5,7 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
+from experiments.plan.servers import TORCHSERVE
 from experiments.report.drawing.canvas import (
     Figure,
     Panel,
@@ -58,10 +59,11 @@ def only_arm(verdict: Verdict) -> str:
 
 
 def _panels(verdict: Verdict) -> dict[str, list[Measured]]:
-    """The cells of each number of workers and arm, by batch size."""
+    """The cells of each number of workers and arm, by batch size; TorchServe's, where it was measured."""
     panels: dict[str, list[Measured]] = {}
     only = only_arm(verdict)
-    for measured in best_by_size(verdict.grid):
+    ours = [measured for measured in verdict.grid if measured.cell.server == TORCHSERVE]
+    for measured in best_by_size(ours or verdict.grid):
         cell = measured.cell
         if only and arm(cell) != only:
             continue

@@ -32,7 +32,7 @@ def test_each_engine_is_measured_in_the_precisions_that_it_has() -> None:
         ("openvino", "fp32"),
         ("openvino", "bf16"),
     ]
-    assert len({cell.server for cell in plan.cells()}) == 6
+    assert len({cell.started_with for cell in plan.cells()}) == 6
     assert "onnxruntime, int8" in str(plan.cells()[3])
 
 

@@ -118,7 +118,7 @@ def test_partitions_stand_beside_percentages_and_both_have_each_memory_limit() -
         ["4 chunks", "2048 MiB"],
         ["4 chunks", "4096 MiB"],
     ]
-    assert len({cell.server for cell in cells}) == 7
+    assert len({cell.started_with for cell in cells}) == 7
     assert {cell.without_mps for cell in cells} == {cells[0]}
     assert str(cells[-1]) == "bert, 2 workers, batch size 8, MPS at 4 chunks and 4096 MiB"
 
@@ -219,8 +219,8 @@ def test_loads_of_one_configuration_follow_each_other_so_that_the_model_is_loade
     plan = Plan(workers=(1, 2), batch_size=(1, 8), concurrency=(1, 8, 64), precision=("fp32", "bf16"))
     for half in (range(1, 4), range(4, 6)):
         order = [trial.cell for trial in plan.trials() if trial.run in half]
-        assert _changes([(cell.server, cell.registration) for cell in order]) == 8 - 1
-        assert _changes([cell.server for cell in order]) == 4 - 1
+        assert _changes([(cell.started_with, cell.registration) for cell in order]) == 8 - 1
+        assert _changes([cell.started_with for cell in order]) == 4 - 1
 
 
 def test_an_open_loop_has_as_many_requests_in_flight_as_it_takes() -> None:

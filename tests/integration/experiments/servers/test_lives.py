@@ -177,3 +177,14 @@ def assert_soon(holds: Callable[[], bool]) -> None:
     while not holds() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert holds()
+
+
+def test_its_workers_have_what_they_are_given_from_their_environment(
+    server: Server, archive: Path, own_tmp: Path
+) -> None:
+    models = [Registration(archive, workers=1, batch_size=2)]
+    with (
+        pytest.raises(ServerError, match=r"model\.onnx"),
+        server.start(models, env={"HANDLER_ENGINE": "onnxruntime"}),
+    ):
+        pass
