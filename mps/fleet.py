@@ -1,0 +1,85 @@
+"""`python -m mps.fleet`: how many cards and instances of which kind a demand needs, and what they cost.
+
+A door: it reads demands, prices, results folders and profiles, plans, and prints.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.base.errors import ExperimentError
+from experiments.base.files import write_json
+from experiments.fleet.demand import read_demands
+from experiments.fleet.fleet import plan_fleet
+from experiments.fleet.measured import read_verdicts
+from experiments.fleet.prices import read_prices
+from experiments.fleet.shares import read_profile
+from experiments.fleet.shown import as_json, demand_table, followed, nodes_table, sentence, told
+from mps.door import one_line_errors, to_stdout
+
+HELP = """How many cards and instances of which kind a demand needs, and what that costs.
+
+The demand is a YAML file: `demands:`, a list of `model`, `slo` (p99=100ms), and `rate_rps` or `curve_rps`,
+a day in 24 or 96 points. Prices are a YAML file of your own: `currency`, `region`, `date`, `instances`.
+What an instance does is taken from results folders, from profiles, or from what the demand says of others'
+measurements (`stated`). Nothing is measured here.
+
+Every way that was measured is told beside its cost: a whole card, time slicing, MPS, shares, MIG, CPUs; with
+the range that the runs leave. The others are 'not measured'. The fleet is the cheapest choice that is found,
+with services of CPUs packed into what nodes with cards leave.
+
+Example:
+
+  python -m mps.fleet demand.yaml --prices prices.yaml --results results/a --results results/b
+
+Exit codes: 0 planned; 1 no way keeps a bound, or something failed; 2 wrong usage; 130 interrupted.
+"""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(help=HELP)
+def main(
+    demand: Annotated[Path, typer.Argument(help="The models, their rates and bounds.")],
+    prices: Annotated[Path, typer.Option(help="What instances cost.")],
+    results: Annotated[list[Path] | None, typer.Option(help="A results folder; may be given again.")] = None,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(help="A profile of a GPU, FILE or CARD=FILE; may be given again."),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all of it to this file, too.")] = None,
+) -> None:
+    """See HELP."""
+    console = to_stdout()
+
+    def tell(line: str) -> None:
+        console.print(line, markup=False)
+
+    with one_line_errors(lambda: "nothing was written"):
+        demands = read_demands(demand)
+        costs = read_prices(prices)
+        profiles = [read_profile(each) for each in profile or []]
+        fleet = plan_fleet(demands, costs, read_verdicts(results or [], demands), profiles)
+        for planned in fleet.planned:
+            console.print(demand_table(planned, costs.currency))
+            tell(sentence(fleet, planned))
+            if line := followed(planned):
+                tell(line)
+        console.print(nodes_table(fleet))
+        for line in told(fleet):
+            tell(line)
+        if json:
+            _write(json, as_json(fleet))
+            tell(f"written: {json}")
+
+
+def _write(path: Path, content: dict[str, object]) -> None:
+    try:
+        write_json(path, content)
+    except OSError as error:
+        raise ExperimentError(f"{path} can't be written: {error.strerror}: give another --json") from error
+
+
+if __name__ == "__main__":
+    app()
