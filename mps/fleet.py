@@ -8,14 +8,25 @@ from typing import Annotated
 
 import typer
 
-from experiments.base.errors import ExperimentError
+from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.files import write_json
 from experiments.fleet.demand import read_demands
 from experiments.fleet.fleet import plan_fleet
 from experiments.fleet.measured import read_verdicts
 from experiments.fleet.prices import read_prices
 from experiments.fleet.shares import read_profile
-from experiments.fleet.shown import as_json, demand_table, followed, nodes_table, sentence, told
+from experiments.fleet.shown import (
+    as_json,
+    demand_table,
+    followed,
+    nodes_table,
+    scaling_table,
+    sentence,
+    told,
+)
+from experiments.fleet.speedup import Speedup, read_scaling
+from experiments.report.drawing.canvas import theme
+from experiments.report.figures import speedup
 from mps.door import one_line_errors, to_stdout
 
 HELP = """How many cards and instances of which kind a demand needs, and what that costs.
@@ -48,6 +59,14 @@ def main(
         list[str] | None,
         typer.Option(help="A profile of a GPU, FILE or CARD=FILE; may be given again."),
     ] = None,
+    scaling: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="DIR of results on some cores of a CPU, or N=DIR on N cards: throughput by their number; "
+            "two or more."
+        ),
+    ] = None,
+    figure: Annotated[Path | None, typer.Option(help="A PNG of --scaling.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write all of it to this file, too.")] = None,
 ) -> None:
     """See HELP."""
@@ -57,6 +76,9 @@ def main(
         console.print(line, markup=False)
 
     with one_line_errors(lambda: "nothing was written"):
+        if figure and not scaling:
+            raise UsageError("--figure shows --scaling: give that, too")
+        reached = read_scaling(scaling) if scaling else None
         demands = read_demands(demand)
         costs = read_prices(prices)
         profiles = [read_profile(each) for each in profile or []]
@@ -69,6 +91,11 @@ def main(
         console.print(nodes_table(fleet))
         for line in told(fleet):
             tell(line)
+        if reached:
+            console.print(scaling_table(reached))
+        if reached and figure:
+            _draw(figure, reached)
+            tell(f"written: {figure}")
         if json:
             _write(json, as_json(fleet))
             tell(f"written: {json}")
@@ -79,6 +106,18 @@ def _write(path: Path, content: dict[str, object]) -> None:
         write_json(path, content)
     except OSError as error:
         raise ExperimentError(f"{path} can't be written: {error.strerror}: give another --json") from error
+
+
+def _draw(path: Path, reached: Speedup) -> None:
+    sources = ", ".join(str(each.source) for each in reached.reached)
+    with theme():
+        picture = (
+            speedup.figure(reached).drawn(f"The best cell of {sources}; bars: the range of its runs").picture
+        )
+    try:
+        picture.save(path, "PNG")
+    except OSError as error:
+        raise ExperimentError(f"{path} can't be written: {error.strerror}: give another --figure") from error
 
 
 if __name__ == "__main__":

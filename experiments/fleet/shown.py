@@ -11,6 +11,7 @@ from experiments.base.numbers import plain
 from experiments.fleet.fleet import Fleet, Planned, Row, services
 from experiments.fleet.offers import Spread
 from experiments.fleet.sizing import per_million, per_month
+from experiments.fleet.speedup import Speedup
 
 _HEADINGS = ("way", "card", "settings", "units", "an hour", "a month", "a million", "next bottleneck")
 _LEFT = ("way", "card", "settings", "next bottleneck")
@@ -79,6 +80,22 @@ def nodes_table(fleet: Fleet) -> Table:
             f"{100 * memory / node.kind.memory_bytes:.0f} %",
             f"{cards} of {node.kind.gpus}" if node.kind.gpus else "",
             _money(node.count * node.kind.price_per_hour),
+        )
+    return table
+
+
+def scaling_table(found: Speedup) -> Table:
+    """A line for each number of cards or cores: what it reached, and its efficiency against the smallest."""
+    title = f"scaling: {found.model} on {found.hardware}"
+    table = Table(box=box.SIMPLE, title=title, title_justify="left")
+    for heading in (found.unit, "requests/s", "efficiency", "settings"):
+        table.add_column(heading, justify="left" if heading == "settings" else "right")
+    for each in found.reached:
+        table.add_row(
+            plain(each.units, 4),
+            _range(each.rps, lambda rps: plain(rps, 4)),
+            _range(each.efficiency, lambda share: f"{100 * share:.0f} %"),
+            each.settings,
         )
     return table
 
