@@ -14,7 +14,7 @@ from experiments.fleet.demand import read_demands
 from experiments.fleet.fleet import plan_fleet
 from experiments.fleet.measured import read_verdicts
 from experiments.fleet.prices import read_prices
-from experiments.fleet.shares import read_profile
+from experiments.fleet.shares import read_profiles
 from experiments.fleet.shown import (
     as_json,
     demand_table,
@@ -81,7 +81,7 @@ def main(
         reached = read_scaling(scaling) if scaling else None
         demands = read_demands(demand)
         costs = read_prices(prices)
-        profiles = [read_profile(each) for each in profile or []]
+        profiles = read_profiles(profile or [])
         fleet = plan_fleet(demands, costs, read_verdicts(results or [], demands), profiles)
         for planned in fleet.planned:
             console.print(demand_table(planned, costs.currency))

@@ -48,28 +48,45 @@ class Profile:
         return {size for model in self.table.models() for size in self.table.sizes(model)}
 
 
-def read_profile(text: str) -> Profile:
-    """FILE, as `python -m mps.profile` writes it on a GPU, or CARD=FILE, any that `mps.place` takes.
+def read_profiles(texts: Sequence[str]) -> list[Profile]:
+    """FILE, as `python -m mps.profile` writes it on a GPU, or CARD=FILE, any that `mps.place` takes. Files of
+    the first kind that are of the same card are one profile.
 
-    Raises UsageError where it can't be read, is of several cards or of a CPU, or doesn't tell its card.
+    Raises UsageError where one can't be read, is of several cards or of a CPU, or doesn't tell its card.
     """
-    card, _, name = text.rpartition("=")
-    path = Path(name)
-    table = read_latencies(path)
+    found: list[Profile] = []
+    own: dict[str, tuple[list[str], list[Point]]] = {}
+    for text in texts:
+        card, _, name = text.rpartition("=")
+        path = Path(name)
+        table = read_latencies(path)
+        if not _is_own(path):
+            if not card:
+                raise UsageError(f"{path} doesn't tell its card: write CARD={path}, as the prices name it")
+            found.append(Profile(card, name, table, table, table, {}))
+            continue
+        points = read_points(path)
+        if any(point.cores is not None for point in points):
+            raise UsageError(
+                f"{path} is of a CPU, which nobody rents in shares: give --results of it instead"
+            )
+        sources, all_points = own.setdefault(card or points[0].device, ([], []))
+        sources.append(name)
+        all_points += points
+    return [*found, *(_profile(card, " and ".join(sources), each) for card, (sources, each) in own.items())]
+
+
+def _is_own(path: Path) -> bool:
     with path.open(encoding="utf-8") as file:
-        is_own = file.readline().rstrip("\r\n") == SCHEMA
-    if not is_own:
-        if not card:
-            raise UsageError(f"{path} doesn't tell its card: write CARD={path}, as the prices name it")
-        return Profile(card, name, table, table, table, {})
-    points = read_points(path)
-    if any(point.cores is not None for point in points):
-        raise UsageError(f"{path} is of a CPU, which nobody rents in shares: give --results of it instead")
+        return file.readline().rstrip("\r\n") == SCHEMA
+
+
+def _profile(card: str, source: str, points: Sequence[Point]) -> Profile:
     memory_bytes: dict[str, int] = {}
     for point in points:
         memory_bytes[point.model] = max(memory_bytes.get(point.model, 0), point.memory_bytes)
-    fastest, slowest = (_table(points, f"latency_ms_p50_{end}") for end in ("least", "most"))
-    return Profile(card or points[0].device, name, table, fastest, slowest, memory_bytes)
+    table, fastest, slowest = (_table(points, f"latency_ms_p50{end}") for end in ("", "_least", "_most"))
+    return Profile(card, source, table, fastest, slowest, memory_bytes)
 
 
 def options_in(profile: Profile, demand: Demand, prices: Prices) -> list[Option | Refusal]:
