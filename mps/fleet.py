@@ -17,6 +17,7 @@ from experiments.fleet.prices import read_prices
 from experiments.fleet.shares import read_profiles
 from experiments.fleet.shown import (
     as_json,
+    cheaper,
     demand_table,
     followed,
     nodes_table,
@@ -86,7 +87,7 @@ def main(
         for planned in fleet.planned:
             console.print(demand_table(planned, costs.currency))
             tell(sentence(fleet, planned))
-            if line := followed(planned):
+            for line in filter(None, (cheaper(planned), followed(planned))):
                 tell(line)
         console.print(nodes_table(fleet))
         for line in told(fleet):

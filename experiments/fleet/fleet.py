@@ -94,7 +94,8 @@ def plan_fleet(
 
 
 def services(fleet: Fleet) -> list[Service]:
-    """The fleet as it is deployed: a service for each demand."""
+    """The fleet as it is deployed: a service for each demand. Where an instance has a whole card and its
+    workers have shares, `share_percent` is that of each worker."""
     return [_service(each.demand, each.chosen) for each in fleet.planned]
 
 
@@ -147,9 +148,11 @@ def _row(found: Option, prices: Prices) -> Row:
 
 
 def _cheapest(rows: Sequence[Sequence[Row]], prices: Prices) -> tuple[list[Option], Packed]:
-    """The choice for all demands whose nodes cost the least together."""
+    """The choice for all demands whose nodes cost the least together; what is only predicted is chosen where
+    nothing else keeps the bound."""
+    served = [[row for row in each if row.option and not row.option.predicted] or each for each in rows]
     usable = [
-        sorted((row for row in each if row.option), key=lambda row: row.likely_per_hour) for each in rows
+        sorted((row for row in each if row.option), key=lambda row: row.likely_per_hour) for each in served
     ]
     each_of = max(1, int(MOST_COMBINATIONS ** (1 / len(usable))))
     best: tuple[list[Option], Packed] | None = None

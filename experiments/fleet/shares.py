@@ -146,6 +146,7 @@ def _placed(profile: Profile, demand: Demand, prices: Prices, way: Way, sizes: s
         Spread(*(float(each + demand.spare) for each in (low, likely, high))),
         found.placed.at_least,
         "; ".join(notes),
+        predicted=True,
     )
 
 

@@ -20,16 +20,17 @@ _LEFT = ("way", "card", "settings", "next bottleneck")
 def demand_table(planned: Planned, currency: str) -> Table:
     """A line for each way: the units it takes, what they cost with their range, and what is short next."""
     demand = planned.demand
-    rates = f"{plain(demand.peak_rps, 4)} requests/s"
+    rates = f"{plain(demand.peak_rps, 3)} requests/s"
     if len(demand.rates_rps) > 1:
-        rates = f"up to {rates}, {plain(demand.mean_rps, 4)} on average"
+        rates = f"up to {rates}, {plain(demand.mean_rps, 3)} on average"
     title = f"{demand.name}: {rates}, {demand.slo}; {currency}"
     table = Table(box=box.SIMPLE, title=title, title_justify="left")
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading in _LEFT else "right")
     for row in planned.rows:
         mark = " *" if row.option and row.option is planned.chosen else ""
-        table.add_row(f"{row.way}{mark}", row.card or "none", *_cells(row))
+        predicted = ", predicted" if row.option and row.option.predicted else ""
+        table.add_row(f"{row.way}{predicted}{mark}", row.card or "none", *_cells(row))
     return table
 
 
@@ -45,6 +46,20 @@ def sentence(fleet: Fleet, planned: Planned) -> str:
     return (
         f"{demand.name}: use {units}{parts}, {row.way}, {offer}: they serve the peak{lost}{note}; "
         f"the next bottleneck is {_bottleneck(row)}. From {offer.source}."
+    )
+
+
+def cheaper(planned: Planned) -> str | None:
+    """What a profile predicts to cost less than what is chosen, and nobody has served; None where nothing."""
+    rows = [row for row in planned.rows if row.option and row.option.predicted]
+    own = next(row for row in planned.rows if row.option is planned.chosen)
+    best = min(rows, key=lambda row: row.likely_per_hour, default=own)
+    if best.option is None or best.likely_per_hour >= own.likely_per_hour:
+        return None
+    cards = _counted(best.option.count, f"card {best.card}")
+    return (
+        f"{planned.demand.name}: {cards}, {best.way}, would do by the model's latencies alone: "
+        "measure it with `mps.run` or `mps.place --run` before relying on it"
     )
 
 
@@ -182,6 +197,7 @@ def _way(row: Row, planned: Planned) -> dict[str, Any]:
         "used": dict(row.used or {}),
         "offer": dataclasses.asdict(found.offer),
         "note": found.note,
+        "predicted": found.predicted,
     }
 
 

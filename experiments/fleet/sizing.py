@@ -20,6 +20,7 @@ class Option:
     measurement's fastest run is the rule, most where its slowest is.
 
     `at_least` is the lower bound of a placement, 1 where none was made; `note` what is to be known of it.
+    `predicted`: from a profile of the model alone, by nobody served that way.
     """
 
     demand: Demand
@@ -27,6 +28,7 @@ class Option:
     units: Spread
     at_least: int = 1
     note: str = ""
+    predicted: bool = False
 
     @property
     def count(self) -> int:

@@ -23,7 +23,7 @@ def fleet(*options: str | Path, demand: Path = DEMAND, prices: Path = PRICES) ->
 def test_the_example_of_a_day_on_cpus(tmp_path: Path) -> None:
     code, output = fleet("--results", RESULTS, "--json", tmp_path / "fleet.json")
     assert code == 0, output
-    assert "search: up to 200 requests/s, 104.8 on average, p99=1000ms; USD" in output
+    assert "search: up to 200 requests/s, 105 on average, p99=1000ms; USD" in output
     assert (
         "search: use 9 instances, CPU, 2 workers, batch size 4: they serve the peak with 1 of them" in output
     )
@@ -35,6 +35,31 @@ def test_the_example_of_a_day_on_cpus(tmp_path: Path) -> None:
     assert way["units"]["likely"] == found["services"][0]["instances"] == 9
     assert found["per_month"] == pytest.approx(730 * found["per_hour"])
     assert found["per_hour"] == pytest.approx(0.9)  # nine of two vCPUs at 0.05 each
+
+
+def test_the_example_of_cards_beside_a_service_of_cpus(tmp_path: Path) -> None:
+    published = ROOT / "results" / "published"
+    served, profile = published / "h200-bert-shares", published / "h200-profile-bert-fp16.csv"
+    demand = ROOT / "examples" / "fleet-cards.yaml"
+    code, output = fleet(
+        "--results", served, "--profile", profile, "--json", tmp_path / "fleet.json", demand=demand
+    )
+    assert code == 0, output
+    assert "search: 2 cards NVIDIA H200, shares, would do by the model's latencies alone" in output
+    assert "than the 12.50 USD an hour of keeping them apart" in output
+    found = json.loads((tmp_path / "fleet.json").read_text("utf-8"))
+    ways = {
+        (way["way"], way["predicted"]): (way["units"]["likely"], way["per_hour"]["likely"])
+        for way in found["demands"][0]["ways"]
+        if "units" in way
+    }
+    assert ways == {  # as in docs/fleets.md
+        ("whole", True): (3, 12),
+        ("time-slicing", False): (4, 16),
+        ("shares", True): (2, 8),
+        ("shares", False): (3, 12),
+    }
+    assert found["per_hour"] == 12
 
 
 def test_every_way_of_a_card_that_was_measured(tmp_path: Path) -> None:
