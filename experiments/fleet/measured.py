@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from experiments.base.errors import UsageError
+from experiments.base.numbers import plain
 from experiments.fleet.demand import Demand
 from experiments.fleet.offers import Offer, Refusal, Spread, Way
 from experiments.plan import Cell
@@ -109,10 +110,9 @@ def _of_percentile(runs: Sequence[TrialResult], slo: Slo) -> float | None:
 
 def _too_slow(cells: Sequence[tuple[Cell, list[TrialResult]]], slo: Slo) -> str:
     latencies_ms = [each for _, runs in cells if (each := _of_percentile(runs, slo)) is not None]
-    least = (
-        f"p{slo.percentile:g} is {min(latencies_ms):.3g} ms at best" if latencies_ms else "no latency known"
-    )
-    return f"bound not kept: {least}"
+    if not latencies_ms:
+        return "bound not kept: no latency is known"
+    return f"bound not kept: p{slo.percentile:g} is {plain(min(latencies_ms), 3)} ms at best"
 
 
 def _vcpus(verdict: Verdict, demand: Demand, runs: Sequence[TrialResult]) -> float:

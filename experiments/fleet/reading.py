@@ -1,7 +1,6 @@
 """An entry of a user's YAML file, read key by key: what is missing or wrong in it is said in one line."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,8 @@ import yaml
 from experiments.base.errors import UsageError
 
 GIB = 2**30
+LARGEST = 1e15
+"""No rate, price or number of vCPUs is larger, which an infinite one or NaN is not either."""
 
 
 class Entry:
@@ -64,8 +65,8 @@ def number(
     where: str, value: object, *, above: float | None = None, least: float | None = None, whole: bool = False
 ) -> float:
     """A finite number. Raises UsageError, beginning with `where`, for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise UsageError(f"{where} is a number, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+        raise UsageError(f"{where} is a number, not {value!r:.60}")
     if whole and value % 1:
         raise UsageError(f"{where} is a whole number, not {value:g}")
     if above is not None and not value > above:

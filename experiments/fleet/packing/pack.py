@@ -16,6 +16,7 @@ from experiments.fleet.reading import GIB
 SOLVE_S = 5.0
 GAP = 1e-4
 """The integer program ends where it is so near its bound, or after SOLVE_S."""
+MOST_ITEMS = 100_000
 _MOST_ROUNDS = 100
 _ROUNDING = 1e-7
 
@@ -32,6 +33,10 @@ def pack(items: Sequence[Item], kinds: Sequence[InstanceType], cards_apart: bool
     """
     items = [item for item in items if item.count]
     for item in items:
+        if item.count > MOST_ITEMS:
+            raise UsageError(
+                f"{item.name}: {item.count:,} instances are too many to pack: ask for a part of them"
+            )
         if not any(room_of([item], kind, True).most[0] for kind in kinds):
             raise UsageError(_fits_nowhere(item, kinds))
     if not items:

@@ -50,6 +50,7 @@ def test_the_cheapest_mix_of_kinds() -> None:
             an_item("wide", 1, vcpus=9, card="A"),
             "wide: no instance type beside a card 'A' has 9 vCPUs and 1 GiB free",
         ),
+        (an_item("many", 10**6), "many: 1,000,000 instances are too many to pack: ask for a part of them"),
         (an_item("other", 1, card="B"), "other: there is no price for a card 'B': add an instance type"),
     ],
 )
