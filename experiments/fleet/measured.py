@@ -33,8 +33,9 @@ def offers_in(verdict: Verdict, demand: Demand) -> tuple[list[Offer], list[Refus
     """The best cell of each way in which a folder shares its card, for one demand; or why a way has none.
 
     A cell keeps the bound where all its runs that count do. Of those the one with the highest median is
-    taken. Its range is that of the runs (verdict/stats.py: it holds the true median with 1 - 2^(1-n)).
-    Requests of several inputs are left out. Raises UsageError for a percentile that wasn't measured.
+    taken; of those in an open loop where there are any, as nobody who asks a fleet waits for its answers. Its
+    range is that of the runs (verdict/stats.py: it holds the true median with 1 - 2^(1-n)). Requests of
+    several inputs are left out. Raises UsageError for a percentile that wasn't measured.
     """
     if demand.slo.percentile not in PERCENTILES:
         known = ", ".join(f"p{each}" for each in PERCENTILES)
@@ -52,7 +53,8 @@ def offers_in(verdict: Verdict, demand: Demand) -> tuple[list[Offer], list[Refus
         if not kept:
             refusals.append(Refusal(way, card_of(verdict), _too_slow(cells, demand.slo)))
             continue
-        cell, best = max(kept, key=lambda each: median(run.throughput_rps for run in each[1]))
+        arriving = [each for each in kept if each[0].rate_rps is not None or each[1][0].goodput]
+        cell, best = max(arriving or kept, key=lambda each: median(run.throughput_rps for run in each[1]))
         offers.append(_offer(verdict, demand, way, cell, best))
     return offers, refusals
 
@@ -91,7 +93,7 @@ def _offer(verdict: Verdict, demand: Demand, way: Way, cell: Cell, runs: Sequenc
         latency_ms=latency_ms,
         gpu_memory_bytes=_gpu_memory_bytes(runs) if verdict.card else None,
         share_percent=cell.thread_percentage,
-        special=tuple(cell.special()),
+        special=(*cell.special(), *(["one MIG instance to a card"] if way == "MIG" else [])),
     )
 
 
