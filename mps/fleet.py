@@ -13,11 +13,13 @@ from experiments.base.files import write_json
 from experiments.fleet.demand import read_demands
 from experiments.fleet.fleet import plan_fleet
 from experiments.fleet.measured import read_verdicts
+from experiments.fleet.placements import copies_of
 from experiments.fleet.prices import read_prices
 from experiments.fleet.shares import read_profiles
 from experiments.fleet.shown import (
     as_json,
     cheaper,
+    copies_told,
     demand_table,
     followed,
     nodes_table,
@@ -60,6 +62,10 @@ def main(
         list[str] | None,
         typer.Option(help="A profile of a GPU, FILE or CARD=FILE; may be given again."),
     ] = None,
+    placement: Annotated[
+        list[Path] | None,
+        typer.Option(help="What `mps.place` wrote: how often it is needed; may be given again."),
+    ] = None,
     scaling: Annotated[
         list[str] | None,
         typer.Option(
@@ -81,6 +87,7 @@ def main(
             raise UsageError("--figure shows --scaling: give that, too")
         reached = read_scaling(scaling) if scaling else None
         demands = read_demands(demand)
+        placed = [copies_of(folder, demands) for folder in placement or []]
         costs = read_prices(prices)
         profiles = read_profiles(profile or [])
         fleet = plan_fleet(demands, costs, read_verdicts(results or [], demands), profiles)
@@ -92,13 +99,15 @@ def main(
         console.print(nodes_table(fleet))
         for line in told(fleet):
             tell(line)
+        for copies in placed:
+            tell(copies_told(copies))
         if reached:
             console.print(scaling_table(reached))
         if reached and figure:
             _draw(figure, reached)
             tell(f"written: {figure}")
         if json:
-            _write(json, as_json(fleet))
+            _write(json, as_json(fleet, placed, reached))
             tell(f"written: {json}")
 
 
@@ -110,7 +119,7 @@ def _write(path: Path, content: dict[str, object]) -> None:
 
 
 def _draw(path: Path, reached: Speedup) -> None:
-    sources = ", ".join(str(each.source) for each in reached.reached)
+    sources = ", ".join(each.source for each in reached.reached)
     with theme():
         picture = (
             speedup.figure(reached).drawn(f"The best cell of {sources}; bars: the range of its runs").picture

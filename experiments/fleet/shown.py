@@ -1,7 +1,7 @@
 """A fleet told: a table and a sentence for each demand, the nodes and what they hold; and as JSON."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -10,6 +10,7 @@ from rich.table import Table
 from experiments.base.numbers import plain
 from experiments.fleet.fleet import Fleet, Planned, Row, services
 from experiments.fleet.offers import Spread
+from experiments.fleet.placements import Copies
 from experiments.fleet.sizing import per_million, per_month
 from experiments.fleet.speedup import Speedup
 
@@ -99,6 +100,16 @@ def nodes_table(fleet: Fleet) -> Table:
     return table
 
 
+def copies_told(found: Copies) -> str:
+    """How often a placement is needed, in one sentence."""
+    names = ", ".join(found.names)
+    if found.why_not:
+        return f"{names} as placed in {found.source}: not kept: {found.why_not}"
+    where = f"measured on {found.measured_on.split(';')[0]}" if found.measured_on else "placed, not measured"
+    times = f"{found.copies} times its {_counted(found.cards_each, 'GPU')}"
+    return f"{names} as placed in {found.source}: {times}, spare ones included ({where})"
+
+
 def scaling_table(found: Speedup) -> Table:
     """A line for each number of cards or cores: what it reached, and its efficiency against the smallest."""
     title = f"scaling: {found.model} on {found.hardware}"
@@ -141,7 +152,7 @@ def told(fleet: Fleet) -> Iterator[str]:
     yield f"prices: {fleet.prices}"
 
 
-def as_json(fleet: Fleet) -> dict[str, Any]:
+def as_json(fleet: Fleet, placed: Sequence[Copies] = (), reached: Speedup | None = None) -> dict[str, Any]:
     """For machines: prices, every way of every demand, the services and the nodes."""
     return {
         "prices": {
@@ -159,6 +170,8 @@ def as_json(fleet: Fleet) -> dict[str, Any]:
             {"kind": node.kind.kind, "count": node.count, "holds": dict(node.holds)}
             for node in fleet.packed.nodes
         ],
+        "placements": [dataclasses.asdict(each) for each in placed],
+        "scaling": dataclasses.asdict(reached) if reached else None,
         "together": [dataclasses.asdict(each) for each in fleet.together],
     }
 

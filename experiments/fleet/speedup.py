@@ -23,7 +23,7 @@ class Reached:
     rps: Spread
     efficiency: Spread
     settings: str
-    source: Path
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def speedup(folders: Sequence[tuple[float, Verdict]]) -> Speedup:
             if units > base
             else Spread(1.0, 1.0, 1.0),
             settings,
-            verdict.folder,
+            str(verdict.folder),
         )
         for units, rps, settings, verdict in best
     )

@@ -77,6 +77,15 @@ def test_every_way_of_a_card_that_was_measured(tmp_path: Path) -> None:
         assert words in output
 
 
+def test_how_often_a_placement_is_needed(tmp_path: Path) -> None:
+    demand = tmp_path / "demand.yaml"
+    demand.write_text("demands: [{model: bert, slo: p99=600ms, rate_rps: 20}]", "utf-8")
+    placement = ROOT / "results" / "published" / "cpu-epyc-2-cores-two-models"
+    code, output = fleet("--results", RESULTS, "--placement", placement, demand=demand)
+    assert code == 0, output
+    assert "5 times its 1 GPU, spare ones included (measured on the CPU, 2 cores of AMD EPYC)" in output
+
+
 def test_throughput_by_cores_as_a_table_and_a_picture(tmp_path: Path) -> None:
     folders = [
         a_folder(
@@ -85,8 +94,11 @@ def test_throughput_by_cores_as_a_table_and_a_picture(tmp_path: Path) -> None:
         for cores in (1, 2, 4)
     ]
     scaling = [word for folder in folders for word in ("--scaling", folder)]
-    code, output = fleet("--results", RESULTS, *scaling, "--figure", tmp_path / "scaling.png")
+    files = tmp_path / "scaling.png", tmp_path / "fleet.json"
+    code, output = fleet("--results", RESULTS, *scaling, "--figure", files[0], "--json", files[1])
     assert code == 0, output
+    reached = json.loads(files[1].read_text("utf-8"))["scaling"]["reached"]
+    assert [each["units"] for each in reached] == [1, 2, 4]
     assert "93 %" in output  # 2^0.9 / 2
     assert "87 %" in output  # 4^0.9 / 4
     assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")
