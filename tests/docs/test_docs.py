@@ -23,6 +23,7 @@ COMMANDS = {
     "mps.report": "mps.report",
     "mps.series": "mps.series",
     "mps.doctor": "mps.doctor",
+    "mps.fleet": "mps.fleet",
     "experiments.load": "experiments.load.__main__",
 }
 # Where every option of a command is explained.
