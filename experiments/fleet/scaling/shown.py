@@ -37,7 +37,7 @@ def row(each: Outcome, fixed: Outcome) -> tuple[str, ...]:
         each.policy,
         f"{each.attainment:.2%}",
         f"{each.p99_ms:,.0f}",
-        f"{each.instance_h:,.2f}",
+        f"{each.instance_h:,.4g}",
         f"{each.instance_h / fixed.instance_h:.0%}",
         f"{each.least}-{each.most}" if each.least != each.most else str(each.most),
         str(each.added),

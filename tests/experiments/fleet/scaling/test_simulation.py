@@ -201,7 +201,7 @@ def test_the_table_has_cost_beside_attainment() -> None:
     with console.capture() as shown:
         console.print(table("a day", [ours, fixed], fixed))
     line = next(line for line in shown.get().splitlines() if "measured" in line)
-    assert line.split() == ["measured", "thresholds", "99.50%", "480", "2.50", "62%", "1-4", "7", "7"]
+    assert line.split() == ["measured", "thresholds", "99.50%", "480", "2.5", "62%", "1-4", "7", "7"]
 
 
 def test_batches_of_a_gpu_are_as_long_as_others() -> None:
