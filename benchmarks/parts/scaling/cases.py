@@ -79,9 +79,18 @@ def cases(seed: int, shorter: float = 1.0) -> Iterator[Case]:
     rising = ramp(20.0, 100.0)
     yield Case("a day", small, batches, *days)
     yield Case("a day, on a GPU", small, replace(batches, busy_cpu=ON_A_GPU), *days)
+    yield _unbatched(seed, shorter)
     yield Case("bursts, 4 times for 60 s", small, batches, *waves)
     yield Case("a ramp of 10 minutes and a step, both to 5 times", small, batches, rising, rising)
     yield _published(seed)
+
+
+def _unbatched(seed: int, shorter: float) -> Case:
+    """One request at a time: an instance's CPU is then what it is asked for."""
+    batches = linear(60.0, 30.0, 1)
+    alone = service("alone", batches, 750.0, 40.0, 20, seed)
+    days = (daily(5.0, 60.0, seed + n, lasts_s=86_400 * shorter) for n in (1, 2))
+    return Case("a day, no batches", alone, batches, *days)
 
 
 def _published(seed: int) -> Case:
