@@ -173,6 +173,19 @@ class TorchServe:
             )
         return self.wait_for_workers(registration.workers, registration.name)
 
+    def scale(self, workers: int, *, wait: bool = True) -> None:
+        """There shall be so many workers of the model. Those too many are killed, whatever they are at.
+
+        Without `wait` new ones load meanwhile. Raises ServerError where TorchServe refuses, or they don't
+        come up.
+        """
+        query = {"min_worker": workers, "max_worker": workers, "synchronous": "true" if wait else "false"}
+        answer = self._manage("PUT", f"/models/{MODEL}", params=query, timeout_s=REGISTER_TIMEOUT_S)
+        if answer.status_code not in (200, 202):
+            raise ServerError(f"TorchServe could not scale to {workers} worker(s): {_message_of(answer)}")
+        if wait:
+            self.wait_for_workers(workers)
+
     def unregister(self) -> None:
         """Removes the model; TorchServe kills its workers, so let the last answers arrive first."""
         pids = [worker.pid for worker in self.workers()]

@@ -50,6 +50,16 @@ def test_a_model_is_registered_serves_and_goes(server: TorchServe, tmp_path: Pat
     assert not any(psutil.pid_exists(worker.pid) for worker in workers)
 
 
+def test_a_model_is_scaled_while_it_is_registered(server: TorchServe, tmp_path: Path) -> None:
+    noop = archive(tmp_path, "noop", small_archives.NOOP)
+    first = server.register(Registration(noop, workers=1, batch_size=4))
+    server.scale(2)
+    assert [worker.status for worker in server.workers()] == ["READY", "READY"]
+    server.scale(1)
+    assert [worker.pid for worker in server.workers()] == [first[0].pid]  # the youngest goes
+    server.unregister()
+
+
 def test_workers_inherit_the_environment_of_the_server(server: TorchServe, tmp_path: Path) -> None:
     noop = archive(tmp_path, "noop", small_archives.NOOP)
     (worker,) = server.register(Registration(noop, workers=1, batch_size=1))
