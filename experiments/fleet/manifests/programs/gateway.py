@@ -31,13 +31,17 @@ PERIOD_S = 1.0
 
 def main() -> None:
     """Ends with nginx, or when it is told to."""
+    signal.signal(signal.SIGTERM, _end)  # else the first process of a container would not hear it
     options = _options()
     work = Path(os.environ.get("TMPDIR", "/tmp")) / "gateway"  # noqa: S108 - a volume of the container's own
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
     while _changed(options, 0.0) == 0.0:  # TorchServe has not started yet
         time.sleep(PERIOD_S / 5)
     read_at = _changed(options, 0.0)
-    configuration = _written(options, work)
+    try:
+        configuration = _written(options, work)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
     nginx = subprocess.Popen(
         ["nginx", "-e", "stderr", "-p", str(work), "-c", str(configuration), "-g", "daemon off;"]
     )
@@ -52,9 +56,16 @@ def main() -> None:
             nginx.wait(PERIOD_S)
         if (changed := _changed(options, read_at)) != read_at:
             read_at = changed
-            _written(options, work)
-            nginx.send_signal(signal.SIGHUP)
+            try:
+                _written(options, work)
+                nginx.send_signal(signal.SIGHUP)
+            except (OSError, ValueError, LookupError) as error:
+                print(f"error: {error}; those from before stay", file=sys.stderr, flush=True)
     sys.exit(nginx.returncode)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 def _options() -> argparse.Namespace:
@@ -122,19 +133,19 @@ def key_of(file: Path) -> str:
 
 
 def tokens_of(file: Path) -> list[str]:
-    """The fleet's tokens. Ends the program where there are none, or one that is too easily guessed."""
+    """The fleet's tokens. Raises ValueError where there are none, or one that is too easily guessed."""
     text = file.read_text("utf-8") if file.exists() else os.environ.get(VARIABLE, "")
     tokens = text.split()
     if not tokens or not all(map(TOKEN.fullmatch, tokens)):
-        sys.exit(f"error: {file} or ${VARIABLE}: give tokens of {RULE}")
+        raise ValueError(f"{file} or ${VARIABLE}: give tokens of {RULE}")
     return tokens
 
 
 def metrics_tokens_of(file: Path) -> list[str]:
-    """Those that are let in at /metrics alone."""
+    """Those that are let in at /metrics alone. Raises ValueError for one that is too easily guessed."""
     tokens = file.read_text("utf-8").split() if file.exists() else []
     if not all(map(TOKEN.fullmatch, tokens)):
-        sys.exit(f"error: {file}: give tokens of {RULE}")
+        raise ValueError(f"{file}: give tokens of {RULE}")
     return tokens
 
 

@@ -29,6 +29,7 @@ sys.path[:] = [str(ROOT), *(each for each in sys.path if each != str(Path(__file
 
 def main() -> None:
     """Ends with TorchServe's exit code; 0 where it was asked to end."""
+    signal.signal(signal.SIGTERM, _end)  # else the first process of a container would not hear it
     options = _options()
     from experiments.base.errors import ExperimentError
     from experiments.bench.model_store import furnish
@@ -48,6 +49,10 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"error: can't write {options.store}: {error.strerror}; give another --store")
     sys.exit(_run(_torchserve(options)))
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 def _options() -> argparse.Namespace:
