@@ -16,6 +16,8 @@ from experiments.base.paths import ROOT
 from experiments.fleet.manifests.settings import IN_IMAGE
 
 PROGRAM = "bwrap"
+IMAGE_TREE = "IMAGE_TREE"
+"""The variable that names an image's tree (`buildah mount`) to run in, in place of this machine's."""
 LACKS = "bubblewrap is not here, or may not make namespaces: apt-get install bubblewrap"
 
 
@@ -44,15 +46,17 @@ def contained(
     (container,) = (each for each in pod["containers"] if each["name"] == name)
     user, group = (str(pod["securityContext"][key]) for key in ("runAsUser", "runAsGroup"))
     assert container["securityContext"]["readOnlyRootFilesystem"]
-    words = [PROGRAM, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    for hidden in ("/opt", "/run", "/tmp"):  # what is not mounted there is not there
+    image = os.environ.get(IMAGE_TREE)
+    words = [PROGRAM, "--ro-bind", image or "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    for hidden in ("/run", "/tmp"):  # what is not mounted there is not there
         words += ["--tmpfs", hidden]
-    words += ["--ro-bind", str(ROOT), IN_IMAGE.prefix]
+    if not image:
+        words += ["--tmpfs", "/opt", "--ro-bind", str(ROOT), IN_IMAGE.prefix]
     words += ["--ro-bind", str(volumes["models"]), IN_IMAGE.models]
     for mount in container["volumeMounts"]:
         how = "--ro-bind" if mount.get("readOnly") else "--bind"
         words += [how, str(volumes[mount["name"]]), mount["mountPath"]]
-    for hidden in ("/opt", "/run"):
+    for hidden in ("/run",) if image else ("/opt", "/run"):
         words += ["--remount-ro", hidden]
     words += [
         "--unshare-user",

@@ -11,9 +11,8 @@ Target = Literal["kubernetes", "ecs", "compose", "systemd"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 SHARINGS: tuple[Sharing, ...] = ("mps-in-pod", "mps-device-plugin", "mps-dra", "whole")
 SCALE_AT = 0.8
-"""The part of an instance's capacity at which another one is started. A choice, not a measurement: the
-counter of answers can't show more than the capacity, so it has to be below 1, and has to leave room for
-`loading_s`."""
+"""The part of an instance's capacity at which another one is started. A choice, not a measurement: below 1,
+to leave room for what comes on top while Prometheus looks (a minute's mean) and the new one loads."""
 
 
 @dataclass(frozen=True, slots=True)
