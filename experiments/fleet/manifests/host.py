@@ -83,15 +83,21 @@ def systemd_files(fleet: Sequence[Pods], site: Site, token: str) -> Iterator[Fil
     yield File("sysusers.conf", render("systemd/sysusers.conf.j2"))
     yield File("etc/tokens", f"{token}\n", secret=True)
     yield File("etc/log4j2.xml", log4j2())
-    under_mps = {seat.card for seat in seats if seat.pods.sharing == "mps-in-pod"}
-    if under_mps:
-        cards = sorted({seat.card for seat in seats if seat.card is not None and seat.card in under_mps})
+    under_mps = [seat.card for seat in seats if seat.pods.sharing == "mps-in-pod" and seat.card is not None]
+    cards = sorted(set(under_mps))
+    if cards:
         yield File("units/nvidia-mps.service", render("systemd/nvidia-mps.service.j2", cards=cards))
     for seat in seats:
-        yield from _units(seat, site)
+        # A daemon's clients count the cards that it was limited to.
+        visible = (
+            cards.index(seat.card)
+            if seat.pods.sharing == "mps-in-pod" and seat.card is not None
+            else seat.card
+        )
+        yield from _units(seat, site, visible)
 
 
-def _units(seat: Seat, site: Site) -> Iterator[File]:
+def _units(seat: Seat, site: Site, visible_card: int | None) -> Iterator[File]:
     unit = f"torchserve-{seat.name}"
     folders = Folders(
         prefix=site.prefix,
@@ -109,6 +115,7 @@ def _units(seat: Seat, site: Site) -> Iterator[File]:
         "unit": unit,
         "number": seat.number,
         "card": seat.card,
+        "visible_card": visible_card,
         "port": ports.gateway,
         "command": command(seat.pods, folders),
         "environment": environment(seat.pods, folders),

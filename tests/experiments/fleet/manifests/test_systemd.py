@@ -10,6 +10,7 @@ import pytest
 from experiments.base.paths import ROOT
 from experiments.fleet.manifests import Site, write
 from experiments.serving.configured import listeners, settings_of
+from tests.experiments.fleet.manifests.services import on_gpu
 from tests.experiments.fleet.manifests.written import fleet, written
 
 ANALYZE = "systemd-analyze"
@@ -73,3 +74,17 @@ def test_services_on_a_card_are_the_daemons_clients_and_its_user(tmp_path: Path)
     assert "BindsTo=nvidia-mps.service" in service
     assert "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=50" in service
     assert "nvidia-mps" not in files["units/torchserve-embeddings-1.service"]
+
+
+def test_the_daemons_clients_count_its_cards_alone(tmp_path: Path) -> None:
+    alone = on_gpu(name="alone", sharing="whole", instances_per_card=1, instances=1, least_instances=1)
+    shared = on_gpu(name="shared", sharing="mps-in-pod", instances_per_card=2, instances=3)
+    write([alone, shared], tmp_path, "systemd")
+    assert "CUDA_VISIBLE_DEVICES=1,2\n" in (tmp_path / "units" / "nvidia-mps.service").read_text()
+    told = [
+        re.findall(r"CUDA_VISIBLE_DEVICES=(\d+)|DeviceAllow=/dev/nvidia(\d+)", path.read_text())
+        for path in units(tmp_path)
+        if re.fullmatch(r"torchserve-\w+-\d", path.stem)
+    ]
+    numbers = [["".join(found) for found in each] for each in told]
+    assert numbers == [["0", "0"], ["0", "1"], ["0", "1"], ["1", "2"]]
