@@ -1,5 +1,4 @@
-"""What the Deployment describes, run as it is written there: TorchServe and its gateway, with a token and
-without."""
+"""What a Deployment and units describe, run as it is written there: TorchServe and its gateway."""
 
 import json
 import subprocess
@@ -11,7 +10,7 @@ import pytest
 import yaml
 
 from experiments.base.paths import ROOT
-from experiments.fleet.manifests import write
+from experiments.fleet.manifests import Site, write
 from tests.experiments.fleet.manifests.services import on_cpu
 from tests.support import bubbles
 from tests.support.small_archives import archive
@@ -79,6 +78,43 @@ def test_it_serves_as_another_user_on_a_read_only_tree_whom_it_knows(own_tmp: Pa
     assert codes == [0, 0]
 
 
+def test_a_host_serves_so_too(own_tmp: Path) -> None:
+    service = on_cpu(name=NAME, archive=f"{NAME}.mar", batch_size=4, instances=2)
+    write([service], own_tmp / "files", "systemd", site=Site(prefix=str(ROOT)))
+    etc = own_tmp / "files" / "etc"
+    models, logs = own_tmp / "models", own_tmp / "logs"
+    logs.mkdir()
+    build(own_tmp, models)
+    units = {path.stem: bubbles.Unit.read(path) for path in (own_tmp / "files" / "units").iterdir()}
+    containers, probes = {}, {}
+    for number in (1, 2):  # side by side, on ports of their own
+        name = f"torchserve-{NAME}-{number}"
+        shared = {f"/run/{name}": own_tmp / f"run-{number}", f"/var/cache/{name}": own_tmp / f"c{number}"}
+        for path in shared.values():
+            path.mkdir()
+        for each in (name, f"{name}-gateway"):
+            containers[each] = bubbles.in_unit(units[each], "ExecStart", shared, etc, models)
+        probes[name] = bubbles.in_unit(units[name], "ExecStartPost", shared, etc, models)
+    token = (etc / "tokens").read_text().strip()
+    predicted = {"path": f"/predictions/{NAME}", "body": "text"}
+    answers, codes = run(
+        {
+            "logs": str(logs),
+            "containers": containers,
+            "probes": probes,
+            "questions": [
+                {**predicted, "token": token, "port": 8000},
+                {**predicted, "token": token, "port": 8001},
+                {**predicted, "port": 8000},
+                {**predicted, "port": 18080},
+            ],
+        }
+    )
+    assert [status for status, _ in answers] == [200, 200, 401, 400]
+    assert json.loads(answers[1][1]) == {"uid": 10001, "batch": 4, "workers": 1}
+    assert codes == [0] * 4
+
+
 def volumes_of(folder: Path, config: dict[str, str], secret: dict[str, str]) -> dict[str, Path]:
     """Folders that stand for a pod's volumes, filled as the kubelet fills them."""
     volumes = {
@@ -90,8 +126,14 @@ def volumes_of(folder: Path, config: dict[str, str], secret: dict[str, str]) -> 
         (volumes["config"] / name).write_text(text)
     for name, text in secret.items():
         (volumes["tokens"] / name).write_text(text)
-    archive(folder / "built", NAME, TELLS, "batchSize: 1\n").rename(volumes["models"] / f"{NAME}.mar")
+    build(folder, volumes["models"])
     return volumes
+
+
+def build(folder: Path, models: Path) -> None:
+    """An archive in the folder of the models, with a batch size that is not the manifests'."""
+    models.mkdir(exist_ok=True)
+    archive(folder / "built", NAME, TELLS, "batchSize: 1\n").rename(models / f"{NAME}.mar")
 
 
 def run(plan: dict[str, Any]) -> tuple[list[list[Any]], list[int]]:
