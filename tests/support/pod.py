@@ -44,6 +44,7 @@ def passes(probe: list[str]) -> bool:
 def asked(path: str, token: str | None = None, port: int = 8000, body: str | None = None) -> list[Any]:
     """Status and text of an answer."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=body.encode() if body else None)
+    request.add_header("Content-Type", "text/plain")
     if token:
         request.add_header("Authorization", f"Bearer {token}")
     try:

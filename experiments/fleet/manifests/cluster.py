@@ -39,10 +39,11 @@ class File:
 def kubernetes_files(fleet: Sequence[Pods], site: Site, tokens: tuple[str, str]) -> Iterator[File]:
     """One file an object, in a folder for each service; `tokens` are one for clients and one for
     Prometheus."""
-    yield File("namespace.yaml", render("kubernetes/namespace.yaml.j2", site=site))
+    # kubectl applies a folder in the order of its names: what others need comes first.
+    yield File("00-namespace.yaml", render("kubernetes/namespace.yaml.j2", site=site))
     shared = sorted({pods.per_card for pods in fleet if pods.sharing == "mps-device-plugin"})
     if shared:
-        yield File("device-plugin.yaml", render("kubernetes/device-plugin.yaml.j2", replica_counts=shared))
+        yield File("00-device-plugin.yaml", render("kubernetes/device-plugin.yaml.j2", replica_counts=shared))
     for pods in fleet:
         kinds = ["configmap", "deployment", "service", "podmonitor", "poddisruptionbudget", "networkpolicy"]
         if pods.least < pods.most:

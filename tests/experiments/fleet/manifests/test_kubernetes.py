@@ -101,7 +101,7 @@ def test_how_a_pod_gets_its_part_of_a_card(
     assert ("--mps" in torchserve["command"]) == (sharing == "mps-in-pod")
     assert ("--thread-percentage=50" in torchserve["command"]) == (sharing == "mps-in-pod")
     assert ("resourceClaims" in pod) == (sharing == "mps-dra")
-    assert (f"{folder}/device-plugin.yaml" in objects) == selected
+    assert (f"{folder}/00-device-plugin.yaml" in objects) == selected
 
 
 def test_a_claim_names_card_share_and_memory(objects: dict[str, dict[str, Any]]) -> None:
@@ -115,7 +115,7 @@ def test_a_claim_names_card_share_and_memory(objects: dict[str, dict[str, Any]])
 
 
 def test_the_plugins_shares_are_those_of_the_services(objects: dict[str, dict[str, Any]]) -> None:
-    data = objects["mps-device-plugin-None/device-plugin.yaml"]["data"]
+    data = objects["mps-device-plugin-None/00-device-plugin.yaml"]["data"]
     (resource,) = yaml.safe_load(data["mps-2"])["sharing"]["mps"]["resources"]
     assert resource == {"name": "nvidia.com/gpu", "replicas": 2}
 

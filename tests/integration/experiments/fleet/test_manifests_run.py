@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from experiments.base.paths import ROOT
 from experiments.fleet.manifests import Site, write
-from tests.experiments.fleet.manifests.services import on_cpu
+from tests.experiments.fleet.manifests.services import on_cpu, on_gpu
 from tests.support import bubbles
 from tests.support.small_archives import archive
 
@@ -113,6 +114,17 @@ def test_a_host_serves_so_too(own_tmp: Path) -> None:
     assert [status for status, _ in answers] == [200, 200, 401, 400]
     assert json.loads(answers[1][1]) == {"uid": 10001, "batch": 4, "workers": 1}
     assert codes == [0] * 4
+
+
+@pytest.mark.skipif(find_library("nvidia-ml") is not None, reason="there is a driver here")
+def test_a_pod_with_a_daemon_of_its_own_ends_with_the_reason_where_there_is_no_card(own_tmp: Path) -> None:
+    write([on_gpu(name=NAME, archive=f"{NAME}.mar")], own_tmp / "files", "kubernetes")
+    files = {path.stem: yaml.safe_load(path.read_text()) for path in (own_tmp / "files" / NAME).iterdir()}
+    volumes = volumes_of(own_tmp, files["configmap"]["data"], files["secret"]["stringData"])
+    command = bubbles.contained(files["deployment"]["spec"]["template"]["spec"], "torchserve", volumes)
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no NVIDIA driver here" in done.stderr
 
 
 def volumes_of(folder: Path, config: dict[str, str], secret: dict[str, str]) -> dict[str, Path]:
