@@ -24,12 +24,14 @@ COMMANDS = {
     "mps.series": "mps.series",
     "mps.doctor": "mps.doctor",
     "mps.fleet": "mps.fleet",
+    "mps.manifests": "mps.manifests",
     "experiments.load": "experiments.load.__main__",
 }
 # Where every option of a command is explained.
 OPTION_TABLES = {
     "mps.run": ROOT / "docs" / "choosing-workers-and-batch-size.md",
     "experiments.load": ROOT / "docs" / "load-generator.md",
+    "mps.manifests": ROOT / "docs" / "deploying.md",
 }
 KNOWN_FOLDERS = "plans|results/published|handlers|docs|benchmarks|scripts|experiments|mps"
 

@@ -1,0 +1,11 @@
+"""Files that run a fleet's services elsewhere: on Kubernetes, Amazon ECS, docker compose, systemd.
+
+Objects are templates in templates/<target>/, one file an object; here is what they are filled with. programs/
+is what runs in an instance. Nothing is started or sent anywhere from here.
+"""
+
+from experiments.fleet.manifests.listed import read_services
+from experiments.fleet.manifests.site import SHARINGS, TARGETS, Site, Target
+from experiments.fleet.manifests.written import write
+
+__all__ = ["SHARINGS", "TARGETS", "Site", "Target", "read_services", "write"]
