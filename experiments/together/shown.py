@@ -94,9 +94,9 @@ def _why(seen: Seen) -> str | None:
 def table(frame: pd.DataFrame) -> Table:
     """The summary, a line for each server and model."""
     shown = Table(box=box.SIMPLE, title="medians of the runs")
-    for heading in ("server", "model", "asked/s", "requests/s", "p50 ms", "p99 ms", "within", "of them"):
+    for heading in ("server", "model", "asked/s", "served/s", "p50 ms", "p99 ms", "within", "of them"):
         shown.add_column(heading, justify="left" if heading in ("server", "model") else "right")
-    for heading in ("failures", "CPU, cores", "CPU ms/request"):
+    for heading in ("failures", "CPU cores", "CPU ms"):
         shown.add_column(heading, justify="right")
     for row in frame.to_dict("records"):
         shown.add_row(
