@@ -15,7 +15,7 @@ from experiments.together.campaign import searches_of
 from experiments.together.folder import GOODPUT, SUMMARY
 from experiments.together.reading import replaced
 from experiments.together.search import LOOKS
-from experiments.together.shown import goodput, problems, summary
+from experiments.together.shown import goodput, problems, summary, warnings
 from mps.door import one_line_errors, option, to_stdout
 
 HELP = """Serve several models at once, each at a rate of its own, under each server of a plan in turn.
@@ -74,6 +74,8 @@ def main(
             found = goodput(asked, searches_of(asked, taken, looks))
             folder.write(GOODPUT, found)
             console.print(goodput_table(asked, found))
+            for line in warnings(taken):
+                tell(f"warning: {line}")
         tell(f"written: {out}")
         if why := problems(taken):
             raise ExperimentError(f"no result: {why[0]}" + (f", and {len(why) - 1} more" if why[1:] else ""))

@@ -4,7 +4,7 @@ A door: it reads the options, has a document's experiments carried out, prints a
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 from benchmarks.documents import litserve, triton, virtex
+from benchmarks.documents.served import Keep
 from benchmarks.parts.interleaved import Effort, Tell
 from experiments.base.cores import usable_cores
 from experiments.base.errors import UsageError
@@ -80,9 +81,8 @@ def litserve_experiments(
         asked = litserve.Asked(
             archive_of(model), only, in_flight, effort, settling, threads, server or litserve.SERVERS
         )
-        found, limits = litserve.measure(asked, tell)
+        found, limits = litserve.measure(asked, tell, _keeping(out))
         _show(litserve.table(found), litserve.ceilings_table(limits))
-        _write(out, {"litserve": found, "litserve_ceilings": limits})
         best = found.groupby("server")["throughput_rps"].max()
         typer.echo(json.dumps({f"best_{name}_rps": float(f"{rps:.4g}") for name, rps in best.items()}))
 
@@ -116,9 +116,8 @@ def triton_table(
         asked = triton.Asked(
             archive, runtimes, effort, settling, tokens, at_once, workers, threads, server or triton.SERVERS
         )
-        found = triton.measure(asked, tell)
+        found = triton.measure(asked, tell, _keeping(out))
         _show(triton.table(found))
-        _write(out, {"triton": found})
         alone = {
             f"{row['runtime']}_{row['server']}_ms": row["alone_p50_ms"] for row in found.to_dict("records")
         }
@@ -158,9 +157,8 @@ def virtex_load(
             threads,
             server or virtex.SERVERS,
         )
-        found = virtex.measure(asked, tell)
+        found = virtex.measure(asked, tell, _keeping(out))
         _show(virtex.table(found))
-        _write(out, {"virtex": found})
         followed = found[found["right"] >= found["due"]]
         most = followed.groupby("server")["texts_rps"].max()
         typer.echo(json.dumps({f"most_{name}_texts_rps": float(f"{rps:.4g}") for name, rps in most.items()}))
@@ -185,15 +183,20 @@ def _show(*tables: Table) -> None:
         console.print(each)
 
 
-def _write(out: Path | None, frames: dict[str, pd.DataFrame]) -> None:
-    if out is None:
-        return
+def _keeping(out: Path | None) -> Keep:
+    """Writes tables to the folder, if there is one, which is tried before anything is measured."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, frame in frames.items():
-            write_whole(out / f"{name}.csv", frame.to_csv(index=False))
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"can't write {out}: {error.strerror}: choose another --out") from error
+
+    def keep(frames: Mapping[str, pd.DataFrame]) -> None:
+        if out is not None:
+            for name, frame in frames.items():
+                write_whole(out / f"{name}.csv", frame.to_csv(index=False))
+
+    return keep
 
 
 if __name__ == "__main__":

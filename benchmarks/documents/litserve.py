@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.documents.archives import with_settings
 from benchmarks.documents.ceilings import Ceiling, ceilings, printed
-from benchmarks.documents.served import Figures, Setting, all_checked, closed_loop
+from benchmarks.documents.served import Figures, Keep, Setting, all_checked, closed_loop
 from benchmarks.parts.interleaved import Effort, Tell, take_turns
 from experiments.verdict.published import LITSERVE
 
@@ -64,8 +64,9 @@ class Asked:
     servers: Sequence[str] = SERVERS
 
 
-def measure(asked: Asked, tell: Tell) -> tuple[pd.DataFrame, pd.DataFrame]:
+def measure(asked: Asked, tell: Tell, keep: Keep) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A row for each experiment, server and concurrency; and one for each ceiling of an experiment.
+    `keep` gets both after each experiment.
 
     Raises UsageError where a server isn't there, BenchmarkError or ParityError where a run is no result.
     """
@@ -95,6 +96,7 @@ def measure(asked: Asked, tell: Tell) -> tuple[pd.DataFrame, pd.DataFrame]:
             if (key := (each.precision, each.workers)) not in limits:
                 tell(f"the bare model in {each.precision}, {each.workers} processes")
                 limits[key] = ceilings(one, asked.concurrency, each.workers, asked.threads, effort.trial_s)
+            keep({"litserve": pd.DataFrame(rows), "litserve_ceilings": _limits(limits)})
     return pd.DataFrame(rows), _limits(limits)
 
 

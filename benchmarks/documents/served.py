@@ -1,10 +1,12 @@
 """One model under several servers side by side: checked, then loads of which every answer is compared."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+
+import pandas as pd
 
 from benchmarks.parts.interleaved import BenchmarkError, Tell
 from experiments.load import Body, ClosedLoop, Load, LoadResult, run
@@ -17,6 +19,7 @@ from experiments.together.asked import Asked, asked, checked
 from experiments.together.side_by_side import at_work, side_by_side
 
 ANY = Slo(99, 60_000.0)
+Keep = Callable[[Mapping[str, pd.DataFrame]], None]  # tables by their names, as far as they are measured
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from rich import box
 from rich.table import Table
 
 from benchmarks.documents.archives import with_settings
-from benchmarks.documents.served import Figures, Setting, all_checked, closed_loop
+from benchmarks.documents.served import Figures, Keep, Setting, all_checked, closed_loop
 from benchmarks.parts.interleaved import Effort, Tell, take_turns
 from experiments.servers.dialects import Prediction
 from experiments.verdict.published import FOLDER
@@ -65,8 +65,11 @@ def possible(runtimes: Sequence[str], tell: Tell) -> list[str]:
     return [name for name in runtimes if name not in refused]
 
 
-def measure(asked: Asked, tell: Tell) -> pd.DataFrame:
-    """A row for each runtime and server. Raises what starting, checking and loading raise."""
+def measure(asked: Asked, tell: Tell, keep: Keep) -> pd.DataFrame:
+    """A row for each runtime and server; `keep` gets them after each runtime.
+
+    Raises what starting, checking and loading raise.
+    """
     rows: list[dict[str, object]] = []
     torchs: Sequence[Prediction] = ()
     with tempfile.TemporaryDirectory(prefix="documents-") as folder:
@@ -96,6 +99,7 @@ def measure(asked: Asked, tell: Tell) -> pd.DataFrame:
             for name in running:
                 rows.append(_row(runtime, name, asked, found[1][name], found[asked.at_once][name]) | off)
                 tell(f"{runtime} under {name}: {rows[-1]['alone_p50_ms']:.1f} ms alone")
+            keep({"triton": pd.DataFrame(rows)})
     return pd.DataFrame(rows)
 
 

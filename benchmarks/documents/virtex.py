@@ -12,7 +12,7 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
-from benchmarks.documents.served import Setting, all_checked, loaded
+from benchmarks.documents.served import Keep, Setting, all_checked, loaded
 from benchmarks.parts.interleaved import Effort, Tell
 from experiments.load import Body, LoadResult, OpenLoop
 from experiments.servers.dialects import AnswerError, worst_difference
@@ -65,8 +65,11 @@ class Found:
         return self.right >= self.due and self.answered >= FOLLOWS * self.due
 
 
-def measure(asked: Asked, tell: Tell) -> pd.DataFrame:
-    """A row for each load, in turns of the servers. Raises what starting and checking raise."""
+def measure(asked: Asked, tell: Tell, keep: Keep) -> pd.DataFrame:
+    """A row for each load, in turns of the servers; `keep` gets them after each rate.
+
+    Raises what starting and checking raise.
+    """
     setting = Setting(asked.archive, asked.workers, asked.batch_size, asked.batch_delay_ms, asked.tokens)
     rows: list[Found] = []
     with all_checked(asked.servers, setting, asked.threads, asked.settling_s, tell) as (one, running, _):
@@ -76,6 +79,12 @@ def measure(asked: Asked, tell: Tell) -> pd.DataFrame:
                 found = list(_at_rate(asked, one, running, client_batch, rate, fallen, tell))
                 fallen |= {each.server for each in found if not each.follows}
                 rows += found
+                keep({"virtex": frame_of(rows)})
+    return frame_of(rows)
+
+
+def frame_of(rows: Sequence[Found]) -> pd.DataFrame:
+    """A row for each load."""
     return pd.DataFrame([{name: getattr(each, name) for name in Found.__slots__} for each in rows])
 
 

@@ -108,5 +108,6 @@ def _in_words(found: Look) -> str:
     return "; ".join(
         f"{name} {seen.throughput_rps:.1f}/s, {seen.within:.1%} within the bound"
         + (f", {seen.failures} failed" if seen.failures else "")
+        + (f", {seen.problem}" if seen.problem else "")
         for name, seen in found.models.items()
     )

@@ -26,7 +26,8 @@ class Folder:
     path: Path
 
     def begin(self, plan: Together) -> list[Look]:
-        """Makes the folder, or goes on with it, with more runs too: the looks that are there.
+        """Makes the folder, or goes on with it, with more runs too: the looks that are there. A plan without
+        any gives way to another.
 
         Raises UsageError where it holds another plan, or something else; ExperimentError where it can't be
         written.
@@ -34,10 +35,12 @@ class Folder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if (self.path / PLAN).exists():
-                if replace(self.plan(), runs=plan.runs) != plan:
+                taken = self.looks()
+                if taken and replace(self.plan(), runs=plan.runs) != plan:
                     raise UsageError(f"{self.path} holds the results of another plan: choose another --out")
-                return self.looks()
-            if any(self.path.iterdir()):
+                if taken:
+                    return taken
+            elif any(self.path.iterdir()):
                 raise UsageError(f"{self.path} holds something else: choose another --out")
             write_json(self.path / PLAN, as_settings(plan))
         except OSError as error:

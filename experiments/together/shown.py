@@ -87,6 +87,20 @@ def problems(taken: Sequence[Look]) -> list[str]:
     ]
 
 
+def warnings(taken: Sequence[Look]) -> list[str]:
+    """For each server whose search had looks in which the load generator was late: those count as failed, and
+    the limit may be the generator's."""
+    late = [
+        look.server
+        for look in taken
+        if look.purpose != RUN and any(seen.problem for seen in look.models.values())
+    ]
+    return [
+        f"{name}: the load generator was late in {late.count(name)} looks of the search: the limit may be its"
+        for name in dict.fromkeys(late)
+    ]
+
+
 def _why(seen: Seen) -> str | None:
     return seen.problem or (f"{seen.failures} requests failed" if seen.failures else None)
 

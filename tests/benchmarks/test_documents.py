@@ -109,5 +109,5 @@ def test_tables_have_the_published_figures_beside_ours() -> None:
         ["12.0", "91.9"],
     ]
     found = Found("torchserve", 5, 50.0, 0, 48.0, 10.0, 20.0, 100, 100, 100, 1.0, None)
-    frame = pd.DataFrame([{name: getattr(found, name) for name in Found.__slots__}])
+    frame = virtex.frame_of([found])
     assert next(iter(virtex.table(frame).columns[3].cells)) == "48.0"

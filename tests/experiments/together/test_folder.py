@@ -53,7 +53,10 @@ def test_a_line_that_a_kill_has_torn_is_cut_off(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_plan_or_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    Folder(tmp_path / "plan").begin(PLAN)
+    folder = Folder(tmp_path / "plan")
+    folder.begin(PLAN)
+    assert folder.begin(replace(PLAN, seed=1)) == []  # nothing was measured yet
+    folder.add(a_look(0))
     with pytest.raises(UsageError, match="of another plan"):
         Folder(tmp_path / "plan").begin(replace(PLAN, duration_s=1.0))
     with pytest.raises(UsageError, match="holds something else"):
