@@ -26,12 +26,13 @@ from rich.table import Table
 from benchmarks import engines
 from benchmarks.parts import models, two_models
 from benchmarks.parts.interleaved import Comparison, Effort, Tell, take_turns
-from benchmarks.parts.rivals import SETTLING_S, Figures, at_work, middle, settle, side_by_side, turn
+from benchmarks.parts.rivals import SETTLING_S, Figures, middle, settle, turn
 from experiments.bench.inputs import texts_of_tokens
 from experiments.servers import parity
 from experiments.servers.known import OTHERS, OURS, servers
 from experiments.servers.served import Server
 from experiments.serving.torchserve import Registration
+from experiments.together.side_by_side import at_work, side_by_side
 from handlers.archive.engines.asked import why_missing
 from mps.door import WIDTH_OF_FILES, one_line_errors, to_stderr
 

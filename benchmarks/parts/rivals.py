@@ -1,27 +1,23 @@
 """Servers that serve the same model side by side, of which one works at a time: what each of them achieves.
 
-Here: starting them, pausing those whose turn it is not, the figures of a turn. Not here: who is compared.
+Here: the figures of a turn. Not here: starting and pausing them (experiments/together), who is compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from statistics import median
 from time import perf_counter, sleep
 
-import psutil
-
 from benchmarks.parts.interleaved import BenchmarkError, Effort
 from experiments.load import Body, ClosedLoop, LoadResult, run
-from experiments.servers.dialects import Prediction
-from experiments.servers.served import Running, Server, cpu_s, resident_bytes
-from experiments.serving.torchserve import Registration
+from experiments.servers.dialects import Input, Prediction
+from experiments.servers.served import Running, cpu_s, resident_bytes
+from experiments.together.side_by_side import at_work
 
 IN_FLIGHT = 16
 SETTLING_S = 40.0  # of uncounted load before the rounds: Java compiles, BentoML learns how long to wait
-AWAKE_S = 0.5  # what a server that was paused has to catch up with
 IDLE_S = 2.0
 
 
@@ -43,46 +39,7 @@ def middle(turns: Sequence[Figures]) -> Figures:
     return Figures(*(median(getattr(each, one.name) for each in turns) for one in fields(Figures)))
 
 
-@contextmanager
-def side_by_side(
-    servers: Sequence[Server], models: Sequence[Registration], threads: int
-) -> Iterator[dict[str, Running]]:
-    """All of them started with these models, each paused until its turn."""
-    with ExitStack() as stack:
-        running: dict[str, Running] = {}
-        for server in servers:
-            running[server.name] = stack.enter_context(server.start(models, threads=threads))
-            pause(running[server.name])
-            stack.callback(resume, running[server.name])  # what is paused can't end by itself
-        yield running
-
-
-@contextmanager
-def at_work(server: Running) -> Iterator[None]:
-    """Its turn."""
-    resume(server)
-    try:
-        sleep(AWAKE_S)
-        yield
-    finally:
-        pause(server)
-
-
-def pause(server: Running) -> None:
-    """Stops all its processes, the first one first, so that none is taken for dead by another."""
-    for process in server.family():
-        with suppress(psutil.Error):
-            process.suspend()
-
-
-def resume(server: Running) -> None:
-    """Lets them go on, the last one first."""
-    for process in reversed(server.family()):
-        with suppress(psutil.Error):
-            process.resume()
-
-
-def settle(server: Running, texts: Sequence[str], seconds: float) -> dict[int, list[Prediction]]:
+def settle(server: Running, texts: Sequence[Input], seconds: float) -> dict[int, list[Prediction]]:
     """A load that does not count; the different answers to each text, by its number."""
     with at_work(server):
         found = _load(server, texts, IN_FLIGHT, seconds, 0.0, keep_answers=True)
@@ -93,7 +50,7 @@ def settle(server: Running, texts: Sequence[str], seconds: float) -> dict[int, l
     }
 
 
-def turn(server: Running, texts: Sequence[str], effort: Effort) -> Figures:
+def turn(server: Running, texts: Sequence[Input], effort: Effort) -> Figures:
     """One turn: idle, then a request alone at a time, then IN_FLIGHT at once. Raises BenchmarkError."""
     with at_work(server):
         family = server.family()
@@ -117,14 +74,14 @@ def turn(server: Running, texts: Sequence[str], effort: Effort) -> Figures:
         )
 
 
-def bodies(server: Running, texts: Sequence[str]) -> list[Body]:
+def bodies(server: Running, texts: Sequence[Input]) -> list[Body]:
     """The texts as this server wants them."""
     return [server.dialect.body(text) for text in texts]
 
 
 def _load(
     server: Running,
-    texts: Sequence[str],
+    texts: Sequence[Input],
     connections: int,
     duration_s: float,
     warm_up_s: float,

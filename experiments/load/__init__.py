@@ -84,9 +84,7 @@ def run(
         if processes == 1
         else drive_together(task, processes, progress=progress)
     )
-    recording = run_interruptibly(driving)
-    answers = by_number(recording.kept, rendered) if recording.kept else None
-    return replace(result_of(recording), answers=answers)
+    return _with_answers(run_interruptibly(driving), rendered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,11 @@ class Sending:
 
 
 def run_together(
-    sendings: Sequence[Sending], *, timeout_s: float = DEFAULT_TIMEOUT_S, progress: Progress | None = None
+    sendings: Sequence[Sending],
+    *,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    progress: Progress | None = None,
+    keep_answers: bool = False,
 ) -> list[LoadResult]:
     """Several loads that begin at the same instant, from this process; what each of them found.
 
@@ -112,11 +114,20 @@ def run_together(
         sum(_taken_by(each.load)[1] for each in sendings),
         1,
     )
-    tasks = [
-        _task(each.url, each.pool, each.load, each.headers, each.seed, timeout_s, None, False)[1]
+    rendered_and_tasks = [
+        _task(each.url, each.pool, each.load, each.headers, each.seed, timeout_s, None, keep_answers)
         for each in sendings
     ]
-    return [result_of(recording) for recording in run_interruptibly(_all_of(tasks, progress))]
+    recordings = run_interruptibly(_all_of([task for _, task in rendered_and_tasks], progress))
+    return [
+        _with_answers(recording, rendered)
+        for recording, (rendered, _) in zip(recordings, rendered_and_tasks, strict=True)
+    ]
+
+
+def _with_answers(recording: Recording, rendered: Sequence[bytes]) -> LoadResult:
+    answers = by_number(recording.kept, rendered) if recording.kept else None
+    return replace(result_of(recording), answers=answers)
 
 
 async def _all_of(tasks: Sequence[Task], progress: Progress | None) -> list[Recording]:

@@ -1,10 +1,11 @@
-"""How each server is asked, and what it says: a text -> a request's body; an answer -> predictions. Pure.
+"""How each server is asked, and what it says: texts or images -> a request's body; an answer -> predictions.
 
-All of them answer with the labels of one text and their probabilities, the most probable first. The forms
-are what a user of that server would write.
+All of them answer with the labels of each and their probabilities, the most probable first. The forms are
+what a user of that server would write; images are raw in TorchServe, base64 in JSON. Pure.
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,8 +13,14 @@ from typing import Any, Protocol
 from experiments.base.errors import ExperimentError
 from experiments.load import Body
 
+Input = str | bytes
+"""What a model predicts from: a text, or the bytes of an image file."""
+
 Prediction = list[dict[str, Any]]
-"""The labels of a text: {"label", "probability"} of each, the most probable first."""
+"""The labels of an input: {"label", "probability"} of each, the most probable first."""
+
+WHOLE = 0.999
+"""What the probabilities of all labels sum to, rounding apart; those of the top few are less."""
 
 
 class AnswerError(ExperimentError):
@@ -25,39 +32,55 @@ class Dialect(Protocol):
 
     @property
     def predict_path(self) -> str: ...
-    def body(self, text: str) -> Body:
-        """A request that asks for the labels of one text."""
+    def body(self, *inputs: Input) -> Body:
+        """A request that asks for the labels of an input, or of several: all texts, or all images."""
         ...
 
     def read(self, answer: bytes) -> Prediction:
-        """What it said of the text. Raises AnswerError."""
+        """What it said of the one input of a request. Raises AnswerError."""
+        ...
+
+    def read_each(self, answer: bytes) -> list[Prediction]:
+        """What it said of each of the several inputs of a request, in their order. Raises AnswerError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PlainText:
-    """TorchServe's handlers take a text as it is and answer with a list."""
+    """TorchServe's handlers take a text or an image file as it is, several as a JSON list, and answer with a
+    list, or a list of them."""
 
     predict_path: str = "/predictions/{model}"
 
-    def body(self, text: str) -> Body:
-        return Body(text.encode(), "text/plain; charset=utf-8")
+    def body(self, *inputs: Input) -> Body:
+        if len(inputs) > 1:
+            return _json([_carried(each) for each in inputs])
+        if isinstance(inputs[0], bytes):
+            return Body(inputs[0], "image/jpeg")
+        return Body(inputs[0].encode(), "text/plain; charset=utf-8")
 
     def read(self, answer: bytes) -> Prediction:
         return _checked(_parsed(answer), answer)
+
+    def read_each(self, answer: bytes) -> list[Prediction]:
+        return _each_checked(_parsed(answer), answer)
 
 
 @dataclass(frozen=True, slots=True)
 class OneText:
-    """LitServe: JSON with the text; a list."""
+    """LitServe: JSON with the text or the image, or a list of them; a list, or a list of lists."""
 
     predict_path: str = "/{model}"
 
-    def body(self, text: str) -> Body:
-        return _json({"text": text})
+    def body(self, *inputs: Input) -> Body:
+        key, values = _kind(inputs), [_carried(each) for each in inputs]
+        return _json({f"{key}s": values} if len(values) > 1 else {key: values[0]})
 
     def read(self, answer: bytes) -> Prediction:
         return _checked(_parsed(answer), answer)
+
+    def read_each(self, answer: bytes) -> list[Prediction]:
+        return _each_checked(_parsed(answer), answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,46 +89,80 @@ class ListOfTexts:
 
     predict_path: str = "/{model}"
 
-    def body(self, text: str) -> Body:
-        return _json({"texts": [text]})
+    def body(self, *inputs: Input) -> Body:
+        return _json({f"{_kind(inputs)}s": [_carried(each) for each in inputs]})
 
     def read(self, answer: bytes) -> Prediction:
         found = _parsed(answer)
         return _checked(found[0] if isinstance(found, list) and len(found) == 1 else None, answer)
 
+    def read_each(self, answer: bytes) -> list[Prediction]:
+        return _each_checked(_parsed(answer), answer)
+
 
 @dataclass(frozen=True, slots=True)
 class V2:
-    """Triton: the V2 protocol's JSON, with a tensor of one string; two tensors.
+    """Triton: the V2 protocol's JSON, with a tensor of strings; two tensors, with a row for each.
 
     https://github.com/kserve/open-inference-protocol
     """
 
     predict_path: str = "/v2/models/{model}/infer"
 
-    def body(self, text: str) -> Body:
-        return _json({"inputs": [{"name": "TEXT", "shape": [1, 1], "datatype": "BYTES", "data": [text]}]})
+    def body(self, *inputs: Input) -> Body:
+        tensor = {"name": _kind(inputs).upper(), "shape": [len(inputs), 1], "datatype": "BYTES"}
+        return _json({"inputs": [tensor | {"data": [_carried(each) for each in inputs]}]})
 
     def read(self, answer: bytes) -> Prediction:
+        found = self.read_each(answer)
+        if len(found) != 1:
+            raise _unreadable(answer)
+        return found[0]
+
+    def read_each(self, answer: bytes) -> list[Prediction]:
         try:
-            tensors = {each["name"]: each["data"] for each in _parsed(answer)["outputs"]}
-            pairs = zip(tensors["LABEL"], tensors["PROBABILITY"], strict=True)
+            tensors = {each["name"]: each for each in _parsed(answer)["outputs"]}
+            rows, labels = tensors["LABEL"]["shape"]
+            pairs = zip(tensors["LABEL"]["data"], tensors["PROBABILITY"]["data"], strict=True)
             found = [{"label": label, "probability": probability} for label, probability in pairs]
+            if len(found) != rows * labels:
+                raise _unreadable(answer)
+            each_row = [found[row * labels : (row + 1) * labels] for row in range(rows)]
         except (KeyError, TypeError, ValueError):
             raise _unreadable(answer) from None
-        return _checked(found, answer)
+        return _each_checked(each_row, answer)
 
 
 def worst_difference(right: Sequence[Prediction], found: Sequence[Prediction]) -> float:
-    """The largest difference of two probabilities of the same label of the same text; infinite where one of
-    the two lacks a label."""
+    """The largest difference of two probabilities of the same label of the same input; infinite where one of
+    the two lacks a label.
+
+    Of the top few labels, equal in number, the last may change places with one that is not told: such a one
+    is at most as probable as the last.
+    """
     worst = 0.0
     for one, other in zip(right, found, strict=True):
         expected, told = ({each["label"]: each["probability"] for each in side} for side in (one, other))
-        if expected.keys() != told.keys():
+        if len(expected) != len(told) or (expected.keys() != told.keys() and _is_whole(expected, told)):
             return float("inf")
-        worst = max([worst, *(abs(expected[label] - told[label]) for label in expected)])
+        worst = max([worst, *(abs(expected[label] - told[label]) for label in expected.keys() & told.keys())])
+        for side, its_rival in ((expected, told), (told, expected)):
+            lacking = side.keys() - its_rival.keys()
+            worst = max([worst, *(side[label] - min(its_rival.values()) for label in lacking)])
     return worst
+
+
+def _is_whole(*sides: dict[str, float]) -> bool:
+    return any(not side or sum(side.values()) > WHOLE for side in sides)
+
+
+def _kind(inputs: Sequence[Input]) -> str:
+    return "image" if isinstance(inputs[0], bytes) else "text"
+
+
+def _carried(one: Input) -> str:
+    """As JSON can hold it."""
+    return b64encode(one).decode() if isinstance(one, bytes) else one
 
 
 def _json(value: object) -> Body:
@@ -122,6 +179,12 @@ def _parsed(answer: bytes) -> Any:
 def _checked(found: Any, answer: bytes) -> Prediction:
     if isinstance(found, list) and found and all(map(_is_labelled, found)):
         return found
+    raise _unreadable(answer)
+
+
+def _each_checked(found: Any, answer: bytes) -> list[Prediction]:
+    if isinstance(found, list) and found:
+        return [_checked(each, answer) for each in found]
     raise _unreadable(answer)
 
 

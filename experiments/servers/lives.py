@@ -5,6 +5,7 @@ What to start is told by a recipe, of triton.py, litserve.py or bentoml.py. All 
 127.0.0.1 alone.
 """
 
+import io
 import os
 import re
 import signal
@@ -15,9 +16,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from PIL import Image
+
 from experiments.base.files import write_json
 from experiments.base.interrupts import carry_through, interrupts_held_back
-from experiments.servers.dialects import Dialect
+from experiments.servers.dialects import Dialect, Input
 from experiments.servers.environments import Environment, whole
 from experiments.servers.guard import guarded
 from experiments.servers.served import HOST, RefusedError, Running, free_port
@@ -44,6 +47,8 @@ OF_ANOTHER_PYTHON = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
 LOG_BYTES = 16_384
 MOST_REFUSED = 50  # answers without a prediction, after all models are loaded
 PROBE = "Is anybody there?"
+PROBE_PIXELS = (64, 64)
+IMAGE_RECIPE = "preprocessor_config.json"  # in the archives of models that take images
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,18 @@ class Wanted:
     def store(self, model: Registration) -> Path:
         """Where the model's archive is unpacked."""
         return self.folder / "store" / model.name
+
+    def takes_images(self, model: Registration) -> bool:
+        """Whether the model classifies images, and not texts."""
+        return (self.store(model) / IMAGE_RECIPE).is_file()
+
+    def probe(self, model: Registration) -> Input:
+        """What the model is asked to see whether it answers."""
+        if not self.takes_images(model):
+            return PROBE
+        out = io.BytesIO()
+        Image.new("RGB", PROBE_PIXELS).save(out, "JPEG")
+        return out.getvalue()
 
     def told(self, model: Registration) -> dict[str, str | int]:
         """A model as the programs are told of it."""
@@ -120,7 +137,7 @@ class Other:
                 process = trial.enter_context(_process(recipe, wanted))
                 server = self._running(process.pid, wanted)
                 try:
-                    _wait_until_up(server, process, recipe, wanted.models)
+                    _wait_until_up(server, process, recipe, wanted)
                 except ServerError as error:
                     if PORT_TAKEN not in error.details.lower() or attempt == attempts:
                         raise
@@ -192,13 +209,13 @@ def _stop(process: "subprocess.Popen[bytes]", end: signal.Signals, folder: Path)
 
 
 def _wait_until_up(
-    server: Running, process: "subprocess.Popen[bytes]", recipe: Recipe, models: Sequence[Registration]
+    server: Running, process: "subprocess.Popen[bytes]", recipe: Recipe, wanted: Wanted
 ) -> None:
     """Returns when all workers hold their models and every model has answered. Raises ServerError."""
     deadline = time.monotonic() + START_TIMEOUT_S
     answered: set[str] = set()
     refused = 0
-    while len(answered) < len(models):
+    while len(answered) < len(wanted.models):
         log = server.log()
         code = process.poll()
         if (failed := server.folder / FAILED).exists():
@@ -212,9 +229,9 @@ def _wait_until_up(
         time.sleep(PERIOD_S)
         if len(_noted(server.folder)) < recipe.loads:
             continue
-        for model in models:
+        for model in wanted.models:
             try:
-                server.predict(PROBE, model.name)
+                server.predict(wanted.probe(model), model.name)
                 answered.add(model.name)
             except RefusedError:
                 refused += 1

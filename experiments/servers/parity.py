@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.base.errors import ExperimentError
-from experiments.servers.dialects import Prediction, worst_difference
+from experiments.servers.dialects import Input, Prediction, worst_difference
 from experiments.servers.lives import PROGRAMS
 from experiments.servers.served import Running
 from experiments.serving.torchserve import MODEL, unpack
@@ -25,8 +26,8 @@ class ParityError(ExperimentError):
     """A server's answers are not those of the model that it serves."""
 
 
-def direct(archive: Path, texts: Sequence[str], threads: int = 1) -> list[Prediction]:
-    """What the handler of `archive` predicts for each text, one at a time, in a process without a server.
+def direct(archive: Path, texts: Sequence[Input], threads: int = 1) -> list[Prediction]:
+    """What the handler of `archive` predicts for each text or image, one at a time, without a server.
 
     Raises UsageError for what is no archive, ExperimentError where the handler does not load or answer.
     """
@@ -35,7 +36,7 @@ def direct(archive: Path, texts: Sequence[str], threads: int = 1) -> list[Predic
         done = subprocess.run(
             [sys.executable, str(PROGRAMS / "archived.py"), f"{folder}/model"],
             env=os.environ | worker_env(threads, None) | {"TMPDIR": folder, "CUDA_VISIBLE_DEVICES": ""},
-            input=json.dumps(list(texts)),
+            input=json.dumps([b64encode(one).decode() if isinstance(one, bytes) else one for one in texts]),
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
@@ -47,24 +48,34 @@ def direct(archive: Path, texts: Sequence[str], threads: int = 1) -> list[Predic
     return found
 
 
-def check(server: Running, texts: Sequence[str], right: Sequence[Prediction], model: str = MODEL) -> float:
+def check(
+    server: Running,
+    texts: Sequence[Input],
+    right: Sequence[Prediction],
+    model: str = MODEL,
+    tolerance: float = TOLERANCE,
+) -> float:
     """The largest difference of a probability from what is right, over texts asked one after the other.
 
-    Raises ParityError beyond TOLERANCE.
+    Raises ParityError beyond `tolerance`.
     """
-    return judged(server, right, {n: [server.predict(text, model)] for n, text in enumerate(texts)})
+    found = {n: [server.predict(text, model)] for n, text in enumerate(texts)}
+    return judged(server, right, found, tolerance)
 
 
 def judged(
-    server: Running, right: Sequence[Prediction], answers: Mapping[int, Sequence[Prediction]]
+    server: Running,
+    right: Sequence[Prediction],
+    answers: Mapping[int, Sequence[Prediction]],
+    tolerance: float = TOLERANCE,
 ) -> float:
     """The same of answers that are there: those to each text, by its number in `right`."""
     pairs = [(right[number], answer) for number, given in answers.items() for answer in given]
     worst = worst_difference([one for one, _ in pairs], [other for _, other in pairs])
-    if not worst <= TOLERANCE:
+    if not worst <= tolerance:
         raise ParityError(
             f"{server.server} answers otherwise than its model: a probability is off by {worst:.2g}, where "
-            f"{TOLERANCE:g} is allowed: look at its log, and add it anew",
+            f"{tolerance:g} is allowed: look at its log, and add it anew",
             server.log(),
         )
     return worst

@@ -11,7 +11,7 @@ import psutil
 import requests
 
 from experiments.base.errors import UsageError
-from experiments.servers.dialects import Dialect, Prediction
+from experiments.servers.dialects import Dialect, Input, Prediction
 from experiments.serving.instances import processes_of
 from experiments.serving.torchserve import MODEL, Registration, ServerError
 
@@ -48,8 +48,11 @@ class Running:
         """All of its processes, whoever is their parent."""
         return processes_of(self.folder)
 
-    def predict(self, text: str, model: str = MODEL) -> Prediction:
-        """Its answer to one text. Raises ServerError where there is none, AnswerError where it is no such."""
+    def predict(self, text: Input, model: str = MODEL) -> Prediction:
+        """Its answer to one text, or to the file of an image.
+
+        Raises ServerError where there is none, AnswerError where it is no such.
+        """
         body = self.dialect.body(text)
         headers = {"Content-Type": body.content_type, **self.headers}
         with requests.Session() as session:

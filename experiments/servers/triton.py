@@ -21,7 +21,7 @@ CONFIG = """\
 name: "{name}"
 backend: "python"
 max_batch_size: {batch_size}
-input [ {{ name: "TEXT" data_type: TYPE_STRING dims: [ 1 ] }} ]
+input [ {{ name: "{input}" data_type: TYPE_STRING dims: [ 1 ] }} ]
 output [
   {{ name: "LABEL" data_type: TYPE_STRING dims: [ -1 ] }},
   {{ name: "PROBABILITY" data_type: TYPE_FP32 dims: [ -1 ] }}
@@ -40,7 +40,9 @@ def recipe(environment: Environment, wanted: Wanted) -> Recipe:
         code.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROGRAMS / "triton_model.py", code / "model.py")
         shutil.copy(PROGRAMS / "archived.py", code)
-        (code.parent / "config.pbtxt").write_text(config(model, wanted.store(model)), "utf-8")
+        (code.parent / "config.pbtxt").write_text(
+            config(model, wanted.store(model), wanted.takes_images(model)), "utf-8"
+        )
     server = environment.site / "pytriton" / "tritonserver"
     _lay_out(server, backends)
     libraries = [sysconfig.get_config_var("LIBDIR"), environment.site / "nvidia_pytriton.libs"]
@@ -62,9 +64,11 @@ def recipe(environment: Environment, wanted: Wanted) -> Recipe:
     )
 
 
-def config(model: Registration, folder: Path) -> str:
-    """A model's config.pbtxt: batches over the workers on the CPU. `folder`: its unpacked archive."""
+def config(model: Registration, folder: Path, images: bool = False) -> str:
+    """A model's config.pbtxt: batches over the workers on the CPU. `folder`: its unpacked archive, `images`
+    what it takes in place of texts."""
     return CONFIG.format(
+        input="IMAGE" if images else "TEXT",
         name=model.name,
         batch_size=model.batch_size,
         workers=model.workers,

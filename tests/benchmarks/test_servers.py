@@ -1,11 +1,11 @@
 """What the comparison of servers makes of its turns."""
 
+from pathlib import Path
+
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from benchmarks.parts.rivals import Figures, middle
-from benchmarks.parts.two_models import HIGHEST_RPS, LOWEST_RPS, STEPS, _Search
+from benchmarks.parts.two_models import SMALL_FOR_A_LARGE, plan_of
 from benchmarks.servers import _over_best_other, _ratios
 
 
@@ -28,10 +28,6 @@ def test_ours_is_compared_with_the_best_other() -> None:
     assert _over_best_other({"torchserve": 6.0, "triton": 0.0}) is None
 
 
-@given(st.floats(LOWEST_RPS * 1.1, HIGHEST_RPS / 1.1))
-def test_the_search_for_a_rate_ends_close_to_it(limit_rps: float) -> None:
-    search = _Search()
-    for _ in range(STEPS):
-        search.note(holds=search.next_rps <= limit_rps)
-    assert search.holds_rps <= limit_rps
-    assert search.holds_rps == 0.0 or limit_rps <= 1.08 * search.holds_rps
+def test_of_two_models_the_small_one_is_asked_more_often() -> None:
+    small, large = plan_of(["torchserve"], [Path("small.mar"), Path("large.mar")], 24.0).models
+    assert small.rate_rps == SMALL_FOR_A_LARGE * large.rate_rps

@@ -1,10 +1,11 @@
 """An unpacked archive of ours -> its handler, loaded as a TorchServe worker loads it, without TorchServe.
 
-Whatever serves it then calls `predict(texts)`, the same function in every server. As a program it answers
-the texts of standard input, a JSON list, each alone, with the predictions on standard output: the handler
-run directly.
+Whatever serves it then calls `predict(texts)`, the same function in every server; a model of images takes the
+base64 of their files. As a program it answers the texts of standard input, a JSON list, each alone, with the
+predictions on standard output: the handler run directly.
 """
 
+import base64
 import importlib.util
 import json
 import os
@@ -26,6 +27,11 @@ def asked() -> dict[str, Any]:
     """What to serve: {"host", "port", "models": [{"name", "folder", "workers", "batch_size",
     "batch_delay_ms"}]}, from the file that the environment names."""
     return dict(json.loads(Path(os.environ["SERVED_MODELS"]).read_text("utf-8")))
+
+
+def takes_images(folder: str) -> bool:
+    """Whether the archive's model classifies images: those come with a recipe of how to scale them."""
+    return (Path(folder) / "preprocessor_config.json").is_file()
 
 
 def load(folder: str, batch_size: int) -> Predict:
@@ -55,7 +61,17 @@ def _loaded(folder: str, batch_size: int) -> Predict:
     )
     handler = _handler_class(Path(folder) / manifest["handler"])()
     handler.initialize(context)
-    predict: Predict = handler.predict
+    predict: Predict = _of_images(handler) if takes_images(folder) else handler.predict
+    return predict
+
+
+def _of_images(handler: Any) -> Predict:
+    """Decodes and scales in as many threads as the handler does when TorchServe runs it."""
+
+    def predict(images: Sequence[str]) -> list[list[dict[str, Any]]]:
+        scaled = handler.each(handler.read_item, map(base64.b64decode, images))
+        return list(handler.predict(list(scaled)))
+
     return predict
 
 

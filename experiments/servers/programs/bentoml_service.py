@@ -1,5 +1,6 @@
 """BentoML with our models: POST /<name> with {"texts": ["..."]} -> [[{"label", "probability"}, ...]].
 
+Images are {"images": [base64]}.
 Every worker holds all models and batches alone; a batch waits as long as BentoML has learned to be good.
 """
 
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import bentoml
-from archived import asked, load
+from archived import asked, load, takes_images
 
 LONGEST_MS = 60_000  # a deadline, not a delay: what BentoML expects to miss it is refused with 503
 
@@ -17,9 +18,13 @@ MODELS = asked()["models"]
 def endpoint(model: dict[str, Any]) -> Callable[..., Any]:
     """A method that answers for one of the models."""
 
-    def answer(self: Any, texts: list[str]) -> list[list[dict[str, Any]]]:
+    def of_texts(self: Any, texts: list[str]) -> list[list[dict[str, Any]]]:
         return list(self.predict[model["name"]](texts))
 
+    def of_images(self: Any, images: list[str]) -> list[list[dict[str, Any]]]:
+        return list(self.predict[model["name"]](images))
+
+    answer = of_images if takes_images(model["folder"]) else of_texts
     answer.__name__ = model["name"]  # by which BentoML finds it again
     batches = {"batchable": True, "max_batch_size": model["batch_size"], "max_latency_ms": LONGEST_MS}
     # Of batches of one it wants to hear nothing.

@@ -1,7 +1,11 @@
-"""LitServe with our models: POST /<name> with {"text": "..."} -> [{"label", "probability"}, ...]."""
+"""LitServe with our models: POST /<name> with {"text": "..."} -> [{"label", "probability"}, ...].
+
+An image is {"image": base64}; {"texts": [...]} and {"images": [...]} are answered with a list of such lists.
+"""
 
 import signal
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import litserve
@@ -23,21 +27,35 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc]
     def setup(self, device: object) -> None:
         self.classify = load(self.model["folder"], self.model["batch_size"])
 
-    def decode_request(self, request: dict[str, str]) -> str:
-        return request["text"]
+    def decode_request(self, request: dict[str, Any]) -> dict[str, Any]:
+        return request
 
-    def batch(self, inputs: list[str]) -> list[str]:
+    def batch(self, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return inputs
 
     def predict(self, x: Any) -> Any:
-        """A text alone where batches hold one, else those of a batch."""
-        return self.classify(x) if isinstance(x, list) else self.classify([x])[0]
+        """A request alone where batches hold one, else those of a batch."""
+        return self.answers(x) if isinstance(x, list) else self.answers([x])[0]
+
+    def answers(self, requests: Sequence[dict[str, Any]]) -> list[Any]:
+        """One call of the model for all that the requests hold -> an answer to each."""
+        held = [inputs_of(request) for request in requests]
+        predictions = iter(self.classify([one for inputs, _ in held for one in inputs]))
+        return [
+            [next(predictions) for _ in inputs] if several else next(predictions) for inputs, several in held
+        ]
 
     def unbatch(self, output: list[Any]) -> list[Any]:
         return output
 
     def encode_response(self, output: Any) -> Any:
         return output
+
+
+def inputs_of(request: dict[str, Any]) -> tuple[list[str], bool]:
+    """What a request asks about, and whether it asks for a list."""
+    ((key, value),) = request.items()
+    return (list(value), True) if key.endswith("s") else ([value], False)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A model of Triton's Python backend: TEXT, a string -> LABEL and PROBABILITY, the most probable first."""
+"""A model of Triton's Python backend: TEXT or IMAGE, a string -> LABEL and PROBABILITY, in falling order."""
 
 import json
 from typing import Any
@@ -13,12 +13,13 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
+        self.input = config["input"][0]["name"]
         folder = config["parameters"]["folder"]["string_value"]
         self.predict = load(folder, max(1, config["max_batch_size"]))
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """The requests of a batch, each of one text or several -> as many answers."""
-        texts = [triton.get_input_tensor_by_name(each, "TEXT").as_numpy().ravel() for each in requests]
+        texts = [triton.get_input_tensor_by_name(each, self.input).as_numpy().ravel() for each in requests]
         predictions = iter(self.predict([text.decode() for each in texts for text in each]))
         return [_response([next(predictions) for _ in each]) for each in texts]
 

@@ -42,6 +42,43 @@ def test_a_text_is_asked_for_as_a_user_of_the_server_would() -> None:
     assert tensor == {"name": "TEXT", "shape": [1, 1], "datatype": "BYTES", "data": ["Hi"]}
 
 
+def test_images_are_sent_as_files_or_in_base64() -> None:
+    assert PlainText().body(b"\xff\xd8").data == b"\xff\xd8"
+    assert json.loads(OneText().body(b"\xff\xd8").data) == {"image": "/9g="}
+    assert json.loads(ListOfTexts().body(b"\xff\xd8").data) == {"images": ["/9g="]}
+    (tensor,) = json.loads(V2().body(b"\xff\xd8").data)["inputs"]
+    assert (tensor["name"], tensor["data"]) == ("IMAGE", ["/9g="])
+
+
+def test_several_texts_share_a_request() -> None:
+    assert json.loads(PlainText().body("Hi", "No").data) == ["Hi", "No"]
+    assert json.loads(OneText().body("Hi", "No").data) == {"texts": ["Hi", "No"]}
+    assert json.loads(ListOfTexts().body("Hi", "No").data) == {"texts": ["Hi", "No"]}
+    (tensor,) = json.loads(V2().body("Hi", "No").data)["inputs"]
+    assert (tensor["shape"], tensor["data"]) == ([2, 1], ["Hi", "No"])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_answer_to_several_texts_has_a_prediction_for_each(dialect: Dialect) -> None:
+    rows = {"LABEL": ["good", "bad"] * 2, "PROBABILITY": [0.75, 0.25] * 2}
+    tensors = {"outputs": [{"name": name, "shape": [2, 2], "data": data} for name, data in rows.items()]}
+    answer = tensors if isinstance(dialect, V2) else [SAID, SAID]
+    assert dialect.read_each(json.dumps(answer).encode()) == [SAID, SAID]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(answer=st.binary() | st.text().map(str.encode))
+def test_no_answer_breaks_a_reader_of_several(dialect: Dialect, answer: bytes) -> None:
+    with pytest.raises(AnswerError):
+        dialect.read_each(answer)
+
+
+def test_of_the_top_labels_the_last_may_change_places_with_one_not_told() -> None:
+    right = [{"label": "a", "probability": 0.3}, {"label": "b", "probability": 0.2}]
+    found = [{"label": "a", "probability": 0.3}, {"label": "c", "probability": 0.21}]
+    assert worst_difference([right], [found]) == pytest.approx(0.01)
+
+
 @given(st.text())
 def test_a_text_survives_whatever_is_in_it(text: str) -> None:
     text = text.encode(errors="replace").decode()

@@ -1,0 +1,117 @@
+"""Two small models at once, under a real TorchServe and under the servers that were added."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from benchmarks.parts.leftovers import left_in
+from experiments.base.paths import ROOT
+from experiments.servers.known import OTHERS, SERVERS
+from experiments.together import Folder
+from tests.support.other_servers import server_that_was_added, small_classifier
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("archives")
+    small_classifier(folder, "one")
+    small_classifier(folder, "two", seed=1)
+    return folder
+
+
+def a_plan(archives: Path, folder: Path, servers: list[str], runs: int = 2) -> Path:
+    models = [
+        {"name": name, "archive": str(archives / f"{name}.mar"), "share": share, "slo": "p90=2s"}
+        for name, share in (("one", 2), ("two", 1))
+    ]
+    settings = {"runs": runs, "duration_s": 1.5, "warm_up_s": 0.3, "settling_s": 0.5, "rate_rps": 30}
+    path = folder / "plan.yaml"
+    path.write_text(yaml.safe_dump({"servers": servers, **settings, "models": models}))
+    return path
+
+
+def command(plan: Path, out: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "mps.together", str(plan), "--out", str(out), *options]
+
+
+def test_each_server_has_a_row_for_each_model(archives: Path, tmp_path: Path) -> None:
+    plan = a_plan(archives, tmp_path, ["torchserve"])
+    done = subprocess.run(
+        command(plan, tmp_path / "out"), cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "torchserve answers as the models do" in done.stdout
+    frame = pd.read_csv(tmp_path / "out" / "summary.csv")
+    assert list(zip(frame["server"], frame["model"], strict=True)) == [
+        ("torchserve", "one"),
+        ("torchserve", "two"),
+    ]
+    assert list(frame["runs"]) == [2, 2]
+    assert (frame["failures"] == 0).all()
+    assert (frame["p50_ms"] <= frame["p99_ms"]).all()
+
+    again = subprocess.run(
+        command(plan, tmp_path / "out"), cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "everything is measured already" in again.stdout
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_another_server_is_measured_in_turns(archives: Path, tmp_path: Path, other: str) -> None:
+    server_that_was_added(other)
+    plan = a_plan(archives, tmp_path, ["torchserve", other])
+    subprocess.run(command(plan, tmp_path / "out"), cwd=ROOT, capture_output=True, check=True)
+    looks = Folder(tmp_path / "out").looks()
+    assert [each.server for each in looks] == ["torchserve", other, other, "torchserve"]
+
+
+def test_a_search_ends_with_looks_on_either_side(archives: Path, tmp_path: Path) -> None:
+    plan = a_plan(archives, tmp_path, ["torchserve"], runs=0)
+    options = ("--goodput", "--looks", "1", "--seconds", "0.6")
+    subprocess.run(command(plan, tmp_path / "out", *options), cwd=ROOT, capture_output=True, check=True)
+    (row,) = pd.read_csv(tmp_path / "out" / "goodput.csv").to_dict("records")
+    assert row["factor"] < row["fails_at_factor"]
+    assert row["one_rps"] == pytest.approx(2 * row["two_rps"])
+    assert row["held_there"] == 0
+
+
+def test_ctrl_c_leaves_nothing_and_the_same_command_goes_on(
+    archives: Path, tmp_path: Path, own_tmp: Path
+) -> None:
+    plan, out = a_plan(archives, tmp_path, ["torchserve"], runs=3), tmp_path / "out"
+    with subprocess.Popen(
+        command(plan, out), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as program:
+        assert program.stdout is not None
+        while "run 1 of 3" not in program.stdout.readline():
+            pass
+        time.sleep(0.8)
+        program.send_signal(signal.SIGINT)
+        last = program.stdout.read().splitlines()[-1]
+    assert (program.returncode, last) == (
+        130,
+        f"interrupted: {out} has what was measured; the same command goes on",
+    )
+    assert left_in(own_tmp, "tsmps-") == []
+    assert len(Folder(out).looks()) == 1
+    subprocess.run(command(plan, out), cwd=ROOT, env=os.environ, capture_output=True, check=True)
+    assert sorted(each.number for each in Folder(out).looks()) == [0, 1, 2]
+
+
+def test_an_unknown_server_and_a_missing_archive_are_wrong_usage(archives: Path, tmp_path: Path) -> None:
+    plan = a_plan(archives, tmp_path, [*SERVERS][:1])
+    for options, why in ((["--server", "none"], "no server none"), ([], "no archive")):
+        if not options:
+            plan.write_text(plan.read_text().replace("two.mar", "none.mar"))
+        done = subprocess.run(
+            command(plan, tmp_path / "out", *options), cwd=ROOT, capture_output=True, text=True
+        )
+        assert (done.returncode, why in done.stderr) == (2, True)
