@@ -3,6 +3,8 @@
 A door: it reads demands, prices, results folders and profiles, plans, and prints.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +13,8 @@ import typer
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.files import write_json
 from experiments.fleet.demand import read_demands
-from experiments.fleet.fleet import plan_fleet
+from experiments.fleet.fleet import plan_fleet, services
+from experiments.fleet.manifests import write_services
 from experiments.fleet.measured import read_verdicts
 from experiments.fleet.placements import copies_of
 from experiments.fleet.prices import read_prices
@@ -30,7 +33,7 @@ from experiments.fleet.shown import (
 from experiments.fleet.speedup import Speedup, read_scaling
 from experiments.report.drawing.canvas import theme
 from experiments.report.figures import speedup
-from mps.door import one_line_errors, to_stdout
+from mps.door import one_line_errors, option, to_stdout
 
 HELP = """How many cards and instances of which kind a demand needs, and what that costs.
 
@@ -46,6 +49,8 @@ with services of CPUs packed into what nodes with cards leave.
 Example:
 
   python -m mps.fleet demand.yaml --prices prices.yaml --results results/a --results results/b
+
+With --services FILE it goes on: `python -m mps.manifests FILE --write DIR --target kubernetes`.
 
 Exit codes: 0 planned; 1 no way keeps a bound, or something failed; 2 wrong usage; 130 interrupted.
 """
@@ -75,6 +80,10 @@ def main(
     ] = None,
     figure: Annotated[Path | None, typer.Option(help="A PNG of --scaling.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write all of it to this file, too.")] = None,
+    list_of: Annotated[
+        Path | None,
+        option("--services", help="Write the list of services that `python -m mps.manifests` takes."),
+    ] = None,
 ) -> None:
     """See HELP."""
     console = to_stdout()
@@ -104,18 +113,23 @@ def main(
         if reached:
             console.print(scaling_table(reached))
         if reached and figure:
-            _draw(figure, reached)
-            tell(f"written: {figure}")
+            with _written(figure, "--figure", tell):
+                _draw(figure, reached)
         if json:
-            _write(json, as_json(fleet, placed, reached))
-            tell(f"written: {json}")
+            with _written(json, "--json", tell):
+                write_json(json, as_json(fleet, placed, reached))
+        if list_of:
+            with _written(list_of, "--services", tell):
+                write_services(list_of, services(fleet), f"Planned by `python -m mps.fleet {demand}`.")
 
 
-def _write(path: Path, content: dict[str, object]) -> None:
+@contextmanager
+def _written(path: Path, name: str, tell: Callable[[str], None]) -> Iterator[None]:
     try:
-        write_json(path, content)
+        yield
     except OSError as error:
-        raise ExperimentError(f"{path} can't be written: {error.strerror}: give another --json") from error
+        raise ExperimentError(f"{path} can't be written: {error.strerror}: give another {name}") from error
+    tell(f"written: {path}")
 
 
 def _draw(path: Path, reached: Speedup) -> None:
@@ -124,10 +138,7 @@ def _draw(path: Path, reached: Speedup) -> None:
         picture = (
             speedup.figure(reached).drawn(f"The best cell of {sources}; bars: the range of its runs").picture
         )
-    try:
-        picture.save(path, "PNG")
-    except OSError as error:
-        raise ExperimentError(f"{path} can't be written: {error.strerror}: give another --figure") from error
+    picture.save(path, "PNG")
 
 
 if __name__ == "__main__":

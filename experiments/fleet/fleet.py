@@ -4,7 +4,7 @@ A pure function of its inputs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from experiments.base.errors import ExperimentError, UsageError
@@ -13,6 +13,7 @@ from experiments.fleet.measured import offers_in
 from experiments.fleet.offers import SHARING, WAYS, Offer, Refusal, Spread, Way, stated
 from experiments.fleet.packing import Item, Packed, pack
 from experiments.fleet.prices import Prices
+from experiments.fleet.scaling import day_through, thresholds
 from experiments.fleet.service import Service
 from experiments.fleet.shares import Profile, Together, options_in, together
 from experiments.fleet.sizing import Option, option, used
@@ -96,7 +97,8 @@ def plan_fleet(
 def services(fleet: Fleet) -> list[Service]:
     """The fleet as it is deployed: a service for each demand. Where an instance has a whole card and its
     workers have shares, `share_percent` is that of each worker."""
-    return [_service(each.demand, each.chosen) for each in fleet.planned]
+    found = [(each.demand, _service(each.demand, each.chosen)) for each in fleet.planned]
+    return [replace(service, scale_at=_scale_at(demand, service)) for demand, service in found]
 
 
 def items(chosen: Iterable[Option]) -> list[Item]:
@@ -203,3 +205,11 @@ def _service(demand: Demand, chosen: Option) -> Service:
         instances_per_card=on_card,
         gpu_memory_bytes=offer.gpu_memory_bytes and offer.gpu_memory_bytes // on_card,
     )
+
+
+def _scale_at(demand: Demand, service: Service) -> float | None:
+    """From how the day's curve grows while an instance comes, and the headroom for what it doesn't show."""
+    if len(demand.rates_rps) == 1:
+        return None
+    found = thresholds(service, day_through(demand.name, demand.rates_rps))
+    return found.target_rps / service.capacity_rps / (1 + demand.headroom)

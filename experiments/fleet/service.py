@@ -15,7 +15,8 @@ class Service:
     `share_percent` is the active thread percentage of an instance, None where it has the whole card;
     `instances_per_card` is how many of them are on one. `capacity_rps` is the rate at which an instance was
     measured, or predicted, to keep `bound_ms` for `percentile` percent of its requests; `loading_s` what it
-    takes from its start until it answers.
+    takes from its start until it answers. `scale_at` is the part of the capacity at which an instance is
+    added, None where nothing is known of how the demand grows.
     """
 
     name: str
@@ -37,3 +38,4 @@ class Service:
     share_percent: int | None = None
     instances_per_card: int = 1
     gpu_memory_bytes: int | None = None
+    scale_at: float | None = None

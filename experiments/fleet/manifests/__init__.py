@@ -4,8 +4,8 @@ Objects are templates in templates/<target>/, one file an object; here is what t
 is what runs in an instance. Nothing is started or sent anywhere from here.
 """
 
-from experiments.fleet.manifests.listed import read_services
+from experiments.fleet.manifests.listed import read_services, write_services
 from experiments.fleet.manifests.site import SHARINGS, TARGETS, Site, Target
 from experiments.fleet.manifests.written import write
 
-__all__ = ["SHARINGS", "TARGETS", "Site", "Target", "read_services", "write"]
+__all__ = ["SHARINGS", "TARGETS", "Site", "Target", "read_services", "write", "write_services"]

@@ -1,8 +1,8 @@
 """A list of services in YAML, as people write it and as this project's own commands leave it."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -33,6 +33,12 @@ def read_services(file: Path) -> tuple[Service, ...]:
         if names.count(name) > 1:
             raise UsageError(f"{file} has two services {name!r}: give each a name of its own")
     return services
+
+
+def write_services(file: Path, services: Sequence[Service], about: str) -> None:
+    """The list that `read_services` reads, `about` as its first line, a comment. Raises OSError."""
+    entries = [asdict(service) for service in services]
+    file.write_text(f"# {about}\n{yaml.safe_dump({'services': entries}, sort_keys=False)}", "utf-8")
 
 
 def _service(entry: Any, where: str) -> Service:

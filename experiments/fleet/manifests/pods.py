@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from experiments.base.errors import UsageError
 from experiments.fleet.manifests.names import refuse_name
-from experiments.fleet.manifests.site import SHARINGS, Target
+from experiments.fleet.manifests.site import SHARINGS, Target, refuse_part
 from experiments.fleet.service import Service, Sharing
 
 PATIENCE = 3  # times what loading took when it was measured, until an instance counts as failed
@@ -104,6 +104,7 @@ def _refuse_values(service: Service) -> None:
     for name, value in whole.items():
         if not (math.isfinite(value) and value > 0):
             raise UsageError(f"{service.name}: {name} is above 0, not {value:g}")
+    refuse_part(service.scale_at)
     if not (math.isfinite(service.loading_s) and service.loading_s >= 0):
         raise UsageError(f"{service.name}: loading_s is no time: {service.loading_s:g}")
     if not 1 <= service.least_instances <= service.instances <= service.most_instances:

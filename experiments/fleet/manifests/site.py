@@ -5,14 +5,15 @@ from typing import Literal, get_args
 
 from experiments.base.errors import UsageError
 from experiments.fleet.manifests.names import refuse_name
-from experiments.fleet.service import Sharing
+from experiments.fleet.service import Service, Sharing
 
 Target = Literal["kubernetes", "ecs", "compose", "systemd"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 SHARINGS: tuple[Sharing, ...] = ("mps-in-pod", "mps-device-plugin", "mps-dra", "whole")
 SCALE_AT = 0.8
-"""The part of an instance's capacity at which another one is started. A choice, not a measurement: below 1,
-to leave room for what comes on top while Prometheus looks (a minute's mean) and the new one loads."""
+"""The part of an instance's capacity at which another one is started, where neither the service nor the user
+says it. A choice, not a measurement: below 1, to leave room for what comes on top while Prometheus looks (a
+minute's mean) and the new one loads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Site:
     secret_arn: str = "arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"  # noqa: S105 - a name to fill in
     execution_role_arn: str = "arn:aws:iam::ACCOUNT:role/NAME"
     prefix: str = "/opt/torchserve-mps"
-    scale_at: float = SCALE_AT
+    scale_at: float | None = None
 
     def __post_init__(self) -> None:
         refuse_name("image", self.image)
@@ -47,9 +48,18 @@ class Site:
         refuse_name("path", self.prefix)
         if self.models_claim is not None:
             refuse_name("claim", self.models_claim)
-        if not 0 < self.scale_at < 1:
-            raise UsageError(f"scale_at is a part of the capacity between 0 and 1, not {self.scale_at:g}")
+        refuse_part(self.scale_at)
+
+    def scale_at_of(self, service: Service) -> float:
+        """The part of the service's capacity at which an instance is added."""
+        return self.scale_at or service.scale_at or SCALE_AT
 
     def image_for(self, on_gpu: bool) -> str:
         """The image of a service with or without a part of a GPU."""
         return f"{self.image}-{'cuda' if on_gpu else 'cpu'}"
+
+
+def refuse_part(scale_at: float | None) -> None:
+    """Raises UsageError where it is none of a capacity."""
+    if scale_at is not None and not 0 < scale_at < 1:
+        raise UsageError(f"scale_at is a part of the capacity between 0 and 1, not {scale_at:g}")

@@ -5,7 +5,7 @@ the same on the workers of a TorchServe. Not here: how batches form (placement/s
 """
 
 from experiments.fleet.scaling.batches import Batches, capacity_rps, linear
-from experiments.fleet.scaling.curves import Curve, bursts, daily, of_periods, ramp
+from experiments.fleet.scaling.curves import Curve, bursts, daily, day_through, of_periods, ramp
 from experiments.fleet.scaling.decisions import Control, Decider, Seen
 from experiments.fleet.scaling.live import Lived, live
 from experiments.fleet.scaling.outcome import Outcome
@@ -30,6 +30,7 @@ __all__ = [
     "bursts",
     "capacity_rps",
     "daily",
+    "day_through",
     "fixed_for",
     "linear",
     "live",

@@ -12,6 +12,8 @@ from experiments.base.errors import UsageError
 from experiments.placement.periods import Period
 from experiments.placement.simulation.arrivals import Times
 
+DAY_S, MINUTE_S = 86_400.0, 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -58,13 +60,21 @@ class Curve:
         return Curve(self.name, lasts_s / len(self.rates_rps), rates_rps)
 
 
+def day_through(name: str, points_rps: Sequence[float]) -> Curve:
+    """A day by the minute, in straight lines from point to point, and from the last one to the first."""
+    step_s = DAY_S / len(points_rps)
+    moments_s = np.arange(0.0, DAY_S, MINUTE_S)
+    at_s = np.arange(len(points_rps)) * step_s
+    return Curve(name, MINUTE_S, tuple(map(float, np.interp(moments_s, at_s, points_rps, period=DAY_S))))
+
+
 def daily(
     least_rps: float,
     peak_rps: float,
     seed: int,
     *,
-    lasts_s: float = 86_400.0,
-    step_s: float = 60.0,
+    lasts_s: float = DAY_S,
+    step_s: float = MINUTE_S,
     noise: float = 0.05,
 ) -> Curve:
     """A day: a cosine from the least rate at its start to the peak at its middle, and back.

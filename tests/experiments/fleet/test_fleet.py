@@ -50,6 +50,22 @@ def test_a_demand_that_was_worked_out_by_hand() -> None:
     assert service.capacity_rps == pytest.approx(28.9255, rel=1e-4)
 
 
+def test_what_grows_within_the_time_an_instance_takes_is_scaled_for() -> None:
+    # 30 requests/s at midnight, 30 more each hour until noon, and back: the steepest growth is that of the
+    # first hour. KEDA ignores 10 %, and a fifth is headroom: without any growth 1 / 1.1 / 1.2 = 0.758.
+    day = tuple(30.0 * (1 + min(hour, 24 - hour)) for hour in range(24))
+    folders = read_verdicts([CPU_RESULTS], [a_demand(1)])
+    (flat,) = services(plan_fleet([a_demand(390)], prices(CPU_2), folders))
+    assert flat.scale_at is None
+    (planned,) = services(plan_fleet([replace(a_demand(1), rates_rps=day)], prices(CPU_2), folders))
+    assert planned.scale_at is not None
+    assert 0.7 < planned.scale_at < 1 / 1.1 / 1.2
+    slow = replace(a_demand(1), rates_rps=day, loading_s=600)
+    (later,) = services(plan_fleet([slow], prices(CPU_2), folders))
+    assert later.scale_at is not None
+    assert later.scale_at < planned.scale_at
+
+
 def test_the_runs_leave_a_range_of_costs() -> None:
     # 260 requests/s x 1.2 = 312: 312 / 28.517 = 10.9, / 28.926 = 10.8, / 29.717 = 10.5: 11 whatever the run;
     # 290 x 1.2 = 348: 12.2, 12.03, 11.7: 13, 13 or 12 instances.

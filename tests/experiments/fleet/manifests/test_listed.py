@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.base.errors import UsageError
-from experiments.fleet.manifests import read_services
+from experiments.fleet.manifests import read_services, write_services
 from tests.experiments.fleet.manifests.services import EXAMPLE
 
 ONE = yaml.safe_load(EXAMPLE.read_text())["services"][1]
@@ -29,6 +29,13 @@ def test_the_example_is_two_services() -> None:
         400.0,
     )
     assert (embeddings.card, embeddings.sharing, embeddings.percentile) == (None, "whole", 99.0)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "services.yaml"
+    write_services(path, read_services(EXAMPLE), "As the example.")
+    assert path.read_text().startswith("# As the example.\n")
+    assert read_services(path) == read_services(EXAMPLE)
 
 
 @pytest.mark.parametrize(

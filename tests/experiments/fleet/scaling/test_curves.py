@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.base.errors import UsageError
-from experiments.fleet.scaling import Curve, bursts, daily, of_periods, ramp
+from experiments.fleet.scaling import Curve, bursts, daily, day_through, of_periods, ramp
 from experiments.placement.periods import Period
 
 
@@ -25,6 +25,12 @@ def test_a_day_rises_to_its_middle() -> None:
     assert day.lasts_s == 86_400
     assert day.rates_rps[0] == pytest.approx(10)
     assert day.peak_rps == day.rates_rps[720] == pytest.approx(100)
+
+
+def test_a_day_goes_in_straight_lines_from_hour_to_hour() -> None:
+    day = day_through("d", [float(hour) for hour in range(24)])
+    assert (day.step_s, len(day.rates_rps)) == (60.0, 1440)
+    assert [day.rates_rps[minute] for minute in (0, 30, 60, 23 * 60, 23 * 60 + 30)] == [0, 0.5, 1, 23, 11.5]
 
 
 def test_bursts_are_as_long_and_as_high_as_asked() -> None:
