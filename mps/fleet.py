@@ -26,6 +26,7 @@ from experiments.fleet.shown import (
     demand_table,
     followed,
     nodes_table,
+    room,
     scaling_table,
     sentence,
     told,
@@ -102,8 +103,8 @@ def main(
         fleet = plan_fleet(demands, costs, read_verdicts(results or [], demands), profiles)
         for planned in fleet.planned:
             console.print(demand_table(planned, costs.currency))
-            tell(sentence(fleet, planned))
-            for line in filter(None, (cheaper(planned), followed(planned))):
+            tell(sentence(planned))
+            for line in filter(None, (room(planned), cheaper(planned), followed(planned))):
                 tell(line)
         console.print(nodes_table(fleet))
         for line in told(fleet):

@@ -12,11 +12,11 @@ from experiments.fleet.demand import Demand
 from experiments.fleet.measured import offers_in
 from experiments.fleet.offers import SHARING, WAYS, Offer, Refusal, Spread, Way, stated
 from experiments.fleet.packing import Item, Packed, pack
-from experiments.fleet.prices import Prices
+from experiments.fleet.prices import InstanceType, Prices
 from experiments.fleet.scaling import day_through, thresholds
 from experiments.fleet.service import Service
 from experiments.fleet.shares import Profile, Together, options_in, together
-from experiments.fleet.sizing import Option, option, used
+from experiments.fleet.sizing import Option, instances_on_node, option, used
 from experiments.verdict.verdict import Verdict
 
 NOT_MEASURED = "not measured"
@@ -27,7 +27,9 @@ MOST_COMBINATIONS = 256
 @dataclass(frozen=True, slots=True)
 class Row:
     """One way to serve a demand, alone on nodes of its own: what that costs an hour, with the range that the
-    measurement leaves; or `why` there is none. `used` is the share of each resource that is taken at peak."""
+    measurement leaves; or `why` there is none. `used` is the share of each resource that is taken at peak.
+    `workers` are those on the cards of a full node, and those for which the cards' memory and the vCPUs have
+    room; None where nobody knows what one takes."""
 
     way: Way
     card: str | None
@@ -36,6 +38,7 @@ class Row:
     nodes: Mapping[str, int] | None = None
     used: Mapping[str, float] | None = None
     why: str = ""
+    workers: tuple[int, int] | None = None
 
     @property
     def likely_per_hour(self) -> float:
@@ -146,7 +149,20 @@ def _row(found: Option, prices: Prices) -> Row:
         Spread(*(each.per_hour for each in packed)),
         packed[1].counts(),
         used(found, kind),
+        workers=_workers(found.offer, kind),
     )
+
+
+def _workers(offer: Offer, kind: InstanceType) -> tuple[int, int] | None:
+    """Those on the cards of a node, and those that fit there."""
+    if not (offer.card and offer.gpu_memory_bytes and kind.gpu_memory_bytes):
+        return None
+    on_card = offer.workers * offer.instances_per_card
+    vcpus_each = offer.vcpus / offer.workers
+    most = instances_on_node(
+        kind.gpus, kind.gpu_memory_bytes, offer.gpu_memory_bytes / on_card, kind.vcpus, vcpus_each
+    )
+    return kind.gpus * on_card, most
 
 
 def _cheapest(rows: Sequence[Sequence[Row]], prices: Prices) -> tuple[list[Option], Packed]:

@@ -46,6 +46,8 @@ def test_the_example_of_cards_beside_a_service_of_cpus(tmp_path: Path) -> None:
     )
     assert code == 0, output
     assert "search: 2 cards NVIDIA H200, shares, would do by the model's latencies alone" in output
+    # 16 vCPUs of the node // (8 of an instance / 4 workers), by the card's memory it would be many more.
+    assert "search: 4 workers are on a node, its cards' memory and its vCPUs have room for 8" in output
     assert "than the 12.50 USD an hour of keeping them apart" in output
     found = json.loads((tmp_path / "fleet.json").read_text("utf-8"))
     ways = {
