@@ -37,13 +37,18 @@ def _torchserve(options: argparse.Namespace) -> str:
     keys = json.loads(options.keys.read_text("utf-8"))
     if problem := _ping(options.port, keys["inference"]["key"]):
         return problem
-    if not options.loaded:
+    # TorchServe asks nvidia-smi whenever it lists a model on a GPU: once a start is enough.
+    mark, start = options.keys.with_name("loaded"), str(options.keys.stat().st_mtime_ns)
+    if not options.loaded or (mark.exists() and mark.read_text("utf-8") == start):
         return ""
     url = f"http://127.0.0.1:{options.management_port}/models/{options.loaded}"
     (model,) = _asked(url, keys["management"]["key"])
     ready = [worker for worker in model["workers"] if worker["status"] == "READY"]
     wanted = int(model["minWorkers"])
-    return "" if len(ready) >= wanted else f"{len(ready)} of {wanted} workers are ready"
+    if len(ready) < wanted:
+        return f"{len(ready)} of {wanted} workers are ready"
+    mark.write_text(start, "utf-8")
+    return ""
 
 
 def _ping(port: int, token: str) -> str:
