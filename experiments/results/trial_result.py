@@ -36,7 +36,8 @@ class TrialResult:
     `top1_agreement` the share whose first label is the right one. None where nothing was checked.
     `device` is the UUID of the GPU or "cpu"; None in files of before it was noted.
     `multiprocessors` are those that each of `worker_pids` sees of the GPU, under MPS its share of them; None
-    on a CPU and where the handler does not tell.
+    on a CPU and where the handler does not tell. `card` names the card of a cluster; None on a single
+    machine.
     """
 
     trial: Trial
@@ -68,6 +69,7 @@ class TrialResult:
     disturbances: Sequence[str] = ()
     may_have_passed: bool = False
     multiprocessors: Sequence[int] | None = None
+    card: str | None = None
 
     @property
     def disturbed(self) -> bool:
