@@ -31,7 +31,8 @@ class Seat:
 
 def deal(nodes: Sequence[Node], cores_a_card: int | None = None, *, cpu: bool = False) -> list[Seat]:
     """A seat for every GPU of the cluster; with `cpu`, or where there is none, one for every `cores_a_card`
-    of a node's cores, by default for all of them. No two seats have a core in common.
+    of a node's cores, by default for all of them. No two seats have a core in common; where a node has more
+    GPUs than cores, theirs keep to none.
 
     Raises UsageError where no node has so many cores, ExperimentError where nodes that share a machine
     promise more of them than it has.
@@ -44,11 +45,13 @@ def deal(nodes: Sequence[Node], cores_a_card: int | None = None, *, cpu: bool = 
         size = len(own) // node.gpus if gpu and node.gpus else cores_a_card or len(own)
         count = node.gpus if gpu else len(own) // size if size else 0
         for number in range(count):
-            cores = own[number * size : (number + 1) * size] or own
+            cores = own[number * size : (number + 1) * size]
             seats.append(Seat(node.id, f"{node.host} {_told(cores)}", cores, gpu))
     if not seats:
         most = max((node.promised for node in nodes), default=0)
-        raise UsageError(f"--card-cores {cores_a_card}: no node of the cluster has more than {most} cores")
+        raise UsageError(
+            f"--card-cores {cores_a_card or 1}: no node of the cluster has more than {most} cores"
+        )
     return seats
 
 

@@ -12,7 +12,8 @@ from experiments.cluster.kept import Kept
 from experiments.cluster.messages import Again, Doing, Done, Event, Failed, Finished, Lost, Measure, Warned
 from experiments.cluster.schedule import Schedule
 from experiments.measure import Progress
-from experiments.plan import Plan, Trial
+from experiments.plan import Cell, Plan, Trial
+from experiments.results import TrialResult
 from experiments.results.cards.sittings import family
 from experiments.results.folder import open_for_append
 
@@ -39,6 +40,11 @@ class _Run:
         self._cards, self._kept = cards, kept
         self._twin = next(cell for cell in plan.cells() if cell.twin)
         self._known = kept.counting()
+        self._planned = plan.trials()
+        self._twins = [trial for trial in self._planned if trial.cell.twin]
+        self._earlier: dict[Cell, list[TrialResult]] = {}
+        for result in self._known:
+            self._earlier.setdefault(family(result.trial.cell), []).append(result)
         self._groups = groups_left(plan, self._known)
         checked = [card for card in cards.names if len(kept.check_of(card)) >= plan.runs]
         self._schedule = Schedule(self._groups, cards.names, checked)
@@ -71,8 +77,7 @@ class _Run:
     def _todo(self) -> list[Trial]:
         cells = {cell for group in self._groups for cell in group.cells}
         done = {(each.trial.cell, each.trial.run) for each in self._known if each.card in self._cards.names}
-        planned = self._plan.trials()
-        return [each for each in planned if each.cell in cells and (each.cell, each.run) not in done]
+        return [each for each in self._planned if each.cell in cells and (each.cell, each.run) not in done]
 
     def _set_to_work(self, card: str) -> None:
         """Gives an idle card what is next, where there is anything and time for it."""
@@ -84,12 +89,12 @@ class _Run:
         budget_s = None if math.isinf(left_s) else left_s
         if work.group is None:
             check = self._kept.check_of(card)
-            for trial in (each for each in self._plan.trials() if each.cell == self._twin):
+            for trial in self._twins:
                 self._progress.again(trial)
             self._cards.give(card, Measure((self._twin,), tuple(check), budget_s))
         else:
-            cells = set(work.group.cells)
-            earlier = tuple(each for each in self._known if each.card == card and each.trial.cell in cells)
+            begun = [] if work.group.begun_on is None else self._earlier[work.group.family]
+            earlier = tuple(each for each in begun if not each.trial.cell.twin)
             self._cards.give(card, Measure(work.group.cells, earlier, budget_s))
 
     def _hear(self, card: str, event: Event) -> None:

@@ -63,7 +63,7 @@ class RayCards:
 
     def start(self) -> None:
         """An actor and a program on every seat, all at once. Raises ExperimentError where one can't start."""
-        seats = {f"{seat.name} of node {seat.node[:8]}": seat for seat in self._seats}
+        seats = {f"card {number} ({seat.name})": seat for number, seat in enumerate(self._seats, start=1)}
         for key, seat in seats.items():
             self._actors[key] = self._actor(seat)
             self._ask(key)

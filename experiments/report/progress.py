@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -72,7 +73,7 @@ class ConsoleProgress(Progress):
         self._show(f"{trial.cell}: run {trial.run}")
 
     def at_cards(self, doing: Mapping[str, str]) -> None:
-        told = [f"{card}: {what}" for card, what in list(doing.items())[:MOST_SHOWN]]
+        told = [f"{card}: {what}" for card, what in islice(doing.items(), MOST_SHOWN)]
         self._show("; ".join([*told, *([f"{len(doing)} cards in all"] if len(doing) > MOST_SHOWN else [])]))
 
     def note(self, trial: Trial, line: str) -> None:
