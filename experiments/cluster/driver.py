@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from experiments.base.errors import ExperimentError, UsageError
@@ -45,11 +46,13 @@ class _Run:
         self._earlier: dict[Cell, list[TrialResult]] = {}
         for result in self._known:
             self._earlier.setdefault(family(result.trial.cell), []).append(result)
-        self._groups = groups_left(plan, self._known)
+        self._groups = groups_left(plan, self._known, len(cards.names))
         checked = [card for card in cards.names if len(kept.check_of(card)) >= plan.runs]
         self._schedule = Schedule(self._groups, cards.names, checked)
         self._ends_s = math.inf if plan.budget_s is None else time.monotonic() + plan.budget_s
         self._at: dict[str, Group | None] = {}  # None: its check
+        self._left: dict[str, set[tuple[Cell, int]]] = {}  # of what it is at
+        self._runs = range(1, plan.runs + 1)
         self._doing: dict[str, str] = {}
 
     def until_over(self) -> None:
@@ -71,7 +74,8 @@ class _Run:
         first = family(self._twin)
         on = next((each.card for each in self._known if each.trial.cell == first), None)
         has_twin = any(each.trial.cell.twin for each in self._known)
-        if on is not None and not has_twin and first not in {group.family for group in self._groups}:
+        left = {cell for group in self._groups for cell in group.cells}
+        if on is not None and not has_twin and first not in left:
             self._kept.take_twin_from(on)
 
     def _todo(self) -> list[Trial]:
@@ -93,9 +97,18 @@ class _Run:
                 self._progress.again(trial)
             self._cards.give(card, Measure((self._twin,), tuple(check), budget_s))
         else:
-            begun = [] if work.group.begun_on is None else self._earlier[work.group.family]
-            earlier = tuple(each for each in begun if not each.trial.cell.twin)
-            self._cards.give(card, Measure(work.group.cells, earlier, budget_s))
+            self._left[card] = {(cell, run) for cell in work.group.cells for run in self._runs}
+            earlier = self._begun(work.group)
+            self._left[card] -= {(each.trial.cell, each.trial.run) for each in earlier}
+            self._cards.give(card, Measure(work.group.cells, tuple(earlier), budget_s))
+
+    def _begun(self, group: Group) -> list[TrialResult]:
+        """What the group's card has measured of it before, where it goes back to that card."""
+        if group.begun_on is None:
+            return []
+        families = dict.fromkeys(family(cell) for cell in group.cells)
+        begun = [each for key in families for each in self._earlier.get(key, ())]
+        return [each for each in begun if not each.trial.cell.twin]
 
     def _hear(self, card: str, event: Event) -> None:
         if card not in self._at:  # it was left out meanwhile
@@ -104,6 +117,7 @@ class _Run:
             case Finished():
                 add = self._kept.add_check if self._at[card] is None else self._kept.add
                 self._progress.finished(add(card, event))
+                self._left.get(card, set()).discard((event.result.trial.cell, event.result.trial.run))
             case Doing():
                 self._doing[card] = f"{event.trial.cell}: {event.what}"
                 self._progress.at_cards(self._doing)
@@ -122,9 +136,15 @@ class _Run:
         group = self._at.pop(card)
         self._doing.pop(card, None)
         self._schedule.done(card)
-        if group is not None and group.family == family(self._twin) and time.monotonic() < self._ends_s:
-            self._kept.take_twin_from(card)
+        if group is not None:
+            self._settle_twin(card, group, self._left.pop(card))
         self._set_to_work(card)
+
+    def _settle_twin(self, card: str, group: Group, left: Collection[tuple[Cell, int]]) -> None:
+        """Once a card has measured the first configuration to the end, its check is the plan's twin."""
+        first = family(self._twin)
+        if first in {family(cell) for cell in group.cells} - {family(cell) for cell, _ in left}:
+            self._kept.take_twin_from(card)
 
     def _failed(self, card: str, event: Failed) -> None:
         """What no card can measure ends it all; else this card is left out."""
@@ -134,9 +154,13 @@ class _Run:
 
     def _lost(self, card: str, error: ExperimentError) -> None:
         """Raises `error` where no card is left, or where the cell has cost too many of them."""
-        self._at.pop(card)
+        group, left = self._at.pop(card), self._left.pop(card, set())
         self._doing.pop(card, None)
-        too_costly = self._schedule.lost(card)
+        unfinished = {family(cell) for cell, _ in left}
+        done = {family(cell) for cell in group.cells} - unfinished if group else set()
+        if group is not None:
+            self._settle_twin(card, group, left)
+        too_costly = self._schedule.lost(card, done)
         if too_costly is not None or not self._schedule.cards:
             raise error
         self._progress.warn(f"{error}; its cell is measured anew on another card")

@@ -78,7 +78,7 @@ def cluster_for(
     if cores_a_card is not None and cores_a_card < 1:
         raise UsageError(f"--card-cores must be 1 or more, not {cores_a_card}")
     archive = archive_of(plan.model)
-    from experiments.cluster.ray_cards import ray_cards  # Ray is an extra, and takes a second to import
+    from experiments.cluster.over_ray.cards import ray_cards  # Ray is an extra, and takes a second to import
 
     with ray_cards(address, cores_a_card, cpu=cpu, archive_bytes=archive.stat().st_size) as cards:
         yield ClusterPlace(cards)

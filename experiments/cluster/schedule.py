@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from experiments.cluster.groups import Group
+from experiments.plan import Cell
 
 MOST_LOSSES = 2  # cards that a group may cost
 
@@ -33,7 +34,7 @@ class Schedule:
         self._own: dict[str, deque[Group]] = {}
         self._reserved: dict[str, Group] = {}
         self._at: dict[str, Work] = {}
-        self._losses: dict[Group, int] = {}
+        self._losses: dict[tuple[Cell, ...], int] = {}
         self._count = 0
         for group in groups:
             if group.begun_on in self._cards:
@@ -77,18 +78,20 @@ class Schedule:
             self._checked.add(card)
         return work
 
-    def lost(self, card: str) -> Group | None:
-        """The card is gone, or of no use: its groups go to others. Returns the one that was begun and has now
-        cost too many cards; it waits no more."""
+    def lost(self, card: str, done: Collection[Cell] = ()) -> Group | None:
+        """The card is gone, or of no use: its groups go to others, without the families of cells that it has
+        `done`. Returns what it was at, where that has now cost too many cards; it waits no more."""
         self._cards.pop(card, None)
         work = self._at.pop(card, None)
         for group in [*self._own.pop(card, ()), *filter(None, [self._reserved.pop(card, None)])]:
             self._wait(replace(group, begun_on=None))
         if work is None or work.group is None:
             return None
-        group = replace(work.group, begun_on=None)
-        self._losses[group] = self._losses.get(group, 0) + 1
-        if self._losses[group] >= MOST_LOSSES:
+        group = work.group.without(done)
+        if group is None:
+            return None
+        self._losses[group.cells] = self._losses.get(group.cells, 0) + 1
+        if self._losses[group.cells] >= MOST_LOSSES:
             return group
         self._wait(group)
         return None

@@ -82,6 +82,15 @@ def test_a_lost_card_costs_its_cell_alone_which_is_measured_anew(tmp_path: Path)
     assert "1 runs were measured anew on another card" in read(tmp_path).notes[0]
 
 
+def test_configurations_of_one_server_go_together_and_those_that_are_done_stay_done(tmp_path: Path) -> None:
+    plan = Plan(workers=(1,), batch_size=(1, 2, 3, 4, 5, 6, 7, 8), runs=2)
+    cards = FakeCards(plan, ("a", "b"), dies_after={"b": plan.runs + 3})  # in its second configuration
+    measured(cards, tmp_path)
+    assert complete_on_one_card_each(tmp_path, plan)
+    assert max(len(work.cells) for _, work in cards.given) == 2
+    assert len(read_trials(tmp_path, plan)) == len(plan.trials()) + 1
+
+
 def test_without_any_card_left_it_ends_and_goes_on_with_others(tmp_path: Path) -> None:
     dying = FakeCards(PLAN, ("a",), dies_after={"a": PLAN.runs * 2 + 1})
     with pytest.raises(ExperimentError, match="a is lost: its node died"):

@@ -1,5 +1,4 @@
-"""The cards of a Ray cluster: an actor for each. Ray, which is an extra, is used here and in ray_joined.py
-alone.
+"""The cards of a Ray cluster: an actor for each.
 
 What is started here is ended here: the actors, never a Ray that was there before.
 """
@@ -15,10 +14,10 @@ import numpy as np
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.paths import ROOT
 from experiments.bench import Bench
-from experiments.cluster import at_node
 from experiments.cluster.dealt import Node, Seat, deal
 from experiments.cluster.messages import Done, Event, Failed, Hello, Lost, Measure
-from experiments.cluster.ray_joined import first_line, joined
+from experiments.cluster.over_ray import at_node
+from experiments.cluster.over_ray.joined import first_line, joined
 from experiments.plan import Plan
 
 START_TIMEOUT_S = 180.0  # of a program with its imports, of an archive's way to all nodes
@@ -30,7 +29,7 @@ STOP_TIMEOUT_S = 60.0
 def ray_cards(
     address: str, cores_a_card: int | None, *, cpu: bool, archive_bytes: int
 ) -> Iterator["RayCards"]:
-    """The cards of the Ray cluster at `address` (ray_joined.py), each with a program that has said hello.
+    """The cards of the Ray cluster at `address` (joined.py), each with a program that has said hello.
 
     Raises UsageError without Ray, ExperimentError for a cluster that can't be reached or a node that can't
     measure; what `deal` raises. At the end the actors are gone, and so is a Ray that was started for this.

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import ModuleType
 from typing import Any
 
@@ -34,8 +34,8 @@ def joined(address: str, archive_bytes: int = 0) -> Iterator[ModuleType]:
         raise UsageError(MISSING) from error
     try:
         if address != AUTO:
-            _refuse_unreachable(address)
-            _init(ray, address=address)
+            with _as_reached(ray, *_host_and_port(address)):
+                _init(ray, address=address)
             yield ray
         elif _runs_here(ray):
             yield ray
@@ -74,43 +74,64 @@ def _runs_here(ray: ModuleType) -> bool:
 
 
 @contextmanager
-def _own(ray: ModuleType, archive_bytes: int) -> Iterator[None]:
-    """A Ray for this machine.
+def on_loopback(ray: ModuleType) -> Iterator[None]:
+    """A Ray that is started inside at LOOPBACK listens there alone: nobody else can have it do something.
 
-    Ray takes 127.0.0.1 for "wherever this machine can be reached" and listens on all interfaces then. Left as
-    it is said, all that Ray 2.60 starts listens on loopback: nobody else can have our actors do something.
+    Ray takes that address for "wherever this machine can be reached", and listens on all interfaces then.
+    Taken as it is said, all of Ray 2.60 keeps to it.
     """
     services = ray._private.services
     as_ray_does = services.resolve_ip_for_localhost
-    with instance_folder() as folder, guarded():
-        services.resolve_ip_for_localhost = lambda host: host
-        try:
-            _init(
-                ray,
-                num_cpus=usable_cores(),
-                include_dashboard=False,
-                object_store_memory=STORE_BYTES + archive_bytes,
-                _node_ip_address=LOOPBACK,
-                _temp_dir=str(folder / "ray"),
-            )
-        finally:
-            services.resolve_ip_for_localhost = as_ray_does
+    services.resolve_ip_for_localhost = lambda host: host
+    try:
+        yield
+    finally:
+        services.resolve_ip_for_localhost = as_ray_does
+
+
+@contextmanager
+def _own(ray: ModuleType, archive_bytes: int) -> Iterator[None]:
+    """A Ray for this machine, in a folder that the next run removes where this one is killed."""
+    with instance_folder() as folder, guarded(), on_loopback(ray):
+        _init(
+            ray,
+            num_cpus=usable_cores(),
+            include_dashboard=False,
+            object_store_memory=STORE_BYTES + archive_bytes,
+            _node_ip_address=LOOPBACK,
+            _temp_dir=str(folder / "ray"),
+        )
         yield
         ray.shutdown()
 
 
-def _refuse_unreachable(address: str) -> None:
-    """Ray itself would try for a minute, and end the program."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        raise UsageError(f"--ray is {AUTO} or the HOST:PORT of a cluster's head, not {address!r}")
+@contextmanager
+def _as_reached(ray: ModuleType, host: str, port: int) -> Iterator[None]:
+    """A cluster that keeps to loopback is joined there, any other as Ray does it."""
+    own_address = ray._private.services.get_node_ip_address()
+    loopback = _why_unreachable(own_address, port) and socket.gethostbyname(host) == LOOPBACK
+    with on_loopback(ray) if loopback else nullcontext():
+        yield
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    """Raises ExperimentError where nothing answers: Ray itself would try for minutes."""
     if address.startswith("ray://"):
         raise UsageError(f"--ray {address}: start this on a node of the cluster, with --ray {AUTO}")
-    try:
-        socket.create_connection((host, int(port)), REACH_S).close()
-    except OSError as error:
-        reason = error.strerror or str(error)
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise UsageError(f"--ray is {AUTO} or the HOST:PORT of a cluster's head, not {address!r}")
+    if reason := _why_unreachable(host, int(port)):
         raise ExperimentError(
             f"--ray {address}: nothing answers there ({reason}); start Ray with `ray start --head`, or check "
             "the address"
-        ) from error
+        )
+    return host, int(port)
+
+
+def _why_unreachable(host: str, port: int) -> str:
+    try:
+        socket.create_connection((host, port), REACH_S).close()
+    except (OSError, OverflowError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return ""
