@@ -89,7 +89,7 @@ def _driver_killed(folder: Path, plan: Sequence[str], address: str) -> dict[str,
     driver.wait()
     kept = _keys(folder)
     deadline = time.monotonic() + 60
-    while (left := _left(but=("ray::", "raylet", "gcs_server"))) and time.monotonic() < deadline:
+    while (left := _left(but=("ray::IDLE", "site-packages/ray/"))) and time.monotonic() < deadline:
         time.sleep(0.5)
     _timed(_resumed(folder, address))
     return {
@@ -162,7 +162,7 @@ def _complete(folder: Path) -> bool:
 
 
 def _left(but: Sequence[str] = ()) -> list[str]:
-    """Processes that were started from here, other than those whose command begins so."""
+    """Processes that were started from here, other than those whose command holds one of `but`."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):

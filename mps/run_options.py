@@ -39,6 +39,8 @@ Examples:
 
   python -m mps.run --plan plans/quick.yaml --runs 3      # options override the plan
 
+  python -m mps.run --ray auto                            # spread over the cards of a Ray cluster
+
   python -m mps.run --resume results/20261121-101500-bert
 
 Exit codes: 0 every cell has a valid run; 1 something failed; 2 wrong usage; 130 interrupted.
