@@ -34,6 +34,8 @@ from experiments.verdict import judge
 from mps.door import one_line_errors
 
 PATIENCE_S = 900.0
+PARTS = ("many", "beside", "driver", "node")
+DYING = ["--batch-size", "1,2,4,8", "--runs", "2", "--duration", "1"]  # where only what is kept matters
 MARK = "RAY_CLUSTER_BENCHMARK"  # in the environment of all that is started here
 
 
@@ -43,20 +45,36 @@ def main(
     duration: Annotated[float, typer.Option(help="Seconds of a run.")] = 3.0,
     cards: Annotated[int, typer.Option(help="Of the driver that is only simulated.")] = 1000,
     cells: Annotated[int, typer.Option(help="Of its plan, with five runs each.")] = 2000,
+    only: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(PARTS)}. [all]")] = None,
 ) -> None:
     """See the module's docstring."""
+    asked = only or PARTS
     os.environ[MARK] = str(os.getpid())
     with one_line_errors(lambda: "all is stopped"), tempfile.TemporaryDirectory(prefix="rc-") as name:
         folder = Path(name)
-        plan = ["--model", str(models.minilm_archive(folder)), "--workers", "1", "--batch-size", batch_sizes]
-        plan += ["--runs", str(runs), "--duration", f"{duration:g}"]
-        found: dict[str, Any] = {"driver_of_many": driver_costs(folder / "many", cards, cells)}
+        plan = ["--model", str(models.minilm_archive(folder)), "--workers", "1"]
+        full = [*plan, "--batch-size", batch_sizes, "--runs", str(runs), "--duration", f"{duration:g}"]
+        found: dict[str, Any] = {}
+        if "many" in asked:
+            found["driver_of_many"] = _told(driver_costs(folder / "many", cards, cells))
         with ray_nodes(folder / "r", 1, 1) as nodes:
-            found |= _beside_each_other(folder, plan, nodes.address)
-            found["driver_killed"] = _driver_killed(folder / "driver", plan, nodes.address)
-            found["node_killed"] = _node_killed(folder / "node", plan, nodes.address, nodes.kill_last)
+            if "beside" in asked:
+                found |= _told(_beside_each_other(folder, full, nodes.address))
+            if "driver" in asked:
+                found["driver_killed"] = _told(
+                    _driver_killed(folder / "driver", [*plan, *DYING], nodes.address)
+                )
+            if "node" in asked:
+                dying = _node_killed(folder / "node", [*plan, *DYING], nodes.address, nodes.kill_last)
+                found["node_killed"] = _told(dying)
         found["left"] = len(_left())
     typer.echo(json.dumps(found))
+
+
+def _told(found: dict[str, Any]) -> dict[str, Any]:
+    """What a part has found, said as soon as it is known."""
+    typer.echo(json.dumps(found), err=True)
+    return found
 
 
 def _beside_each_other(folder: Path, plan: Sequence[str], address: str) -> dict[str, Any]:
