@@ -4,6 +4,8 @@ A door: it reads the options, makes the plan, measures, judges, shows. What the 
 """
 
 import sys
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -74,17 +76,22 @@ def main(
     ceilings: options.Ceilings = None,
     device: options.Device = None,
     gpu: options.Gpu = None,
+    ray: options.Ray = None,
+    card_cores: options.CardCores = None,
 ) -> None:
     """See HELP."""
     given = dict(locals())
-    with one_line_errors():
-        plan, folder = _asked(options.settings_in(given), plan_file, out, resume)
-        device, gpu, mps, ceilings = options.beside_the_plan(given)
-        card, where = card_for(plan, device, gpu, mps)
-        plan, left_out = possible(plan, card)
-        bench = bench_for(plan, card, mps)
-        plan, without = servable(plan, bench)
-    with one_line_errors(lambda: _kept(folder, plan)):
+    with ExitStack() as stack:
+        with one_line_errors():
+            plan, folder = _asked(options.settings_in(given), plan_file, out, resume)
+            device, gpu, mps, ceilings = options.beside_the_plan(given)
+            bench = bench_for(plan, mps=mps)
+            cluster = stack.enter_context(options.cluster(given, plan))
+            card, where = (cluster.card, cluster.line) if cluster else card_for(plan, device, gpu, mps)
+            plan, left_out = possible(plan, card)
+            plan, without = servable(plan, bench := replace(bench, card=card))
+        go_on = command("python", "-m", "mps.run", "--resume", folder, *options.cluster_again(given))
+        stack.enter_context(one_line_errors(lambda: f"{_kept(folder, plan)}; go on with: {go_on}"))
         console = to_stdout()
         console.print("\n".join([f"measuring on: {where}", *left_out, *without]), markup=False)
         try:
@@ -97,15 +104,15 @@ def main(
                     resume=resume is not None,
                     ceilings=BESIDE_A_SWEEP if ceilings is None else Effort() if ceilings else None,
                     sweep=not ceilings,
+                    elsewhere=cluster,
                     command=python_command("mps.run", sys.argv[1:]),
                 )
         except ExperimentError as error:
             if progress.folder:  # else it was refused before anything began
-                _say_how_to_go_on(error, progress.folder)
+                _say_how_to_go_on(error, progress.folder, go_on)
             raise
         if not ceilings:
-            verdict = judge(results)
-            tell(console, verdict)
+            tell(console, verdict := judge(results))
             tell_files(console, verdict, show(verdict))
             _refuse_incomplete(verdict)
 
@@ -124,22 +131,18 @@ def _asked(
 
 def _refuse_incomplete(verdict: Verdict) -> None:
     if missing := verdict.missing:
-        told = f"{len(missing)} of {len(verdict.plan.cells())} cells have no valid run"
-        raise ExperimentError(f"{told}: {missing[0]}")
+        cells = len(verdict.plan.cells())
+        raise ExperimentError(f"{len(missing)} of {cells} cells have no valid run: {missing[0]}")
 
 
 def _kept(folder: Path, plan: Plan) -> str:
     kept = len({(result.trial.cell, result.trial.run) for result in read_trials(folder)})
-    return f"{kept} of {len(plan.trials())} trials are kept; go on with: {_resume_command(folder)}"
+    return f"{kept} of {len(plan.trials())} trials are kept"
 
 
-def _say_how_to_go_on(error: ExperimentError, folder: Path) -> None:
+def _say_how_to_go_on(error: ExperimentError, folder: Path, how: str) -> None:
     if kept := len(read_trials(folder)):
-        error.args = (f"{error}; {kept} trials are kept, go on with: {_resume_command(folder)}",)
-
-
-def _resume_command(folder: Path) -> str:
-    return command("python", "-m", "mps.run", "--resume", folder)
+        error.args = (f"{error}; {kept} trials are kept, go on with: {how}",)
 
 
 if __name__ == "__main__":

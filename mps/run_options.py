@@ -1,10 +1,13 @@
 """The options of `python -m mps.run`: what they say to the user, and the plan's settings they stand for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 from experiments.base.errors import UsageError
+from experiments.cluster.place import ClusterPlace, cluster_for
+from experiments.measure.elsewhere import CLUSTER
 from experiments.measure.resumed import CPU, setup_of
 from experiments.plan import DEFAULT_DELAY_MS, Plan, plan_from
 from experiments.plan import settings_in as read_plan_file
@@ -37,6 +40,8 @@ Examples:
   python -m mps.run --server torchserve,triton --workers 2        # the same behind another server
 
   python -m mps.run --plan plans/quick.yaml --runs 3      # options override the plan
+
+  python -m mps.run --ray auto                            # spread over the cards of a Ray cluster
 
   python -m mps.run --resume results/20261121-101500-bert
 
@@ -169,6 +174,13 @@ Device = Annotated[
     str | None, option(help="'cpu' or 'gpu': demand one of them. [the GPU where there is one]")
 ]
 Gpu = Annotated[str | None, option(help="Index or UUID of the GPU. [the first that CUDA would use]")]
+Ray = Annotated[
+    str | None,
+    option(help="Spread the cells over the cards of a Ray cluster: HOST:PORT, or 'auto'. [this machine]"),
+]
+CardCores = Annotated[
+    int | None, option(help="With --ray on CPUs: cores that make a card. [all that a node has]")
+]
 
 
 def beside_the_plan(
@@ -182,10 +194,35 @@ def beside_the_plan(
     setup = setup_of(given["resume"])
     keep = mps.keep_compute_mode or setup.mps.keep_compute_mode
     borrow = mps.use_running_daemon or setup.mps.use_running_daemon
-    if device is None and which is None and setup.device is not None:
+    in_cluster = (setup.device or "").startswith(CLUSTER)
+    if in_cluster and given["ray"] is None:
+        raise UsageError(f"{given['resume']} was measured on a {setup.device}: give --ray too")
+    if device is None and which is None and setup.device is not None and not given["ray"]:
         device, which = (CPU, None) if setup.device == CPU else (None, setup.device)
     wanted = False if ceilings is None and not setup.ceilings else ceilings
     return device, which, MpsOptions(keep, borrow), wanted
+
+
+@contextmanager
+def cluster(given: Mapping[str, Any], plan: Plan) -> Iterator[ClusterPlace | None]:
+    """The cluster of --ray; None without it."""
+    address, cores = given["ray"], given["card_cores"]
+    if address is None:
+        if cores is not None:
+            raise UsageError("--card-cores is for the cards of a cluster: give --ray too")
+        yield None
+        return
+    if given["gpu"] is not None:
+        raise UsageError("--ray takes all GPUs of the cluster: drop --gpu")
+    cpu = given["device"] == CPU
+    with cluster_for(plan, address, cores, cpu=cpu, ceilings=given["ceilings"]) as found:
+        yield found
+
+
+def cluster_again(given: Mapping[str, Any]) -> list[str]:
+    """Those of its options that a resumed run needs again."""
+    named = {"--ray": given["ray"], "--card-cores": given["card_cores"]}
+    return [part for name, value in named.items() if value is not None for part in (name, str(value))]
 
 
 def settings_in(options: Mapping[str, Any]) -> dict[str, Any]:

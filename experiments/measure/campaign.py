@@ -6,7 +6,7 @@ changes. What a trial measures, and what the files look like, lives elsewhere.
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby, takewhile
@@ -25,7 +25,7 @@ from experiments.measure.hosts import Host, WorkersLostError, as_ours, bodies, h
 from experiments.measure.progress import Progress
 from experiments.measure.race import next_runs, rules_of, standing
 from experiments.measure.trial import Serving, failed, measure
-from experiments.plan import Plan, Trial
+from experiments.plan import Cell, Plan, Trial
 from experiments.plan.servers import TORCHSERVE
 from experiments.results.folder import append, open_for_append, read_trials
 from experiments.results.trial_result import TrialResult
@@ -40,8 +40,11 @@ FAILED_CELLS_IN_A_ROW = 2  # then the cause is not the cell
 JUST_STARTED = 3  # times as long a warm-up: Java compiles its own code beside the first requests
 
 
-def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> list[TrialResult]:
-    """Measures every trial of `plan` that `folder` doesn't hold yet; returns all results.
+def carry_out(
+    plan: Plan, bench: Bench, folder: Path, progress: Progress, *, cells: Collection[Cell] | None = None
+) -> list[TrialResult]:
+    """Measures every trial of `plan`, or of those `cells` of it, that `folder` doesn't hold yet; returns all
+    results.
 
     A cell that cannot be loaded, or whose server dies twice, is recorded as invalid and the rest goes on. A
     run that was disturbed, or failed for a cause that may have passed, is measured again (again.py).
@@ -51,7 +54,7 @@ def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> lis
     with open_for_append(folder) as file:
         results = read_trials(folder, plan)
         answers = CheckedAnswers(plan, bench, folder, progress)
-        if due(plan, results):
+        if due(plan, results, cells):
             answers.prepare()
         if bench.card and (neighbour := unseen_neighbour(bench.card)):
             progress.warn(f"{neighbour}: what they do is measured too")
@@ -59,7 +62,7 @@ def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> lis
         if plan.budget_s is not None:
             campaign.ends_s = time.monotonic() + plan.budget_s
         try:
-            while todo := due(plan, results):
+            while todo := due(plan, results, cells):
                 progress.planned(todo, done=len(results))
                 while todo:
                     todo = campaign.measure_on_one_server(todo)
@@ -70,9 +73,15 @@ def carry_out(plan: Plan, bench: Bench, folder: Path, progress: Progress) -> lis
     return results
 
 
-def due(plan: Plan, results: Sequence[TrialResult]) -> list[Trial]:
+def due(plan: Plan, results: Sequence[TrialResult], cells: Collection[Cell] | None = None) -> list[Trial]:
     """The trials to measure now: all that are left or, until it is sure what is best, the next round; and
-    what is worth measuring again, after all that are left, but before the next round."""
+    what is worth measuring again, after all that are left, but before the next round. With `cells`: theirs.
+    """
+    found = _due(plan, results, cells)
+    return found if cells is None else [trial for trial in found if trial.cell in cells]
+
+
+def _due(plan: Plan, results: Sequence[TrialResult], cells: Collection[Cell] | None) -> list[Trial]:
     if plan.until_sure:
         rules = rules_of(plan)
         racing = standing(plan, results, rules).contenders
@@ -80,6 +89,8 @@ def due(plan: Plan, results: Sequence[TrialResult]) -> list[Trial]:
         return again or next_runs(plan, results, rules)
     done = {(result.trial.cell, result.trial.run) for result in results}
     left = [trial for trial in plan.trials() if (trial.cell, trial.run) not in done]
+    if cells is not None:
+        left = [trial for trial in left if trial.cell in cells]
     return left or due_again(plan, results)
 
 

@@ -11,6 +11,7 @@ from experiments.bench.servers import servers_told
 from experiments.ceilings.measure import Effort, measure_ceilings
 from experiments.load import check_limits
 from experiments.measure.campaign import carry_out
+from experiments.measure.elsewhere import CLUSTER, Elsewhere
 from experiments.measure.progress import Progress
 from experiments.measure.resumed import device_in
 from experiments.plan import Plan
@@ -42,14 +43,15 @@ def measure(
     resume: bool = False,
     ceilings: Effort | None = BESIDE_A_SWEEP,
     sweep: bool = True,
+    elsewhere: Elsewhere | None = None,
     command: Sequence[str] = tuple(sys.argv),
 ) -> Results:
     """Measures what `folder` doesn't hold yet of a plan: the ceilings, then every trial.
 
     Each finished trial is on disk before the next one starts. A folder that holds results already is refused,
     unless `resume` says to go on in it. `ceilings` None leaves these out, as does an archive of a kind that
-    can't be run alone; without `sweep` nothing else is measured. `command` is how the program was called, for
-    the record.
+    can't be run alone; without `sweep` nothing else is measured. `elsewhere` carries out the plan in place of
+    this machine, without ceilings. `command` is how the program was called, for the record.
 
     Raises UsageError for what can't be measured, ExperimentError where nothing works at all. A
     KeyboardInterrupt stops server and daemon first. What was measured stays, and `resume` goes on with it.
@@ -60,14 +62,15 @@ def measure(
     for cell in plan.cells():
         check_limits(plan.load_of(cell).connections, processes=plan.processes)
     here = environment.describe(list(command), plan.seed) | {
+        **(elsewhere.told if elsewhere else {}),
         "archive": bench.archive_told(),
         "servers": servers_told(plan),
-        "device": bench.device,
+        "device": elsewhere.device if elsewhere else bench.device,
         "mps_options": {
             "keep_compute_mode": bench.mps.keep_compute_mode,
             "use_running_daemon": bench.mps.use_running_daemon,
         },
-        "ceilings": ceilings is not None,
+        "ceilings": ceilings is not None and elsewhere is None,
     }
     if resume:
         _note_resumption(folder, here, progress)
@@ -76,10 +79,15 @@ def measure(
     progress.begun(folder)
     for line in alike(bench.card, plan.thread_percentage) if bench.card else ():
         progress.warn(line)
-    if ceilings is not None and bench.provenance.kind != "unknown" and not read_ceilings(folder):
+    if (
+        elsewhere is None
+        and ceilings is not None
+        and bench.provenance.kind != "unknown"
+        and not read_ceilings(folder)
+    ):
         progress.ceilings(measure_ceilings(plan, bench, folder, progress, ceilings))
     if sweep:
-        carry_out(plan, bench, folder, progress)
+        (elsewhere.carry_out if elsewhere else carry_out)(plan, bench, folder, progress)
     return read(folder)
 
 
@@ -93,9 +101,11 @@ def _note_resumption(folder: Path, here: dict[str, Any], progress: Progress) -> 
     if device is None:
         progress.warn(f"{folder} does not tell its GPU: it goes on with {here['device']}")
     elif device != here["device"]:
+        remedy = "leave out --gpu and --device"
+        if device.startswith(CLUSTER) or here["device"].startswith(CLUSTER):
+            remedy = "give --ray with such cards, or leave it out as then"
         raise UsageError(
-            f"{folder} was measured on {device}, this would be {here['device']}: leave out --gpu and "
-            "--device, or start a new run"
+            f"{folder} was measured on {device}, this would be {here['device']}: {remedy}, or start a new run"
         )
     for server, told in (before.get("servers") or {}).items():
         if here.get("servers", {}).get(server, told) != told:

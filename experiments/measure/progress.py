@@ -1,6 +1,6 @@
 """Who is told how a campaign goes. This one listens in silence: override what you want to hear."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.plan import Trial
@@ -20,14 +20,17 @@ class Progress:
     def ceilings(self, found: Ceilings) -> None:
         """All ceilings are measured."""
 
-    def planned(self, todo: Sequence[Trial], done: int) -> None:
-        """These trials are measured next; so many were there already."""
+    def planned(self, todo: Sequence[Trial], done: int, at_once: int = 1) -> None:
+        """These trials are measured next, on so many cards at once; `done` were there already."""
 
     def loading(self, trial: Trial) -> None:
         """The model of a trial's cell is being loaded."""
 
     def measuring(self, trial: Trial) -> None:
         """A trial begins."""
+
+    def at_cards(self, doing: Mapping[str, str]) -> None:
+        """What each card of a cluster is doing now, by its name; those that are idle are missing."""
 
     def note(self, trial: Trial, line: str) -> None:
         """What is found on the way, in a trial that takes long."""

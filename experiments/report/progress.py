@@ -1,7 +1,8 @@
 """What the user sees while a campaign runs: one live line on a terminal, one line a trial elsewhere."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,8 @@ from experiments.plan import Trial, estimated_s
 from experiments.report.terminal import ceilings_table
 from experiments.results import Ceilings, TrialResult
 from experiments.verdict.words import counted
+
+MOST_SHOWN = 4  # cards in the live line
 
 
 class ConsoleProgress(Progress):
@@ -46,16 +49,18 @@ class ConsoleProgress(Progress):
     def ceilings(self, found: Ceilings) -> None:
         self._console.print(ceilings_table(found))
 
-    def planned(self, todo: Sequence[Trial], done: int) -> None:
+    def planned(self, todo: Sequence[Trial], done: int, at_once: int = 1) -> None:
         self._todo, self._finished, self._started_s = len(todo), 0, time.monotonic()
         cells = len({trial.cell for trial in todo})
-        self._estimate_s = estimated_s(todo)
+        self._estimate_s = estimated_s(todo) / at_once
         if all(trial.attempt for trial in todo):
             what = f"{counted(len(todo), 'run')} of {counted(cells, 'cell')}, disturbed or failed"
             self._console.print(f"measuring again: {what}, about {_clock(self._estimate_s)}")
             return
         kept = f" ({done} are there already)" if done else ""
-        self._console.print(f"{self._todo} trials of {cells} cells{kept}, about {_clock(self._estimate_s)}")
+        cards = f" on {at_once} cards" if at_once > 1 else ""
+        told = f"{self._todo} trials of {cells} cells{cards}{kept}, about {_clock(self._estimate_s)}"
+        self._console.print(told)
 
     def ceiling(self, what: str) -> None:
         if self._status:
@@ -66,6 +71,10 @@ class ConsoleProgress(Progress):
 
     def measuring(self, trial: Trial) -> None:
         self._show(f"{trial.cell}: run {trial.run}")
+
+    def at_cards(self, doing: Mapping[str, str]) -> None:
+        told = [f"{card}: {what}" for card, what in islice(doing.items(), MOST_SHOWN)]
+        self._show("; ".join([*told, *([f"{len(doing)} cards in all"] if len(doing) > MOST_SHOWN else [])]))
 
     def note(self, trial: Trial, line: str) -> None:
         self._show(f"{trial.cell}: {line}")
@@ -86,7 +95,8 @@ class ConsoleProgress(Progress):
         if result.disturbed:
             said += f" (disturbed: {'; '.join(result.disturbances)})"
         again = " again" if trial.attempt else ""
-        line = f"{counter} {trial.cell}, run {trial.run}{again}: {said}"
+        card = f" (on {result.card})" if result.card else ""
+        line = f"{counter} {trial.cell}, run {trial.run}{again}: {said}{card}"
         self._console.print(line, markup=False, highlight=False)
 
     def warn(self, message: str) -> None:

@@ -6,6 +6,7 @@
     requests/NNNN.npz   start, end and status of every request of trial NNNN, compressed; of an open loop also
                         when each was scheduled, and how late the generator got to them
     summary.csv         one line a cell, rebuilt from trials.jsonl at any time
+    cards/              of the cards of a cluster: cards/folders.py
 
 Nothing here measures. Numbers are compared and judged elsewhere.
 """
@@ -15,9 +16,9 @@ import fcntl
 import json
 import os
 import warnings
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +30,8 @@ from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.files import write_json, write_whole
 from experiments.base.shown import command
 from experiments.plan import Cell, Plan, plan_from
+from experiments.results.cards.folders import card_folders
+from experiments.results.cards.sittings import of_one_card
 from experiments.results.ceilings import Ceilings, read_ceilings
 from experiments.results.environment import environment_from
 from experiments.results.trial_result import TrialResult, trial_result_from
@@ -43,7 +46,8 @@ class Results:
     """What a results folder holds: what was asked for, where it was measured, and what was found.
 
     `environment` is empty and `ceilings` None where their files can't be read; `notes` say why, and whatever
-    else reading gave rise to.
+    else reading gave rise to. `trials` are those that count where the cards of a cluster measured
+    (cards/sittings.py); `checks` are each card's runs of the twin.
     """
 
     folder: Path
@@ -52,6 +56,7 @@ class Results:
     environment: Mapping[str, Any]
     ceilings: Ceilings | None = None
     notes: tuple[str, ...] = ()
+    checks: Mapping[str, Sequence[TrialResult]] = field(default_factory=dict)
 
 
 def read(folder: Path) -> Results:
@@ -59,8 +64,13 @@ def read(folder: Path) -> Results:
     plan = read_plan(folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        trials = read_trials(folder, plan)
-    found = Results(folder, plan, tuple(trials), {}, notes=tuple(str(each.message) for each in caught))
+        measured = read_trials(folder, plan)
+        trials = of_one_card(measured)
+        checks = {each.name: read_trials(each) for each in card_folders(folder)}
+    notes = [str(each.message) for each in caught]
+    if beside := len(measured) - len(trials):
+        notes.append(f"{beside} runs were measured anew on another card: they are kept, and don't count")
+    found = Results(folder, plan, tuple(trials), {}, notes=tuple(notes), checks=checks)
     try:
         found = replace(found, ceilings=read_ceilings(folder))
     except ExperimentError as error:
@@ -115,8 +125,10 @@ def open_for_append(folder: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
-def append(folder: Path, file: IO[bytes], result: TrialResult, requests: Requests | None) -> None:
-    """Puts a finished trial on disk, its requests first: a line in trials.jsonl means all of it is there."""
+def append(folder: Path, file: IO[bytes], result: TrialResult, requests: Requests | bytes | None) -> None:
+    """Puts a finished trial on disk, its requests first: a line in trials.jsonl means all of it is there.
+
+    `requests` may be what another such file holds."""
     try:
         if requests is not None:
             _save_requests(folder / "requests" / f"{result.trial.position:04}.npz", requests)
@@ -207,11 +219,14 @@ def write_summary(folder: Path, summary: pd.DataFrame) -> None:
         raise ExperimentError(_cannot_write(folder, error)) from error
 
 
-def _save_requests(path: Path, requests: Requests) -> None:
+def _save_requests(path: Path, requests: Requests | bytes) -> None:
     temporary = path.with_suffix(".new")
     with temporary.open("wb") as file:
-        columns: dict[str, Any] = {**requests}
-        np.savez_compressed(file, **columns)
+        if isinstance(requests, bytes):
+            file.write(requests)
+        else:
+            columns: dict[str, Any] = {**requests}
+            np.savez_compressed(file, **columns)
     temporary.replace(path)
 
 

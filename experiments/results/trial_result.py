@@ -39,7 +39,8 @@ class TrialResult:
     on a CPU and where the handler does not tell.
     `alone_latency_ms` is the median of requests that were sent one at a time, `idle_cpu_cores` the CPU time
     that the server spent without any, in seconds a second: both when the model was loaded, where servers or
-    engines are compared.
+    engines are compared. `card` names
+    the card of a cluster; None on a single machine.
     """
 
     trial: Trial
@@ -73,6 +74,7 @@ class TrialResult:
     multiprocessors: Sequence[int] | None = None
     alone_latency_ms: float | None = None
     idle_cpu_cores: float | None = None
+    card: str | None = None
 
     @property
     def disturbed(self) -> bool:

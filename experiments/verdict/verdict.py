@@ -13,10 +13,12 @@ from typing import Any
 import pandas as pd
 
 from experiments.base.errors import ExperimentError
+from experiments.measure.elsewhere import CLUSTER
 from experiments.measure.race import rules_of, standing
 from experiments.plan import Cell, Goal, Plan, Trial, goal_from
 from experiments.results import Ceilings, Results, TrialResult, all_counting, by_cell, counting
 from experiments.verdict.advice import Advice, NoAdviceError, advise
+from experiments.verdict.cards import spread_of_cards
 from experiments.verdict.stats import Comparison, compare_all, noise_floor, runs_needed
 from experiments.verdict.summary import summarise
 
@@ -60,7 +62,8 @@ class Verdict:
 
     `floor` is how far apart a cell and its twin are, as a ratio of 1 or more; None where there is no twin
     with runs. `pairs` are all cells with MPS that have a cell without to be compared with. `advice` is None
-    where nothing can be advised; `no_advice` then says why.
+    where nothing can be advised; `no_advice` then says why. `card_spread` is how far apart the cards of a
+    cluster are that measured one and the same cell, as a ratio of 1 or more: None where it was one card.
     """
 
     results: Results
@@ -70,6 +73,7 @@ class Verdict:
     pairs: tuple[Pair, ...]
     advice: Advice | None
     no_advice: str
+    card_spread: float | None = None
 
     @property
     def folder(self) -> Path:
@@ -94,8 +98,14 @@ class Verdict:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What reading the files gave rise to."""
-        return self.results.notes
+        """What reading the files gave rise to, and how far apart the cards of a cluster are."""
+        if self.card_spread is None:
+            return self.results.notes
+        apart = (
+            f"{len(self.results.checks)} cards measured the first configuration: they are up to "
+            f"{self.card_spread - 1:.1%} apart, and no smaller difference of two configurations counts"
+        )
+        return (*self.results.notes, apart)
 
     @property
     def missing(self) -> list[str]:
@@ -168,9 +178,10 @@ class Verdict:
 
     @property
     def card(self) -> Mapping[str, Any] | None:
-        """The GPU that was measured, of those of the machine; the first where the files don't tell which."""
+        """The GPU that was measured, of those of the machine; the first where the files don't tell which, and
+        of a cluster, whose cards are alike."""
         device = self.environment.get("device")
-        if device is None:
+        if device is None or device.startswith(CLUSTER):
             return self.gpus[0] if self.gpus else None
         return next((gpu for gpu in self.gpus if gpu.get("uuid") == device), None)
 
@@ -231,9 +242,10 @@ def judge(results: Results, goal: Goal | None = None) -> Verdict:
         Measured(cell, row, tuple(run.throughput_rps for run in counting(runs.get(cell, ()))))
         for cell, row in zip(cells, _rows(summary), strict=True)
     )
-    floor = _floor(measured)
-    advice, no_advice = _advice(results, goal, floor or 1.0)
-    return Verdict(results, summary, measured, floor, _pairs(measured, floor or 1.0), advice, no_advice)
+    floor, spread = _floor(measured), spread_of_cards(results.checks)
+    advice, no_advice = _advice(results, goal, max(floor or 1.0, spread or 1.0))
+    pairs = _pairs(measured, floor or 1.0)  # both of a pair were measured on the same card
+    return Verdict(results, summary, measured, floor, pairs, advice, no_advice, spread)
 
 
 def _cores(results: Results) -> float:

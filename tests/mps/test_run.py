@@ -43,6 +43,7 @@ def refused(*options: str) -> str:
         (["--tokens", "16", "--input", "."], "give one of them"),
         (["--device", "tpu"], "--device is cpu or gpu, not 'tpu'"),
         (["--device", "cpu", "--gpu", "0"], "--device cpu and --gpu 0: give one of them"),
+        (["--card-cores", "1"], "--card-cores is for the cards of a cluster: give --ray too"),
         (["--device", "cpu", "--with-mps"], "--with-mps needs a GPU: leave out --device cpu"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 
 from experiments.base.errors import UsageError
 from experiments.bench import Bench
+from experiments.measure.elsewhere import CLUSTER
 from experiments.measure.measure import _note_resumption
 from experiments.measure.progress import Progress
 from experiments.measure.resumed import setup_of
@@ -24,7 +25,7 @@ CARDS = [{"name": "NVIDIA H200", "uuid": "GPU-other"}, {"name": "Tesla T4", "uui
 
 def options(resume: Path | None, **given: Any) -> tuple[Any, ...]:
     """What the command makes of its options."""
-    none = {"device": None, "gpu": None, "ceilings": None}
+    none = {"device": None, "gpu": None, "ceilings": None, "ray": None}
     none |= {"keep_compute_mode": False, "use_running_daemon": False}
     return beside_the_plan({**none, **given, "resume": resume})
 
@@ -54,6 +55,19 @@ def test_the_options_are_those_that_it_began_with(tmp_path: Path) -> None:
     folder = begun_on(tmp_path / "cpu", device="cpu")
     assert options(folder) == ("cpu", None, MpsOptions(), None)
     assert options(None, device="gpu", gpu="1", ceilings=True) == ("gpu", "1", MpsOptions(), True)
+
+
+def test_what_a_cluster_measured_goes_on_there_alone(tmp_path: Path, here: dict[str, Any]) -> None:
+    kind = f"{CLUSTER}NVIDIA H200, 141 GiB"
+    folder = begun_on(tmp_path / "spread", device=kind)
+    with pytest.raises(UsageError, match="was measured on a cluster of NVIDIA H200, 141 GiB: give --ray too"):
+        options(folder)
+    assert options(folder, ray="auto")[:2] == (None, None)
+    for device in (UUID, f"{CLUSTER}Tesla T4, 15 GiB"):
+        with pytest.raises(UsageError, match="give --ray with such cards, or leave it out as then, or start"):
+            _note_resumption(folder, {**here, "device": device}, Progress())
+    hardware = judge(read(folder)).hardware
+    assert hardware.startswith("NVIDIA H200")
 
 
 def test_another_device_is_refused(tmp_path: Path, here: dict[str, Any]) -> None:

@@ -1,0 +1,164 @@
+"""The program on a card's machine: measures the cells that it is given, and hands over each trial at once.
+
+`python -m experiments.cluster.card_program FD DEVICE`; FD is its end of a pipe to whoever started it
+(program.py), DEVICE `cpu` or `gpu`. When that pipe ends, because the other side has ended or was killed, it
+stops its servers and ends too.
+"""
+
+import os
+import platform
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+
+from experiments.base.errors import ExperimentError, UsageError
+from experiments.checks import card_for, choose
+from experiments.cluster.messages import (
+    Again,
+    Doing,
+    Done,
+    Equip,
+    Event,
+    Failed,
+    Finished,
+    Hello,
+    Measure,
+    Warned,
+)
+from experiments.measure import Progress
+from experiments.measure.campaign import carry_out
+from experiments.plan import Plan, Trial
+from experiments.results import TrialResult, create
+from experiments.results.folder import append, open_for_append, read_trials
+from experiments.servers.guard import guarded
+from experiments.serving.instances import FOLDER_NAME, instance_folder
+from experiments.serving.temporary import LEAST_BYTES, temporary_folder
+from experiments.serving.torchserve import unpacked_bytes
+from experiments.watch import environment
+
+
+class Handing(Progress):
+    """Tells the driver what happens, each finished trial with its requests."""
+
+    def __init__(self, to: Connection, folder: Path) -> None:
+        self._to, self._folder = to, folder
+
+    def loading(self, trial: Trial) -> None:
+        self._tell(Doing(trial, "loading the model"))
+
+    def measuring(self, trial: Trial) -> None:
+        self._tell(Doing(trial, f"run {trial.run}"))
+
+    def note(self, trial: Trial, line: str) -> None:
+        self._tell(Doing(trial, line))
+
+    def planned(self, todo: Sequence[Trial], done: int, at_once: int = 1) -> None:
+        for trial in todo:
+            if trial.attempt:
+                self.again(trial)
+
+    def again(self, trial: Trial) -> None:
+        self._tell(Again(trial))
+
+    def finished(self, result: TrialResult) -> None:
+        requests = None
+        with suppress(FileNotFoundError):  # of a trial that could not be measured there are none
+            requests = (self._folder / "requests" / f"{result.trial.position:04}.npz").read_bytes()
+        self._tell(Finished(result, requests))
+
+    def warn(self, message: str) -> None:
+        if str(self._folder) not in message:  # how to go on here is nothing for the driver
+            self._tell(Warned(message))
+
+    def _tell(self, event: Event) -> None:
+        self._to.send(event)
+
+
+@dataclass(slots=True)
+class OnCard:
+    """A card at work: its folder holds what it has measured, as a results folder of its own."""
+
+    to: Connection
+    device: str
+    folder: Path
+    equipped: Equip | None = None
+
+    def hello(self) -> Hello:
+        card, _ = choose(self.device)
+        return Hello({"host": platform.node(), **environment.describe(sys.argv, 0)}, card)
+
+    def carry_out(self, asked: Equip | Measure) -> None:
+        """Does what it is asked; what goes wrong is told, and it waits for what comes next."""
+        try:
+            if isinstance(asked, Equip):
+                self._equip(asked)
+            else:
+                self._measure(asked)
+            self.to.send(Done())
+        except ExperimentError as error:
+            self.to.send(Failed(str(error), error.details, error.exit_code))
+
+    def _equip(self, asked: Equip) -> None:
+        """Looks whether it can measure the plan at all. Raises UsageError where it can't."""
+        plan, bench = asked.plan, asked.bench
+        temporary_folder(FOLDER_NAME, LEAST_BYTES + unpacked_bytes(bench.archive))
+        card, _ = card_for(plan, self.device, None, bench.mps)
+        self.equipped = Equip(plan, replace(bench, card=card))
+        create(self.folder / "cells", plan, {})
+        create(self.folder / "check", plan, {})
+
+    def _measure(self, asked: Measure) -> None:
+        if self.equipped is None:
+            raise UsageError("a card has to be equipped before it measures")
+        check = all(cell.twin for cell in asked.cells)
+        folder = self.folder / ("check" if check else "cells")
+        plan = replace(self.equipped.plan, budget_s=asked.budget_s)
+        _take_over(folder, plan, asked.earlier)
+        carry_out(plan, self.equipped.bench, folder, Handing(self.to, folder), cells=asked.cells)
+
+
+def _take_over(folder: Path, plan: Plan, earlier: tuple[TrialResult, ...]) -> None:
+    """Puts what is known of the cells from before where the campaign looks for it."""
+    if not earlier:
+        return
+    known = {(each.trial.cell, each.trial.run, each.trial.attempt) for each in read_trials(folder, plan)}
+    with open_for_append(folder) as file:
+        for each in earlier:
+            if (each.trial.cell, each.trial.run, each.trial.attempt) not in known:
+                append(folder, file, each, None)
+
+
+def main(descriptor: int, device: str) -> None:
+    """Until the pipe ends."""
+    connection = Connection(descriptor)
+    asked: SimpleQueue[Equip | Measure] = SimpleQueue()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with instance_folder() as folder, guarded():
+        threading.Thread(target=_listen, args=(connection, asked), daemon=True).start()
+        try:
+            card = OnCard(connection, device, folder)
+            connection.send(card.hello())
+            while True:
+                card.carry_out(asked.get())
+        except (KeyboardInterrupt, BrokenPipeError):
+            return
+        except ExperimentError as error:
+            connection.send(Failed(str(error), error.details, error.exit_code))
+
+
+def _listen(connection: Connection, asked: "SimpleQueue[Equip | Measure]") -> None:
+    """Passes on what comes; at the end of the pipe the main thread is interrupted, whatever it does."""
+    with suppress(EOFError, OSError):
+        while True:
+            asked.put(connection.recv())
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

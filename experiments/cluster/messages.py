@@ -1,0 +1,95 @@
+"""What the driver and the program on a card tell each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.bench import Bench
+from experiments.plan import Cell, Plan, Trial
+from experiments.results import TrialResult
+from mps.card import Gpu
+
+# To a card
+
+
+@dataclass(frozen=True, slots=True)
+class Equip:
+    """What all its work is of. The bench's archive is a file of the card's machine."""
+
+    plan: Plan
+    bench: Bench
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Measure all that is left of these cells, for `budget_s` at most. `earlier` are results that this card
+    has of them, from before the driver was started anew."""
+
+    cells: tuple[Cell, ...]
+    earlier: tuple[TrialResult, ...] = ()
+    budget_s: float | None = None
+
+
+# From a card
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The card is there. `environment` is what environment.json holds of its machine."""
+
+    environment: Mapping[str, Any]
+    gpu: Gpu | None
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What it does now, for the one who watches."""
+
+    trial: Trial
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """It measures a trial beside those that were planned."""
+
+    trial: Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A trial, with the content of its requests/NNNN.npz; None where it has none."""
+
+    result: TrialResult
+    requests: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something is not as it should be."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It has measured what it was given, or is equipped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It can't go on with what it was given: an ExperimentError or, by its exit code, a UsageError."""
+
+    message: str
+    details: str = ""
+    exit_code: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The card is gone."""
+
+    why: str
+
+
+Event = Hello | Doing | Again | Finished | Warned | Done | Failed | Lost
