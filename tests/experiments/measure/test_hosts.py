@@ -37,8 +37,8 @@ def test_bodies_are_in_the_servers_form_and_keep_their_names() -> None:
 def test_answers_are_compared_in_the_form_of_ours() -> None:
     tensors = {
         "outputs": [
-            {"name": "LABEL", "data": ["good", "bad"]},
-            {"name": "PROBABILITY", "data": [0.75, 0.25]},
+            {"name": "LABEL", "shape": [1, 2], "data": ["good", "bad"]},
+            {"name": "PROBABILITY", "shape": [1, 2], "data": [0.75, 0.25]},
         ]
     }
     spaced, close = json.dumps(tensors).encode(), json.dumps(tensors, separators=(",", ":")).encode()
