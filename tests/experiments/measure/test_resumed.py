@@ -111,3 +111,16 @@ def test_torchserve_is_told_how_many_gpus_it_deals() -> None:
     assert (bench.device, bench.gpus_dealt) == ("cpu", {"number_of_gpu": "0"})
     with arm(False, None, MpsOptions(), warn=print) as current:
         assert current.env == {"CUDA_VISIBLE_DEVICES": ""}
+
+
+def test_another_version_of_a_server_is_refused_and_what_no_folder_tells_is_not(
+    tmp_path: Path, here: dict[str, Any]
+) -> None:
+    told = {"litserve": {"package": "litserve 0.2.19", "pins_sha256": "one"}}
+    archive = {**here["archive"]}
+    folder = begun_on(tmp_path / "other", device=UUID, servers=told)
+    now = {**here, "archive": archive, "servers": {"litserve": {**told["litserve"], "pins_sha256": "two"}}}
+    with pytest.raises(UsageError, match="measured with another litserve"):
+        _note_resumption(folder, now, Progress())
+    _note_resumption(folder, {**now, "servers": told}, Progress())
+    _note_resumption(begun_on(tmp_path / "older", device=UUID), now, Progress())

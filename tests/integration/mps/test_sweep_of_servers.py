@@ -15,7 +15,9 @@ from experiments.base.paths import ROOT
 from experiments.results import read
 from experiments.serving.instances import PREFIX
 from experiments.verdict import judge
+from handlers.archive.archives import build
 from tests.integration.mps.test_sweep import DOOR, first_attempts, started, trials
+from tests.support.checkpoints import tiny_bert
 from tests.support.other_servers import server_that_was_added, small_classifier
 
 pytestmark = pytest.mark.integration
@@ -86,3 +88,20 @@ def test_a_server_that_is_killed_is_started_anew_and_the_sweep_goes_on(tmp_path:
     (cell,) = judge(read(out)).cells
     assert len(cell.rps) == 4
     assert not list(own_tmp.glob(f"{PREFIX}*"))
+
+
+def test_a_server_that_can_not_serve_it_is_given_up_and_the_others_go_on(
+    tmp_path: Path, own_tmp: Path
+) -> None:
+    server_that_was_added("litserve")
+    regression = tiny_bert(tmp_path / "regression", labels=("score",), spread=0.2)
+    model = build("text", regression, tmp_path, name="regression", trial=False)
+    out = tmp_path / "out"
+    asked = ("--server", "torchserve,litserve", "--batch-size", "2,4", "--runs", "1", "--requests", "32")
+    run = finished([*DOOR, "--model", str(model), "--out", str(out), *QUICK, *asked])
+    assert run.returncode == 1
+    assert "no more is measured of litserve" in run.stdout
+    assert {(trial["server"], trial["valid"]) for trial in first_attempts(out)} == {
+        ("torchserve", True),
+        ("litserve", False),
+    }
