@@ -1,7 +1,7 @@
 """What does a fleet cost that follows its demand, and which requests does it miss?
 
     python -m benchmarks.autoscaling                # simulated, three minutes
-    python -m benchmarks.autoscaling --live         # the workers of a TorchServe too, 40 minutes more
+    python -m benchmarks.autoscaling --live         # the workers of a TorchServe too, half an hour more
     python -m benchmarks.autoscaling --only day
 
 Thresholds from what was measured, scaling by CPU utilisation, and a fixed fleet for the peak, on a day,
