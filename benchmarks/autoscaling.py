@@ -1,6 +1,6 @@
 """What does a fleet cost that follows its demand, and which requests does it miss?
 
-    python -m benchmarks.autoscaling                # simulated, some minutes
+    python -m benchmarks.autoscaling                # simulated, three minutes
     python -m benchmarks.autoscaling --live         # the workers of a TorchServe too, half an hour more
     python -m benchmarks.autoscaling --only day
 

@@ -59,14 +59,15 @@ def served() -> Iterator[TorchServe]:
 
 
 def calibrated(server: TorchServe, tell: Tell) -> tuple[Service, Batches]:
-    """The service as it is here: what a request takes beside the sleep, and how long a worker loads."""
+    """The service as it is here: what a request takes beside the sleep, and how long workers load, two at
+    once as they do when the rate rises."""
     asked = Body(b"x", "text/plain")
     overhead_ms = max(0.0, median(_latencies_ms(server, asked, 40)) - FIXED_MS - EACH_MS)
     loading_s = median(_loading_s(server) for _ in range(3))
     batches = linear(FIXED_MS + overhead_ms, EACH_MS, BATCH, delay_ms=1.0)
     known = replace(service("sleeping", batches, BOUND_MS, loading_s, MOST_WORKERS), vcpus=WORKERS_CPU)
     tell(
-        f"a request takes {overhead_ms:.1f} ms beside the sleep, a worker loads for {loading_s:.1f} s, "
+        f"a request takes {overhead_ms:.1f} ms beside the sleep, two workers load for {loading_s:.1f} s, "
         f"capacity {known.capacity_rps:.1f} requests/s a worker"
     )
     return known, batches
@@ -97,12 +98,15 @@ def policies(known: Service, history: Curve, curve: Curve) -> list[Policy]:
 def both(
     server: TorchServe, known: Service, batches: Batches, was: Curve, curve: Curve, seed: int, tell: Tell
 ) -> Iterator[tuple[Lived, Outcome]]:
-    """Each policy live and simulated with the same arrivals, and with the CPU that live workers took."""
+    """Each policy live and simulated with the same arrivals, and with the CPU and the time to load that live
+    workers took, where any came: the thresholds know only what was calibrated."""
     for policy in policies(known, was, curve):
         lived = live(server, policy, known, curve, [Body(b"x", "text/plain")], seed)
         tell(f"{curve.name}, {policy.name}: {lived.outcome.attainment:.2%} within the bound live")
         busy = replace(batches, busy_cpu=_busy_cpu(lived, known, batches))
-        yield lived, simulate(curve, policy, known, busy, seed=seed, shared=True)
+        loaded_s = median(lived.loading_s) if lived.loading_s else known.loading_s
+        as_lived = replace(known, loading_s=loaded_s)
+        yield lived, simulate(curve, policy, as_lived, busy, seed=seed, shared=True)
 
 
 def _busy_cpu(lived: Lived, known: Service, batches: Batches) -> float:
@@ -130,5 +134,5 @@ def _latencies_ms(server: TorchServe, asked: Body, count: int) -> list[float]:
 def _loading_s(server: TorchServe) -> float:
     server.scale(1)
     begun_s = perf_counter()
-    server.scale(2)
+    server.scale(3)
     return perf_counter() - begun_s

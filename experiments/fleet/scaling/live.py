@@ -28,6 +28,8 @@ from experiments.load import Body, LoadResult, OpenLoop, run
 from experiments.serving.torchserve import TorchServe
 
 REQUESTS = "ts_inference_requests_total"
+PATIENCE = 10.0
+"""Times the curve's length that an answer is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,12 @@ def live(
     server.scale(first)
     due_s = curve.arrivals(seed)
     load = Replay(len(due_s) / curve.lasts_s, curve.lasts_s, due_s=tuple(due_s.tolist()))
+    # Where too few serve all along, the last wait for as long as it takes to serve all.
+    url, timeout_s = server.predict_url, 60.0 + PATIENCE * curve.lasts_s
     follower = _Follower(server, policy, decider, service.vcpus, [Life(0.0, 0.0) for _ in range(first)])
     follower.start()
     try:
-        found = run(server.predict_url, pool, load, headers=server.headers, seed=seed)
+        found = run(url, pool, load, headers=server.headers, seed=seed, timeout_s=timeout_s)
     finally:
         follower.stop()
     if follower.failed is not None:
