@@ -7,6 +7,7 @@ stops its servers and ends too.
 
 import os
 import platform
+import shutil
 import signal
 import sys
 import threading
@@ -107,6 +108,10 @@ class OnCard:
     def _equip(self, asked: Equip) -> None:
         """Looks whether it can measure the plan at all. Raises UsageError where it can't."""
         plan, bench = asked.plan, asked.bench
+        if asked.takes_archive:
+            taken = Path(shutil.move(bench.archive, self.folder / bench.archive.name))
+            bench.archive.parent.rmdir()
+            bench = replace(bench, archive=taken)
         temporary_folder(FOLDER_NAME, LEAST_BYTES + unpacked_bytes(bench.archive))
         card, _ = card_for(plan, self.device, None, bench.mps)
         self.equipped = Equip(plan, replace(bench, card=card))

@@ -14,10 +14,12 @@ from mps.card import Gpu
 
 @dataclass(frozen=True, slots=True)
 class Equip:
-    """What all its work is of. The bench's archive is a file of the card's machine."""
+    """What all its work is of. The bench's archive is a file of the card's machine; with `takes_archive` the
+    card moves it from its folder, which holds nothing else, into its own."""
 
     plan: Plan
     bench: Bench
+    takes_archive: bool = False
 
 
 @dataclass(frozen=True, slots=True)

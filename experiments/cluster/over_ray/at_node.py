@@ -42,18 +42,18 @@ class CardActor:
         sys.path.insert(0, root)
         from experiments.cluster.program import CardProgram
 
-        self._folder = tempfile.TemporaryDirectory(prefix="tsmps-archive-")
         self._program = CardProgram(cores, device)
 
     def equip(self, plan: Any, bench: Any, archive: Any) -> None:
-        """`archive` is the file's content, which Ray has brought to this node once."""
+        """`archive` is the file's content, which Ray has brought to this node once. The program takes the
+        file into its own folder, which is removed even if this process is killed."""
         from dataclasses import replace
 
         from experiments.cluster.messages import Equip
 
-        path = Path(self._folder.name) / bench.archive.name
+        path = Path(tempfile.mkdtemp(prefix="tsmps-archive-")) / bench.archive.name
         path.write_bytes(archive)
-        self._program.send(Equip(plan, replace(bench, archive=path)))
+        self._program.send(Equip(plan, replace(bench, archive=path), takes_archive=True))
 
     def give(self, work: Any) -> None:
         """Passes on work."""
@@ -66,4 +66,3 @@ class CardActor:
     def close(self) -> None:
         """Stops the program with its servers."""
         self._program.close()
-        self._folder.cleanup()
