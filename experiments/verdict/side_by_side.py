@@ -59,7 +59,10 @@ def what_it_is_worth(rows: Sequence[Row], floor: float) -> str:
         f"{first.stack} is at {change(compared.ratio)} over the next, {second.stack} ({interval(compared)} "
         f"times it with {percent(compared.confidence, 3)} confidence)"
     )
-    return f"{text}, within noise." if is_tie(compared, floor) else f"{text}."
+    if is_tie(compared, floor):
+        return f"{text}, within noise."
+    few = compared.verdict_alone == "not enough runs"
+    return f"{text}, not shown by so few runs." if few else f"{text}."
 
 
 def compares(verdict: Verdict) -> bool:
