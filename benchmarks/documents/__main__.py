@@ -32,7 +32,7 @@ printed beside, with what is wrong about it: docs/the-documents.md.
 
 Examples, the first of each to see whether it runs: its figures mean nothing
 
-  python -m benchmarks.documents litserve --rounds 1 --seconds 1 --settling 1 --concurrency 1,8
+  python -m benchmarks.documents litserve --rounds 1 --seconds 3 --settling 1 --concurrency 1,8
 
   python -m benchmarks.documents litserve --experiment 1 --experiment 2
 

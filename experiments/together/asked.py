@@ -80,8 +80,9 @@ def checked(server: Running, one: Asked, settling_s: float) -> float:
     alone = parity.check(server, one.inputs, one.right, name, one.tolerance)
     load = ClosedLoop(IN_FLIGHT, duration_s=settling_s)
     found = run(server.predict_url(name), one.bodies(server), load, headers=server.headers, keep_answers=True)
-    if problems := found.problems():
-        raise ServerError(f"{server.server} does not serve {name}: {'; '.join(problems)}", server.log())
+    refused = sum(count for status, count in found.statuses.items() if not 200 <= status < 300)
+    if refused or found.lost_connections:  # how long it took for a batch doesn't matter here
+        raise ServerError(f"{server.server} does not serve {name}: {found.problems()[0]}", server.log())
     assert found.answers is not None
     said = {n: [server.dialect.read(each) for each in given] for n, given in found.answers.of.items()}
     return max(alone, parity.judged(server, one.right, said, one.tolerance))

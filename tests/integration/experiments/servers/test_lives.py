@@ -11,16 +11,21 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from benchmarks.parts.leftovers import is_free, left_in
 from experiments.base.errors import UsageError
 from experiments.base.paths import ROOT
+from experiments.bench.inputs import photographs
 from experiments.load import ClosedLoop, run
 from experiments.servers import parity
+from experiments.servers.dialects import worst_difference
 from experiments.servers.known import SERVERS
 from experiments.servers.served import Server
 from experiments.serving.torchserve import Registration, ServerError
+from handlers.archive.archives import build
 from tests.support import small_archives
+from tests.support.checkpoints import tiny_resnet
 from tests.support.other_servers import server_that_was_added, small_classifier
 
 pytestmark = pytest.mark.integration
@@ -74,6 +79,23 @@ def test_it_says_what_the_model_says_alone_and_in_batches(
         assert listened_at(running.family()) <= {"127.0.0.1", "::ffff:127.0.0.1"}
         assert running.folder.stat().st_mode & 0o777 == 0o700
     assert left_in(own_tmp, running.folder.name) == []
+
+
+def test_it_takes_images_and_several_texts_in_a_request(
+    server: Server, archive: Path, tmp_path: Path
+) -> None:
+    of_images = build("image", tiny_resnet(tmp_path / "resnet"), tmp_path, name="images", trial=False)
+    images = photographs()
+    with server.start(
+        [Registration(archive, 1, 8, name="texts"), Registration(of_images, 1, 4, name="images")]
+    ) as running:
+        right = parity.direct(of_images, images)
+        assert parity.check(running, images, right, "images") <= parity.TOLERANCE
+        body = running.dialect.body(*TEXTS)
+        headers = {"Content-Type": body.content_type, **running.headers}
+        answer = requests.post(running.predict_url("texts"), body.data, headers=headers, timeout=60)
+        said = running.dialect.read_each(answer.content)
+        assert worst_difference(parity.direct(archive, TEXTS), said) <= parity.TOLERANCE
 
 
 def test_two_models_are_served_at_once(server: Server, archive: Path, tmp_path: Path) -> None:
