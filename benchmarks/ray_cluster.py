@@ -35,7 +35,7 @@ from mps.door import one_line_errors
 
 PATIENCE_S = 900.0
 PARTS = ("many", "beside", "driver", "node")
-DYING = ["--batch-size", "1,2,4,8", "--runs", "2", "--duration", "1"]  # where only what is kept matters
+DYING = ["--batch-size", "1,2,4", "--runs", "2", "--duration", "1"]  # where only what is kept matters
 MARK = "RAY_CLUSTER_BENCHMARK"  # in the environment of all that is started here
 
 
