@@ -59,7 +59,7 @@ def _joined(groups: Sequence[Group], most_s: float) -> list[Group]:
 
 
 def _may_join(one: Group, other: Group) -> bool:
-    same_server = one.cells[0].without_mps.server == other.cells[0].without_mps.server
+    same_server = one.cells[0].without_mps.started_with == other.cells[0].without_mps.started_with
     return same_server and one.begun_on == other.begun_on
 
 

@@ -21,4 +21,4 @@ def test_each_package_is_pinned_and_named_once() -> None:
 def test_an_engine_that_there_is_not_is_refused() -> None:
     done = asked("onnxruntime,tensorrt")
     assert done.returncode == 1
-    assert done.stderr.endswith("there is no tensorrt to install: choose of onnxruntime, openvino\n")
+    assert done.stderr.endswith("there is no tensorrt to install: choose of onnxruntime, openvino, ray\n")
