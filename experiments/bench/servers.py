@@ -8,7 +8,8 @@ from experiments.plan import Plan
 from experiments.plan.servers import TORCHSERVE
 from experiments.servers.environments import WHOLE, environment_of, ingredients, package_of
 
-TEXT = "text/plain"
+TAKEN = {"text": "text/plain", "image": "image/"}
+"""The kinds of archives that the others serve, and how the content type of what they are sent begins."""
 
 
 def servable(plan: Plan, bench: Bench) -> tuple[Plan, list[str]]:
@@ -28,15 +29,18 @@ def _why_not(server: str, plan: Plan, bench: Bench) -> str | None:
     kind = bench.provenance.kind
     if kind == "unknown":
         return f"{bench.archive.name} is not built by make mar, and {server} serves our handlers only"
-    if kind != "text":
-        return f"{server} serves classifiers of text here, not archives of kind {kind}: --server {TORCHSERVE}"
+    if kind not in TAKEN:
+        return f"{server} serves classifiers here, not archives of kind {kind}: --server {TORCHSERVE}"
     if bench.card is not None:
         mps = ", and without MPS" if plan.with_mps else ""
         return f"{server} runs on CPUs here{mps}, and {bench.card.name} is measured: --device cpu"
     if max(plan.client_batch) > 1:
         return f"{server} takes a text a request here: leave out --client-batch"
-    if any(not body.content_type.startswith(TEXT) or not _is_utf8(body.data) for body in bench.pool):
-        return f"{server} takes plain texts here: give --input of .txt files in UTF-8, sent as the body"
+    if not all(body.content_type.startswith(TAKEN[kind]) for body in bench.pool) or (
+        kind == "text" and not all(_is_utf8(body.data) for body in bench.pool)
+    ):
+        files = "image files" if kind == "image" else ".txt files in UTF-8"
+        return f"{server} takes what --input of {files} sends as the body, nothing else: give that"
     if (state := environment_of(server).state) != WHOLE:
         return f"its environment is {state}: run `python -m mps.servers add {server}`"
     return None

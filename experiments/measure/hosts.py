@@ -15,7 +15,7 @@ from experiments.base.errors import ExperimentError
 from experiments.load import Answers, Body
 from experiments.plan import Cell
 from experiments.plan.servers import TORCHSERVE
-from experiments.servers.dialects import AnswerError
+from experiments.servers.dialects import AnswerError, Input
 from experiments.servers.known import OTHERS
 from experiments.servers.served import Running, is_alive
 from experiments.serving.instances import processes_of
@@ -128,11 +128,15 @@ def frontends(server: Host, workers: Sequence[int]) -> list[int]:
 
 
 def bodies(server: Host, pool: Sequence[Body]) -> Sequence[Body]:
-    """`pool`, of texts where it is not TorchServe, as the server wants them."""
+    """`pool` as the server wants it: plain texts or images where it is not TorchServe."""
     if not isinstance(server, Guest):
         return pool
     dialect = server.running.dialect
-    return [replace(dialect.body(body.data.decode()), name=body.name) for body in pool]
+    return [replace(dialect.body(_input(body)), name=body.name) for body in pool]
+
+
+def _input(body: Body) -> Input:
+    return body.data if body.content_type.startswith("image/") else body.data.decode()
 
 
 def as_ours(server: Host, answers: Answers) -> Answers:

@@ -34,6 +34,11 @@ def test_bodies_are_in_the_servers_form_and_keep_their_names() -> None:
     assert body.name == "one.txt"
 
 
+def test_an_image_goes_as_it_is_to_torchserve_and_in_json_to_others() -> None:
+    (body,) = bodies(a_guest(), [Body(b"\xff\xd8", "image/jpeg", "one.jpg")])
+    assert json.loads(body.data) == {"image": "/9g="}
+
+
 def test_answers_are_compared_in_the_form_of_ours() -> None:
     tensors = {
         "outputs": [
