@@ -5,7 +5,6 @@ A door: it reads the options, makes the plan, measures, judges, shows. What the 
 
 import sys
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -85,11 +84,11 @@ def main(
         with one_line_errors():
             plan, folder = _asked(options.settings_in(given), plan_file, out, resume)
             device, gpu, mps, ceilings = options.beside_the_plan(given)
-            bench = bench_for(plan, mps=mps)
             cluster = stack.enter_context(options.cluster(given, plan))
             card, where = (cluster.card, cluster.line) if cluster else card_for(plan, device, gpu, mps)
             plan, left_out = possible(plan, card)
-            plan, without = servable(plan, bench := replace(bench, card=card))
+            bench = bench_for(plan, card, mps)
+            plan, without = servable(plan, bench)
         go_on = command("python", "-m", "mps.run", "--resume", folder, *options.cluster_again(given))
         stack.enter_context(one_line_errors(lambda: f"{_kept(folder, plan)}; go on with: {go_on}"))
         console = to_stdout()

@@ -125,7 +125,8 @@ def in_unit(unit: Unit, command: str, shared: Mapping[str, Path], etc: Path, mod
     assert unit.one("CapabilityBoundingSet") == ""
     credentials = "/run/credentials"
     own = [*unit.settings.get("RuntimeDirectory", []), *unit.settings.get("CacheDirectory", [])]
-    mounts = [Mount(path, place, Path(place).name in own) for place, path in shared.items()]
+    mounts = [Mount(ROOT, str(ROOT))]  # which may lie in a folder that is hidden else
+    mounts += [Mount(path, place, Path(place).name in own) for place, path in shared.items()]
     mounts += [Mount(each, str(each)) for each in Path("/etc").iterdir()]
     mounts += [Mount(etc, "/etc/torchserve-mps"), Mount(models, "/var/lib/torchserve-mps/models")]
     if "LoadCredential" in unit.settings:

@@ -38,7 +38,11 @@ def started(command: list[str], log: Path) -> "subprocess.Popen[bytes]":
 
 
 def passes(probe: list[str]) -> bool:
-    return subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+    try:
+        done = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST_S)
+    except subprocess.TimeoutExpired:  # a unit's own waits for all that it was told
+        return False
+    return done.returncode == 0
 
 
 def asked(path: str, token: str | None = None, port: int = 8000, body: str | None = None) -> list[Any]:
