@@ -16,7 +16,7 @@ from experiments.base.errors import UsageError
 from experiments.servers.added import add
 from experiments.servers.environments import NAMES, WHOLE, environment_of, package_of, remove
 from experiments.servers.known import SERVERS
-from experiments.servers.served import is_alive
+from experiments.serving.instances import is_alive
 from experiments.serving.torchserve import Registration, ServerError
 from mps.door import one_line_errors, to_stderr, to_stdout
 

@@ -17,8 +17,8 @@ from experiments.plan import Cell
 from experiments.plan.servers import TORCHSERVE
 from experiments.servers.dialects import AnswerError, Input
 from experiments.servers.known import OTHERS
-from experiments.servers.served import Running, is_alive
-from experiments.serving.instances import processes_of
+from experiments.servers.served import Running
+from experiments.serving.instances import is_alive, processes_of
 from experiments.serving.torchserve import Registration, ServerError, TorchServe, Worker, torchserve
 from experiments.watch.counters import Snapshot, snapshot
 

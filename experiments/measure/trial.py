@@ -19,8 +19,8 @@ from experiments.plan import Trial, parse_slo
 from experiments.plan.defaults import LONGEST_LOOK_S
 from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS
 from experiments.results.trial_result import PERCENTILES, TrialResult
-from experiments.servers.served import is_alive
 from experiments.serving.arms import Arm
+from experiments.serving.instances import is_alive
 from experiments.serving.torchserve import ServerError, Worker
 from experiments.watch.counters import between, read_multiprocessors
 from experiments.watch.flags import Flag, flags_of, others_too_busy

@@ -127,11 +127,3 @@ def resident_bytes(family: Sequence[psutil.Process]) -> int:
         with suppress(psutil.Error):
             total += process.memory_info().rss
     return total
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process is there, and not just its entry in the table."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False

@@ -110,6 +110,14 @@ def _identity(pid: int) -> dict[str, float] | None:
     return None
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and not just its entry in the table."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def _lives(identity: dict[str, float] | None) -> bool:
     if identity is None:
         return False

@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import requests
 from urllib3.exceptions import InsecureRequestWarning
 
 from experiments.serving.configured import url_of
+from experiments.serving.instances import is_alive
 from experiments.serving.torchserve import ServerError, call, last_error
 
 LONGEST_S = 600.0  # TorchServe gives a worker two minutes to start and its model two to load
@@ -36,7 +36,7 @@ def wait_until_serving(
         if names is not None:
             return names
         printed = log.read_text("utf-8", errors="replace")
-        if not _lives(pid):
+        if not is_alive(pid):
             raise _failure("it ended at its start", log)
         if printed.count(LOAD_FAILED) >= FAILED_LOADS:
             raise _failure("a model could not be loaded", log)
@@ -88,9 +88,3 @@ def _failure(what: str, log: Path) -> ServerError:
     printed = log.read_text("utf-8", errors="replace")
     cause = last_error(printed) or "it logged no reason"
     return ServerError(f"TorchServe does not serve: {what}: {cause} (all that it printed: {log})")
-
-
-def _lives(pid: int) -> bool:
-    with suppress(psutil.Error):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    return False
