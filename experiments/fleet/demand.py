@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.base.errors import UsageError
-from experiments.fleet.reading import GIB, Entry, number, read_yaml
+from experiments.fleet.reading import GIB, Entry, number, read_entry
 from experiments.plan.slo import Slo, parse_slo
 
 POINTS = (24, 96)
@@ -90,7 +90,7 @@ def read_demands(path: Path) -> tuple[Demand, ...]:
     measured, a list of `capacity_rps`, `card`, `vcpus`, `memory_gib`. Raises UsageError where the file can't
     be read or understood, or two demands have one name.
     """
-    file = read_yaml(path, "a demand", ("demands",))
+    file = read_entry(path, "a demand", ("demands",))
     entries = enumerate(file.listed("demands"), 1)
     demands = [_demand(Entry(f"{path}, demand {number}", entry, _DEMAND)) for number, entry in entries]
     names = [each.name for each in demands]

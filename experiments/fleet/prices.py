@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.base.errors import UsageError
-from experiments.fleet.reading import GIB, Entry, read_yaml
+from experiments.fleet.reading import GIB, Entry, read_entry
 
 _FILE = ("currency", "region", "date", "note", "instances")
 _INSTANCE = (
@@ -69,7 +69,7 @@ def read_prices(path: Path) -> Prices:
     `taken_vcpus` and `taken_memory_gib` are what each node needs for itself. Raises UsageError where the file
     can't be read or understood, names no kind, a kind twice, or mixes currencies.
     """
-    file = read_yaml(path, "prices", _FILE)
+    file = read_entry(path, "prices", _FILE)
     currency = file.text("currency")
     instances = [
         _instance(Entry(f"{path}, instance {number}", entry, _INSTANCE), currency)

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from experiments.base.errors import UsageError
+from experiments.base.yaml_files import read_yaml
 
 GIB = 2**30
 LARGEST = 1e15
@@ -76,12 +75,6 @@ def number(
     return float(value)
 
 
-def read_yaml(path: Path, what: str, known: Sequence[str]) -> Entry:
+def read_entry(path: Path, what: str, known: Sequence[str]) -> Entry:
     """The mapping that a file holds. Raises UsageError where it can't be read or is none."""
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} can't be read ({error}): give the file of {what}") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    return Entry(str(path), content, known)
+    return Entry(str(path), read_yaml(path, what), known)

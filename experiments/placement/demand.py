@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from experiments.base.errors import UsageError
+from experiments.base.yaml_files import parsed_yaml, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +39,10 @@ def read_demand(path: Path) -> tuple[Workload, ...]:
     model is a name, or the path of a .mar that is profiled under its own. Task file: a count, then lines
     `id,rate,slo_ms,`. Raises UsageError where it can't be read or understood.
     """
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} can't be read ({error}): give the file of a demand") from error
+    text = read_text(path, "a demand")
     if text.split("\n", 1)[0].strip().isdecimal():
         return distinct(_task_lines(path, text))
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    content = parsed_yaml(text, path)
     listed = content.get("models") if isinstance(content, Mapping) else None
     if not isinstance(listed, list) or not listed:
         raise UsageError(f"{path} names no models: it needs `models:` and a list of model, rate_rps, slo_ms")

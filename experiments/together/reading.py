@@ -5,9 +5,8 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from experiments.base.errors import UsageError
+from experiments.base.yaml_files import read_yaml
 from experiments.plan import parse_slo
 from experiments.together.plan import Served, Together
 
@@ -18,13 +17,7 @@ TEXTS = {"name", "archive", "slo", "input"}
 
 def read(path: Path) -> Together:
     """The plan in a file. Raises UsageError where it can't be read or understood."""
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} can't be read ({error}): give the file of a plan") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    return understood(content, str(path))
+    return understood(read_yaml(path, "a plan"), str(path))
 
 
 def understood(content: object, where: str) -> Together:
