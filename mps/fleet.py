@@ -32,8 +32,6 @@ from experiments.fleet.shown import (
     told,
 )
 from experiments.fleet.speedup import Speedup, read_scaling
-from experiments.report.drawing.canvas import theme
-from experiments.report.figures import speedup
 from mps.door import one_line_errors, option, to_stdout
 
 HELP = """How many cards and instances of which kind a demand needs, and what that costs.
@@ -135,6 +133,10 @@ def _written(path: Path, name: str, tell: Callable[[str], None]) -> Iterator[Non
 
 def _draw(path: Path, reached: Speedup) -> None:
     sources = ", ".join(each.source for each in reached.reached)
+    # Here and not above: seaborn takes two seconds to import.
+    from experiments.report.drawing.canvas import theme
+    from experiments.report.figures import speedup
+
     with theme():
         picture = (
             speedup.figure(reached).drawn(f"The best cell of {sources}; bars: the range of its runs").picture
