@@ -1,9 +1,10 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and files of lines that are."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -19,3 +20,17 @@ def write_whole(path: Path, text: str) -> None:
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes a JSON file, whole or not at all. Raises OSError."""
     write_whole(path, json.dumps(value, indent=2) + "\n")
+
+
+def append_line(file: IO[bytes], value: Mapping[str, Any]) -> None:
+    """Adds a line of JSON, and waits until it is on the disk. Raises OSError."""
+    file.write(json.dumps(value).encode() + b"\n")
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def cut_torn_line(file: IO[bytes]) -> None:
+    """Cuts off what a kill has left of a last line. Raises OSError."""
+    file.seek(0)
+    content = file.read()
+    file.truncate(content.rfind(b"\n") + 1)

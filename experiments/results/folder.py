@@ -13,8 +13,6 @@ Nothing here measures. Numbers are compared and judged elsewhere.
 
 import dataclasses
 import fcntl
-import json
-import os
 import warnings
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +25,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.base.files import write_json, write_whole
+from experiments.base.files import append_line, cut_torn_line, write_json, write_whole
 from experiments.base.shown import command
 from experiments.plan import Cell, Plan, plan_from
 from experiments.results.cards.folders import card_folders
@@ -121,7 +119,7 @@ def open_for_append(folder: Path) -> Iterator[IO[bytes]]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UsageError(f"another run is writing to {folder}: wait, or give another --out") from error
-        _cut_torn_line(file)
+        cut_torn_line(file)
         yield file
 
 
@@ -132,9 +130,7 @@ def append(folder: Path, file: IO[bytes], result: TrialResult, requests: Request
     try:
         if requests is not None:
             _save_requests(folder / "requests" / f"{result.trial.position:04}.npz", requests)
-        file.write(json.dumps(result.to_json()).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+        append_line(file, result.to_json())
     except OSError as error:
         raise ExperimentError(_cannot_write(folder, error)) from error
 
@@ -228,12 +224,6 @@ def _save_requests(path: Path, requests: Requests | bytes) -> None:
             columns: dict[str, Any] = {**requests}
             np.savez_compressed(file, **columns)
     temporary.replace(path)
-
-
-def _cut_torn_line(file: IO[bytes]) -> None:
-    file.seek(0)
-    content = file.read()
-    file.truncate(content.rfind(b"\n") + 1)
 
 
 def _cannot_write(folder: Path, error: OSError) -> str:

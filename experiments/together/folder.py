@@ -4,14 +4,15 @@
 """
 
 import json
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.base.files import write_json, write_whole
+from experiments.base.files import append_line, cut_torn_line, write_json, write_whole
 from experiments.together.look import Look, heard
 from experiments.together.plan import Together
 from experiments.together.reading import as_settings, understood
@@ -32,7 +33,7 @@ class Folder:
         Raises UsageError where it holds another plan, or something else; ExperimentError where it can't be
         written.
         """
-        try:
+        with self._room():
             self.path.mkdir(parents=True, exist_ok=True)
             if (self.path / PLAN).exists():
                 taken = self.looks()
@@ -43,8 +44,6 @@ class Folder:
             elif any(self.path.iterdir()):
                 raise UsageError(f"{self.path} holds something else: choose another --out")
             write_json(self.path / PLAN, as_settings(plan))
-        except OSError as error:
-            raise ExperimentError(f"can't write {self.path}: {error.strerror}; make room") from error
         return []
 
     def plan(self) -> Together:
@@ -60,12 +59,11 @@ class Folder:
         path = self.path / LOOKS
         if not path.exists():
             return []
-        whole = path.read_bytes()
-        if not whole.endswith(b"\n"):
-            whole = whole[: whole.rfind(b"\n") + 1]
-            os.truncate(path, len(whole))
+        if not path.read_bytes().endswith(b"\n"):
+            with path.open("rb+") as file:
+                cut_torn_line(file)
         try:
-            return [heard(json.loads(line)) for line in whole.splitlines()]
+            return [heard(json.loads(line)) for line in path.read_bytes().splitlines()]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"{path} holds a line that is no look ({error}): choose another --out"
@@ -73,17 +71,17 @@ class Folder:
 
     def add(self, one: Look) -> None:
         """Writes a look, and waits until it is on the disk. Raises ExperimentError."""
-        try:
-            with (self.path / LOOKS).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(one.told()) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise ExperimentError(f"can't write {self.path}: {error.strerror}; make room") from error
+        with self._room(), (self.path / LOOKS).open("ab") as file:
+            append_line(file, one.told())
 
     def write(self, name: str, frame: pd.DataFrame) -> None:
         """A table as CSV, whole or not at all. Raises ExperimentError."""
-        try:
+        with self._room():
             write_whole(self.path / name, frame.to_csv(index=False))
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise ExperimentError(f"can't write {self.path}: {error.strerror}; make room") from error
