@@ -120,7 +120,8 @@ def settle(server: TorchServe, setup: Setup, pool: Sequence[Body], effort: Effor
 def load(
     server: TorchServe, setup: Setup, pool: Sequence[Body], duration_s: float, warm_up_s: float
 ) -> LoadResult:
-    """One closed loop on the registered model, longer than asked where too few batches came of that.
+    """One closed loop on the registered model, longer than asked where too few batches came of that, or in too
+    small a part of it.
 
     Raises BenchmarkError when a request failed, or when the model is too slow to be measured.
     """
@@ -128,9 +129,11 @@ def load(
     while True:
         traffic = ClosedLoop(setup.connections, duration_s=duration_s, warm_up_s=warm_up_s)
         found = run(server.predict_url, pool, traffic, headers=server.headers)
-        if found.requests >= fewest or duration_s >= LONGEST_S or not _all_good(found):
+        enough = found.requests >= fewest and not found.is_sparse
+        if enough or duration_s >= LONGEST_S or not _all_good(found):
             break
-        duration_s = max(2 * duration_s, 1.2 * fewest / found.throughput_rps if found.requests else 0.0)
+        rate_rps = found.throughput_rps
+        duration_s = max(2 * duration_s, 1.2 * fewest / rate_rps if rate_rps else 0.0)
     problems = found.problems()
     if found.requests < fewest:
         problems.append(f"only {found.requests} answers, {fewest} are the fewest that tell a throughput")

@@ -156,6 +156,11 @@ class LoadResult:
         return answers / self.window_s if self.window_s > 0 else 0.0
 
     @property
+    def is_sparse(self) -> bool:
+        """Whether answers came in so small a part of what was asked that a longer run is wanted."""
+        return self.window_s < LEAST_COVERED * self.asked_s
+
+    @property
     def latency_s(self) -> NDArray[np.float64]:
         """Latency of each request: from its send in a closed loop, from when it was due in an open one."""
         return self.end_s - (self.start_s if self.pacing is None else self.pacing.scheduled_s)
@@ -201,7 +206,7 @@ class LoadResult:
             found += self.pacing.problems()
         if not self.requests:
             found.append("no request was answered inside the measured window: measure longer")
-        elif self.window_s < LEAST_COVERED * self.asked_s:
+        elif self.is_sparse:
             found.append(
                 f"answers came in {self.window_s:.2g} of {self.asked_s:.2g} s only: batches take longer than "
                 f"what was measured, measure longer"
