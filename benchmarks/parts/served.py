@@ -120,8 +120,8 @@ def settle(server: TorchServe, setup: Setup, pool: Sequence[Body], effort: Effor
 def load(
     server: TorchServe, setup: Setup, pool: Sequence[Body], duration_s: float, warm_up_s: float
 ) -> LoadResult:
-    """One closed loop on the registered model, longer than asked where too few batches came of that, or in too
-    small a part of it.
+    """One closed loop on the registered model, longer than asked where too few batches came of that, or all
+    of them in a small part of it.
 
     Raises BenchmarkError when a request failed, or when the model is too slow to be measured.
     """

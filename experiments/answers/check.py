@@ -47,10 +47,10 @@ class AnswerCheck:
         self, answers: Answers, pool: Sequence[Body], inputs: int, precision: str, accepted: float = 0.0
     ) -> Checked:
         """The answers to `pool`, whose requests hold `inputs` each, of a trial in `precision`, which may
-        differ by its tolerance, or by what was `accepted` where that is more. Those to a body without a
-        reference are passed over."""
-        tolerance = max(TOLERANCE[precision], accepted)
-        right = self.reference.of(inputs)
+        differ by its tolerance, or where that is more by what was `accepted`, or by what rounding may do to
+        this model. Those to a body without a reference are passed over."""
+        tolerance = max(TOLERANCE[precision], accepted, self.reference.allowed(precision))
+        right = self.reference.of(inputs, precision)
         found: list[tuple[int, int, Difference]] = []
         for number, known in answers.of.items():
             if number in right:

@@ -18,6 +18,10 @@ NOT_COMPARABLE = (
     "this model answers the same input differently each time: its answers can't be compared, and wrong ones "
     "would not be noticed"
 )
+LOST = (
+    "answers in {precision} are not checked: rounding alone changes this model's by up to {off:.2g}, as with "
+    "random weights; build the archive from your checkpoint"
+)
 
 
 class WrongAnswersError(ServerError):
@@ -49,6 +53,10 @@ class CheckedAnswers:
             self._keep(reference_of(self._bench, self._plan))
         except BareModelError as error:
             self._progress.warn(f"answers are not checked: {error}")
+            return
+        assert self._reference is not None
+        for precision in self._reference.lost():
+            self._progress.warn(LOST.format(precision=precision, off=self._reference.rounding[precision]))
 
     def checked(self, result: TrialResult, load: LoadResult | None) -> TrialResult:
         """The trial with what its answers came to. Of a foreign archive, the first valid one without MPS is

@@ -27,7 +27,7 @@ def stalling(after_s: float, for_s: float) -> Any:
 
 
 def test_a_load_whose_answers_came_in_a_small_part_of_it_is_repeated_for_longer() -> None:
-    """As on a machine that stood still for most of half a second: more answers than needed, all in a moment."""
+    """As on a machine that stood still for most of half a second: enough answers, all in a moment."""
     setup = Setup(Path("any.mar"), workers=1, batch_size=1)
     with serving(stalling(after_s=0.15, for_s=0.8)) as server:
         torchserve = cast(Any, SimpleNamespace(predict_url=server.url, headers={}, log_since=lambda _: ""))

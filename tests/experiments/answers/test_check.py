@@ -8,7 +8,7 @@ import pytest
 
 from experiments.answers import AnswerCheck, Reference, read_reference, write_reference
 from experiments.answers.check import agrees_with_itself, most_frequent
-from experiments.answers.reference import reference_from
+from experiments.answers.reference import FILE, reference_from
 from experiments.base.errors import ExperimentError
 from experiments.load import Answers, Body
 from experiments.plan import Plan
@@ -54,6 +54,17 @@ def test_a_precision_has_its_tolerance() -> None:
     assert wrong == {"fp32": 1, "tf32": 1, "fp16": 0, "bf16": 0}
 
 
+def test_a_model_that_rounding_alone_changes_more_may_differ_by_twice_as_much() -> None:
+    """Random weights do that; those of a trained model stay within the tolerance."""
+    sensitive = Reference({1: {0: answer(0.9)}}, rounding={"bf16": 0.04})
+    answers = [Answers({0: {in_json(good): 1}}) for good in (0.83, 0.81)]
+    assert [AnswerCheck(sensitive).check(one, POOL, 1, "bf16").wrong for one in answers] == [0, 1]
+    assert [AnswerCheck(sensitive).check(one, POOL, 1, "fp32").wrong for one in answers] == [1, 1]
+    lost = Reference({1: {0: answer(0.9)}}, rounding={"bf16": 0.9})
+    found = AnswerCheck(lost).check(Answers({0: {in_json(0.6): 1}}), POOL, 1, "bf16")
+    assert (lost.lost(), found.answers, found.wrong) == (["bf16"], 0, 0)
+
+
 def test_a_number_that_is_none_is_told_as_a_number() -> None:
     told = b'[{"label": "good", "probability": NaN}, {"label": "bad", "probability": 0.8}]'
     found = AnswerCheck(RIGHT).check(Answers({1: {told: 1}}), POOL, 1, "fp16")
@@ -76,6 +87,12 @@ def test_the_reference_is_kept_with_the_results(tmp_path: Path) -> None:
     assert read_reference(tmp_path) is None
     write_reference(tmp_path, RIGHT)
     assert read_reference(tmp_path) == RIGHT
+    rounded = Reference({1: {0: answer(0.9)}}, rounding={"bf16": 0.04})
+    write_reference(tmp_path, rounded)
+    assert read_reference(tmp_path) == rounded
+    before = {k: v for k, v in json.loads((tmp_path / FILE).read_text("utf-8")).items() if k != "rounding"}
+    (tmp_path / FILE).write_text(json.dumps(before), "utf-8")  # as folders of older versions have it
+    assert read_reference(tmp_path) == Reference({1: {0: answer(0.9)}})
     (tmp_path / "reference_answers.json").write_text('{"schema_version": 1}', "utf-8")
     with pytest.raises(ExperimentError, match=r"reference_answers\.json can't be read .*: remove it"):
         read_reference(tmp_path)
