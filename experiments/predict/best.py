@@ -10,6 +10,7 @@ from experiments.predict.predicted import Predicted
 
 PERCENTILES = ("p50", "p95", "p99")
 SURE_SD = 1.645  # one-sided 95 % of a normal distribution
+ALIKE = 1.001  # a smaller ratio is the simulation's own noise: the plan's first cell goes first
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ def best(grid: Mapping[Cell, Predicted], goal: Goal) -> Best:
     kept = {cell: found for cell, found in grid.items() if not cell.twin and _keeps(goal, found)}
     if not kept:
         raise ExperimentError(f"by the prediction no cell of the plan meets the goal '{goal}'")
-    first = max(kept, key=lambda cell: _figure(cell, kept[cell]))
+    most = max(_figure(cell, found) for cell, found in kept.items())
+    first = next(cell for cell, found in kept.items() if _figure(cell, found) >= most / ALIKE)
     rivals = [cell for cell in kept if cell is not first and _may_be_as_good(cell, first, kept)]
     return Best(first, kept[first], tuple(rivals))
 

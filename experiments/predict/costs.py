@@ -56,16 +56,21 @@ class Costs:
     """Times in ms by batch size. `bare`: of a pass in the model alone, all workers of the setting side by
     side; `handled`: of all that the handler does with a batch, where that was measured. `around`: of a batch
     in TorchServe with an empty handler, by workers. `threads` of a worker, 1 where that is not told; `stalls`
-    are those of one of them."""
+    are those of one of them. `on_gpu`: the cores are not what the workers compute on, so that the
+    frontend reads and writes requests while they do: only what it costs to pass on a batch of one is left of
+    `around`, and nobody stalls."""
 
     bare: Mapping[Setting, Curve]
     handled: Mapping[Setting, Curve]
     around: Mapping[int, Curve]
     stalls: Stalls = STALLS
     threads: Mapping[Setting, int] = field(default_factory=dict)
+    on_gpu: bool = False
 
     def stalls_of(self, cell: Cell) -> Stalls:
         """Of a worker: it gets on only while all of its threads do."""
+        if self.on_gpu:
+            return Stalls()
         setting, _ = self._nearest(cell)
         return Stalls(self.stalls.rate_per_s * self.threads.get(setting, 1), self.stalls.mean_ms)
 
@@ -95,10 +100,12 @@ class Costs:
     def _around(self, cell: Cell, requests: int, doubts: Doubts) -> tuple[float, Doubts]:
         if cell.server != TORCHSERVE:
             doubts = doubts.with_("another server, whose own work was not measured")
+        if self.on_gpu:
+            doubts = doubts.with_("on a GPU")
         if not self.around:
             return 0.0, doubts.with_("the empty handler was not measured")
         nearest = min(self.around, key=lambda workers: abs(workers - cell.workers))
-        return self.around[nearest].at(requests), doubts
+        return self.around[nearest].at(1 if self.on_gpu else requests), doubts
 
     def _nearest(self, cell: Cell) -> tuple[Setting, Doubts]:
         """The measured setting that is most like the cell's."""
@@ -128,7 +135,8 @@ def costs_from(ceilings: Ceilings) -> Costs:
     handled = _curves((setting_of(row), row.batch_size, row.handled_batch_ms) for row in ceilings.rows)
     around = _curves((row.workers, row.batch_size, _cycle_ms(row, row.empty_rps)) for row in ceilings.rows)
     threads = {setting_of(row): row.threads for row in ceilings.rows}
-    return Costs(bare, handled, around, threads=threads)
+    on_gpu = ceilings.datasheet is not None  # known of GPUs alone
+    return Costs(bare, handled, around, threads=threads, on_gpu=on_gpu)
 
 
 def _cycle_ms(row: Ceiling, together_rps: float | None) -> float | None:

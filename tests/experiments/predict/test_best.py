@@ -25,6 +25,10 @@ def test_the_most_requests_a_second_and_its_rivals() -> None:
     assert found.rivals == (CELLS[2],)
 
 
+def test_of_cells_that_are_alike_the_first_of_the_plan_goes_first() -> None:
+    assert best(a_grid(100, 150, 150.01, 80), goal_from("throughput")).cell == CELLS[1]
+
+
 def test_bounds_are_kept() -> None:
     found = best(a_grid(100, 150, 149, 80), goal_from("throughput with p99<15ms"))
     assert found.cell == CELLS[0]

@@ -1,6 +1,7 @@
 """`--predict` end to end: real ceilings of a small archive, the grid predicted, then the sweep beside it."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -31,9 +32,16 @@ class Handler:
 GRID = ("--duration", "0.5", "--warm-up", "0.2", "--runs", "3", "--workers", "1", "--batch-size", "1,4")
 
 
+def says_that_it_takes_texts(mar: Path) -> None:
+    with zipfile.ZipFile(mar, "a") as file:
+        file.writestr("provenance.json", json.dumps({"kind": "text"}))
+
+
 def test_a_grid_is_predicted_and_then_measured(tmp_path: Path, own_tmp: Path) -> None:
     out = tmp_path / "out"
-    done = in_process(sweep(tmp_path, SLOW, *GRID, "--no-noise-floor", "--no-check-answers", "--predict"))
+    command = sweep(tmp_path, SLOW, *GRID, "--no-noise-floor", "--no-check-answers", "--predict")
+    says_that_it_takes_texts(tmp_path / "small.mar")
+    done = in_process(command)
     assert done.returncode == 0, done.stderr
     assert "predicted, not measured" in done.stdout
     assert "Predicted best for 'throughput': small, 1 worker, batch size 4" in done.stdout
