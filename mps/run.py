@@ -17,19 +17,19 @@ from experiments.base.shown import command
 from experiments.bench import bench_for
 from experiments.bench.engines import possible
 from experiments.bench.servers import servable
-from experiments.ceilings.measure import Effort
 from experiments.checks import card_for
 from experiments.measure import measure
-from experiments.measure.measure import BESIDE_A_SWEEP
 from experiments.plan import Plan
 from experiments.report import show
 from experiments.report.progress import ConsoleProgress
 from experiments.report.terminal import tell, tell_files
-from experiments.results import read_plan, read_trials
+from experiments.results import read_plan
 from experiments.verdict import Verdict, judge
 from experiments.watch.environment import python_command
+from mps import predicting
 from mps import run_options as options
 from mps.door import one_line_errors, to_stdout
+from mps.going_on import kept, say_how_to_go_on
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -73,6 +73,7 @@ def main(
     until_sure: options.UntilSure = None,
     budget: options.Budget = None,
     ceilings: options.Ceilings = None,
+    predict: options.Predict = False,
     device: options.Device = None,
     gpu: options.Gpu = None,
     ray: options.Ray = None,
@@ -84,13 +85,14 @@ def main(
         with one_line_errors():
             plan, folder = _asked(options.settings_in(given), plan_file, out, resume)
             device, gpu, mps, ceilings = options.beside_the_plan(given)
+            effort = predicting.effort_of(given, plan, ceilings)
             cluster = stack.enter_context(options.cluster(given, plan))
             card, where = (cluster.card, cluster.line) if cluster else card_for(plan, device, gpu, mps)
             plan, left_out = possible(plan, card)
             bench = bench_for(plan, card, mps)
             plan, without = servable(plan, bench)
         go_on = command("python", "-m", "mps.run", "--resume", folder, *options.cluster_again(given))
-        stack.enter_context(one_line_errors(lambda: f"{_kept(folder, plan)}; go on with: {go_on}"))
+        stack.enter_context(one_line_errors(lambda: f"{kept(folder, plan)}; go on with: {go_on}"))
         console = to_stdout()
         console.print("\n".join([f"measuring on: {where}", *left_out, *without]), markup=False)
         try:
@@ -101,16 +103,18 @@ def main(
                     folder,
                     progress,
                     resume=resume is not None,
-                    ceilings=BESIDE_A_SWEEP if ceilings is None else Effort() if ceilings else None,
-                    sweep=not ceilings,
+                    ceilings=effort,
+                    sweep=not (ceilings or predict),
                     elsewhere=cluster,
                     command=python_command("mps.run", sys.argv[1:]),
                 )
         except ExperimentError as error:
             if progress.folder:  # else it was refused before anything began
-                _say_how_to_go_on(error, progress.folder, go_on)
+                say_how_to_go_on(error, progress.folder, go_on)
             raise
-        if not ceilings:
+        if predict:
+            predicting.tell_prediction(console, results)
+        elif not ceilings:
             tell(console, verdict := judge(results))
             tell_files(console, verdict, show(verdict))
             _refuse_incomplete(verdict)
@@ -132,16 +136,6 @@ def _refuse_incomplete(verdict: Verdict) -> None:
     if missing := verdict.missing:
         cells = len(verdict.plan.cells())
         raise ExperimentError(f"{len(missing)} of {cells} cells have no valid run: {missing[0]}")
-
-
-def _kept(folder: Path, plan: Plan) -> str:
-    kept = len({(result.trial.cell, result.trial.run) for result in read_trials(folder)})
-    return f"{kept} of {len(plan.trials())} trials are kept"
-
-
-def _say_how_to_go_on(error: ExperimentError, folder: Path, how: str) -> None:
-    if kept := len(read_trials(folder)):
-        error.args = (f"{error}; {kept} trials are kept, go on with: {how}",)
 
 
 if __name__ == "__main__":

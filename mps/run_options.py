@@ -41,6 +41,8 @@ Examples:
 
   python -m mps.run --plan plans/quick.yaml --runs 3      # options override the plan
 
+  python -m mps.run --predict --workers 1,2,4                     # the grid predicted, not measured
+
   python -m mps.run --ray auto                            # spread over the cards of a Ray cluster
 
   python -m mps.run --resume results/20261121-101500-bert
@@ -168,6 +170,13 @@ Ceilings = Annotated[
     option(
         "--ceilings/--no-ceilings",
         help="What could be reached at most: measure this alone, or not at all. [before the sweep]",
+    ),
+]
+Predict = Annotated[
+    bool,
+    option(
+        "--predict",
+        help="Measure the ceilings alone, in two minutes or so, and predict the whole grid from them.",
     ),
 ]
 Device = Annotated[

@@ -208,7 +208,14 @@ class BareModel:
     def throughput(self, batch_size: int, duration_s: float, windows: int = 1) -> BareResult:
         """All processes run batches for `duration_s`, at least one each; of several such windows, the one
         with the median throughput. Raises BareModelError."""
-        in_order = self._together({"task": "forward", "batch_size": batch_size}, duration_s, windows)
+        return self._batches("forward", batch_size, duration_s, windows)
+
+    def handled(self, batch_size: int, duration_s: float, windows: int = 1) -> BareResult:
+        """The same with all that the handler does: reading the requests, the pass, writing the answers."""
+        return self._batches("handled", batch_size, duration_s, windows)
+
+    def _batches(self, task: str, batch_size: int, duration_s: float, windows: int) -> BareResult:
+        in_order = self._together({"task": task, "batch_size": batch_size}, duration_s, windows)
         found = in_order[windows // 2]
         return BareResult(
             batch_size=batch_size,

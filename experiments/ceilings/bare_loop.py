@@ -55,7 +55,7 @@ def main() -> None:
     asked = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     tell = _keep_stdout_for_answers()
     model = Model(asked["folder"], asked["gpu_id"], asked["bodies"], asked["seed"])
-    makers = {"forward": forward_passes, "matmul": products, "copy": copies}
+    makers = {"forward": forward_passes, "handled": handled_batches, "matmul": products, "copy": copies}
     while line := sys.stdin.readline():
         command = json.loads(line)
         if command["task"] == "count":
@@ -191,13 +191,14 @@ class Model:
         return handler
 
     def batches(self, size: int) -> list[list[Call]]:
+        """What `forward` gets for each of `cuts`."""
+        return [self.forward_calls(bodies) for bodies in self.cuts(size)]
+
+    def cuts(self, size: int) -> list[list[tuple[str, str]]]:
         """Different batches of `size` requests, cut one after the other from the pool."""
         total = len(self.bodies)
         count = max(1, min(total // gcd(total, size), MOST_ROWS // size))
-        return [
-            self.forward_calls([self.bodies[(n * size + i) % total] for i in range(size)])
-            for n in range(count)
-        ]
+        return [[self.bodies[(n * size + i) % total] for i in range(size)] for n in range(count)]
 
     def forward_calls(self, bodies: Sequence[tuple[str, str]]) -> list[Call]:
         """What the handler passes to its own `forward` when it answers one batch of these requests.
@@ -222,17 +223,22 @@ class Model:
 
     def answer(self, bodies: Sequence[tuple[str, str]]) -> list[bytes]:
         """What the handler answers to one batch of these requests. Raises SystemExit where it refuses one."""
-        from ts.context import RequestProcessor  # type: ignore[import-untyped]
-
+        rows = self.begin_batch(bodies)
         context = self.service.context
-        context.request_ids = {index: str(index) for index in range(len(bodies))}
-        context.request_processor = [RequestProcessor({"body": {"content-type": t}}) for t, _ in bodies]
-        rows = [{"body": _as_torchserve_hands_it_over(t, Path(path).read_bytes())} for t, path in bodies]
         answers: list[bytes] = self.handler.handle(rows, context)
         for index, answer in enumerate(answers):
             if context.get_response_status(index)[0] != 200:
                 sys.exit(f"its handler refuses an input: {answer!r}")
         return answers
+
+    def begin_batch(self, bodies: Sequence[tuple[str, str]]) -> list[dict[str, object]]:
+        """The rows that a worker would hand over, the context made ready for them."""
+        from ts.context import RequestProcessor  # type: ignore[import-untyped]
+
+        context = self.service.context
+        context.request_ids = {index: str(index) for index in range(len(bodies))}
+        context.request_processor = [RequestProcessor({"body": {"content-type": t}}) for t, _ in bodies]
+        return [{"body": _as_torchserve_hands_it_over(t, Path(path).read_bytes())} for t, path in bodies]
 
 
 def _as_torchserve_hands_it_over(content_type: str, body: bytes) -> object:
@@ -266,6 +272,19 @@ def forward_passes(model: Model, command: dict[str, Any]) -> Task:
     def step(n: int) -> None:
         for args, kwargs in batches[n % len(batches)]:
             forward(*args, **kwargs)
+
+    return Task(step, command["batch_size"], len(batches))
+
+
+def handled_batches(model: Model, command: dict[str, Any]) -> Task:
+    """All of the handler's work on batches of `command["batch_size"]` requests, in memory as a worker has
+    them."""
+    model.load(command["batch_size"])
+    batches = [model.begin_batch(bodies) for bodies in model.cuts(command["batch_size"])]
+    handle, context = model.handler.handle, model.service.context
+
+    def step(n: int) -> None:
+        handle(batches[n % len(batches)], context)
 
     return Task(step, command["batch_size"], len(batches))
 

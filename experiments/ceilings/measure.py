@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -19,6 +19,7 @@ from experiments.base.errors import ExperimentError
 from experiments.bench import Bench
 from experiments.ceilings.bare import BareModel, bare_model
 from experiments.ceilings.datasheet import peaks_of
+from experiments.ceilings.effort import Effort
 from experiments.load import ClosedLoop, LoadError, run
 from experiments.plan import Cell, Plan, full_queue
 from experiments.plan.engines import OF_TORCH
@@ -33,28 +34,11 @@ from experiments.serving.workers import limits_env, torch_threads, worker_env
 from experiments.watch.flags import others_too_busy
 from experiments.watch.telemetry import sampling
 
-BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 COMPILE_VARIABLE = "HANDLER_COMPILE"  # heeded by handlers/
 PRECISIONS_WITH_PEAKS = ("fp32", "tf32", "fp16", "bf16")
 MOST_TAKES = 3  # of a ceiling that was disturbed
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How long measuring may take. Of `windows` windows the median counts, of a peak's the best.
-
-    Batch sizes beyond the plan's are left out where a batch would take longer than `longest_batch_s`.
-    """
-
-    windows: int = 3
-    bare_s: float = 1.0
-    peak_s: float = 0.3
-    empty_s: float = 1.0
-    warm_up_s: float = 0.5
-    longest_batch_s: float = 2.0
-    batch_sizes: tuple[int, ...] = BATCH_SIZES
 
 
 class Progress(Protocol):
@@ -91,6 +75,7 @@ class _Measuring:
 
     def __init__(self, plan: Plan, bench: Bench, progress: Progress, effort: Effort) -> None:
         self.plan, self.bench, self.progress, self.effort = plan, bench, progress, effort
+        self.sizes = effort.sizes_of(plan)
         self.problems: list[str] = []
 
     def settings(self) -> list[Cell]:
@@ -122,7 +107,7 @@ class _Measuring:
                 batch_size=size,
                 threads=torch_threads(cell.workers),
             )
-            for size in sorted({*self.effort.batch_sizes, *self.plan.batch_size})
+            for size in sorted({*self.effort.batch_sizes, *self.sizes})
         ]
         if work is None:  # the model can't be run alone
             return self._of_the_plan(rows)
@@ -145,7 +130,7 @@ class _Measuring:
         effort = self.effort
         request_s = 0.0
         for row in rows:
-            planned = row.batch_size in self.plan.batch_size
+            planned = row.batch_size in self.sizes
             if not planned and row.batch_size * request_s > effort.longest_batch_s:
                 continue
             self.progress.ceiling(
@@ -159,10 +144,29 @@ class _Measuring:
             if not undisturbed:
                 yield row
                 continue
-            yield replace(row, bare_rps=found.throughput_rps, bare_batch_ms=found.batch_ms)
+            handled_ms = self._handled_ms(model, row.batch_size) if planned else None
+            yield replace(
+                row,
+                bare_rps=found.throughput_rps,
+                bare_batch_ms=found.batch_ms,
+                handled_batch_ms=handled_ms,
+            )
+
+    def _handled_ms(self, model: BareModel, batch_size: int) -> float | None:
+        """All of the handler's work on a batch; None where it is not asked for, or was disturbed."""
+        effort = self.effort
+        if not effort.handled_s:
+            return None
+        what = f"handler, {len(model.pids)} workers, batch {batch_size}"
+        self.progress.ceiling(what)
+        take = partial(model.handled, batch_size, effort.handled_s, effort.windows)
+        found, undisturbed = self._undisturbed(what, {WORKERS: model.pids}, take)
+        return found.batch_ms if undisturbed else None
 
     def _peaks(self, model: BareModel, work: Work) -> tuple[float | None, float | None]:
-        """Operations a second in the model's precision, and bytes a second."""
+        """Operations a second in the model's precision, and bytes a second; None where that is left out."""
+        if not self.effort.peak_s:
+            return None, None
         self.progress.ceiling("the device's peaks")
         peak_s, windows, ours = self.effort.peak_s, self.effort.windows, {WORKERS: model.pids}
         take = partial(model.bytes_per_s, peak_s, windows)
@@ -230,7 +234,7 @@ class _Measuring:
         ):
             archive = noop_archive(Path(folder))
             ours = [cell for cell in self.plan.cells() if cell.server == TORCHSERVE]
-            of_workers = [cell for cell in ours if cell.workers == workers]
+            of_workers = [cell for cell in ours if cell.workers == workers and cell.batch_size in self.sizes]
             for batch_size, cell in {cell.batch_size: cell for cell in of_workers}.items():
                 self.progress.ceiling(f"empty handler, {workers} workers, batch {batch_size}")
                 pids = [each.pid for each in server.register(Registration(archive, *cell.registration))]
@@ -263,7 +267,7 @@ class _Measuring:
         return None if found.problems() else found.throughput_rps
 
     def _of_the_plan(self, rows: Sequence[Ceiling]) -> list[Ceiling]:
-        return [row for row in rows if row.batch_size in self.plan.batch_size]
+        return [row for row in rows if row.batch_size in self.sizes]
 
     def _note(self, error: ExperimentError) -> None:
         if str(error) not in self.problems:

@@ -8,7 +8,8 @@ from typing import Any
 from experiments.base.errors import UsageError
 from experiments.bench import Bench
 from experiments.bench.servers import servers_told
-from experiments.ceilings.measure import Effort, measure_ceilings
+from experiments.ceilings.effort import Effort
+from experiments.ceilings.measure import measure_ceilings
 from experiments.load import check_limits
 from experiments.measure.campaign import carry_out
 from experiments.measure.elsewhere import CLUSTER, Elsewhere

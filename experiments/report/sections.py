@@ -8,7 +8,7 @@ from experiments.base.numbers import plain
 from experiments.base.shown import command
 from experiments.plan import Plan
 from experiments.plan.servers import TORCHSERVE
-from experiments.report import ADVICE, findings, side_by_side, table
+from experiments.report import ADVICE, findings, predicted, side_by_side, table
 from experiments.report.drawing.canvas import Figure
 from experiments.report.figures import forest, latency, limits, published, resources, throughput
 from experiments.report.table import Table
@@ -24,7 +24,8 @@ from experiments.watch.environment import differences
 class Section:
     """`finding` is its first sentence, `captions` explain; `facts` are pairs of a name and a text, `command`
     is to be typed. `absent` says in a line what would fill it, where there is nothing to show. `heading`
-    stands above it, by default its title, by which it is found."""
+    stands above it, by default its title, by which it is found. `folded` tables are opened on
+    demand."""
 
     ident: str
     title: str
@@ -36,6 +37,7 @@ class Section:
     command: str = ""
     absent: str = ""
     heading: str = ""
+    folded: bool = False
 
     @property
     def layout(self) -> str:
@@ -55,6 +57,7 @@ def of_run(verdict: Verdict) -> list[Section]:
         latency_section,
         resources_section,
         ceilings_section,
+        predicted_section,
         published_section,
         table_section,
     )
@@ -154,6 +157,24 @@ def ceilings_section(verdict: Verdict) -> Section:
         *(verdict.ceilings.problems if verdict.ceilings else ()),
     ]
     return Section("ceilings", "Ceilings", findings.ceilings(verdict), [drawn], captions)
+
+
+def predicted_section(verdict: Verdict) -> Section:
+    title = "Prediction beside measurement"
+    found = predicted.of_verdict(verdict)
+    if not found:
+        return Section("predicted", title, absent="Not predicted: there are no ceilings with a bare model.")
+    captions = [
+        "What --predict makes of this folder's ceilings: docs/predicting.md tells how, and what it lacks."
+    ]
+    return Section(
+        "predicted",
+        title,
+        predicted.finding(found),
+        captions=captions,
+        tables=[predicted.table(found)],
+        folded=True,
+    )
 
 
 def published_section(verdict: Verdict) -> Section:

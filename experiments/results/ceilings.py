@@ -23,7 +23,8 @@ KEYS = ("mps", "engine", "precision", *LIMITS, "workers", "batch_size")
 class Ceiling:
     """What one configuration could reach, in requests a second. None: not measured, or not known.
 
-    `bare_rps`: as many processes as workers run the handler's forward pass alone, `bare_batch_ms` a batch.
+    `bare_rps`: as many processes as workers run the handler's forward pass alone, `bare_batch_ms` a batch;
+    `handled_batch_ms` with all of the handler's work on it, such as reading texts or images.
     `empty_rps`: TorchServe with these settings serves a model that does nothing. `flops` and `bytes_per_s`
     are the peaks that the same processes reach with large products and copies.
     """
@@ -42,6 +43,7 @@ class Ceiling:
     memory_limit_mib: int | None = None
     sm_chunks: int | None = None
     engine: str | None = None
+    handled_batch_ms: float | None = None
 
     @property
     def limits(self) -> list[str]:
@@ -131,7 +133,11 @@ def _check_sense(ceilings: Ceilings) -> None:
     work = ceilings.work
     if work and not (work.flop > 0 and work.activation_bytes >= 0 and work.weight_bytes >= 0):
         raise ValueError("flop must be above 0, bytes 0 or more")
-    rates = [value for row in ceilings.rows for value in (row.bare_rps, row.empty_rps, row.bare_batch_ms)]
+    rates = [
+        value
+        for row in ceilings.rows
+        for value in (row.bare_rps, row.empty_rps, row.bare_batch_ms, row.handled_batch_ms)
+    ]
     if any(value is not None and value < 0 for value in rates):
         raise ValueError("a rate or a time is below 0")
     if any(row.batch_size < 1 for row in ceilings.rows):

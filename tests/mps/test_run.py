@@ -44,6 +44,9 @@ def refused(*options: str) -> str:
         (["--device", "tpu"], "--device is cpu or gpu, not 'tpu'"),
         (["--device", "cpu", "--gpu", "0"], "--device cpu and --gpu 0: give one of them"),
         (["--card-cores", "1"], "--card-cores is for the cards of a cluster: give --ray too"),
+        (["--predict", "--no-ceilings"], "--predict measures the ceilings that it needs: drop --ceilings"),
+        (["--predict", "--ray", "auto"], "--predict is for this machine: drop --ray"),
+        (["--predict", "--goal", "rss<8GiB"], "--predict tells nothing of rss"),
         (["--device", "cpu", "--with-mps"], "--with-mps needs a GPU: leave out --device cpu"),
     ],
 )

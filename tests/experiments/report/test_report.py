@@ -36,6 +36,7 @@ IN_ORDER = [
     "latency",
     "resources",
     "ceilings",
+    "predicted",
     "published",
     "cells",
     "invalid",

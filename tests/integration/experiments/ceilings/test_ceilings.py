@@ -10,7 +10,8 @@ from experiments.base.cores import usable_cores
 from experiments.base.errors import UsageError
 from experiments.bench import Bench
 from experiments.ceilings.bare import BareModel, BareModelError, bare_model, measure
-from experiments.ceilings.measure import Effort, measure_ceilings
+from experiments.ceilings.effort import Effort
+from experiments.ceilings.measure import measure_ceilings
 from experiments.load import Body, ClosedLoop, run
 from experiments.plan import Plan
 from experiments.results.ceilings import read_ceilings
@@ -177,7 +178,14 @@ class Handler:
 
 TEXTS = [Body(f"text {n}".encode(), "text/plain") for n in range(8)]
 BRIEFLY = Effort(
-    windows=1, bare_s=0.1, peak_s=0.05, empty_s=0.3, warm_up_s=0.2, longest_batch_s=0.5, batch_sizes=(1, 4)
+    windows=1,
+    bare_s=0.1,
+    handled_s=0.1,
+    peak_s=0.05,
+    empty_s=0.3,
+    warm_up_s=0.2,
+    longest_batch_s=0.5,
+    batch_sizes=(1, 4),
 )
 
 
@@ -214,6 +222,7 @@ def test_the_ceilings_of_a_plan(tmp_path: Path) -> None:
     assert cell.threads == max(1, usable_cores() // 2)
     assert all(row.bare_rps and row.bare_batch_ms and found.roofline_rps(row) for row in found.rows)
     assert cell.empty_rps
+    assert cell.handled_batch_ms
     assert [row.empty_rps for row in found.rows if row is not cell] == [None, None]
     assert found.datasheet is None
     assert read_ceilings(tmp_path) == found
