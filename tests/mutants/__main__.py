@@ -18,9 +18,10 @@ from pathlib import Path
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before numpy is there: forks have one thread
     os.environ[_threads] = "1"
 
+from tests.mutants.child import ROOT, Suite  # noqa: E402
 from tests.mutants.listed import explanations, modules_and_tests  # noqa: E402
 from tests.mutants.made import Mutant, mutants_of  # noqa: E402
-from tests.mutants.tried import ROOT, BrokenTestsError, Suite, tried, warmed  # noqa: E402
+from tests.mutants.tried import BrokenTestsError, tried, warmed  # noqa: E402
 
 
 def main() -> int:

@@ -4,54 +4,71 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+ROOT = Path(__file__).parents[2]
 MOST_BYTES = 4 * 2**30  # that a mutant which never stops collecting may take
 
 
-def run(
-    module: str,
-    path: Path,
-    code: CodeType | None,
-    tests: Sequence[str],
-    folder: Path,
-    seen: Mapping[str, float],
-) -> NoReturn:
-    """Ends this process with pytest's exit code. `code` None is the module itself: its tests are timed, and
-    what they import is told, in seen.json of `folder`. Tests go quickest first, as they were `seen`."""
-    os.setsid()
+@dataclass(frozen=True)
+class Suite:
+    """The tests of the module at `path`: files, folders, or single tests as pytest names them. `seen` is how
+    long each takes, and all together `takes_s`."""
+
+    path: str
+    tests: Sequence[str]
+    seen: Mapping[str, float] = field(default_factory=dict)
+    takes_s: float = 300.0
+
+    @property
+    def module(self) -> str:
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def run_tests(suite: Suite, folder: Path, plugin: object) -> int:
+    """pytest's exit code; what is printed is in `output` of `folder`, and nothing is left elsewhere."""
+    folder.mkdir(parents=True)
     for stream in (0, 1, 2):
-        os.dup2(os.open(os.devnull if stream == 0 else folder / "output", os.O_RDWR | os.O_CREAT), stream)
+        path = os.devnull if stream == 0 else folder / "output"
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), stream)
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / "hypothesis")
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
-    if code is not None:
-        assert module not in sys.modules, "the parent has imported what is to be mutated"
-        sys.meta_path.insert(0, _Instead(module, path, code))
-    watch = _Watch(seen)
-    ended = 3
-    try:
-        options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={folder / 'temporary'}"]
-        ended = int(pytest.main([*options, *tests], plugins=[watch]))
-        if code is None:
-            files = {name: module.__file__ for name, module in sys.modules.items() if _has_file(module)}
-            told = {"modules": files, "durations_s": watch.durations_s}
-            (folder / "seen.json").write_text(json.dumps(told), encoding="utf-8")
-    finally:
-        sys.stdout.flush()
-        os._exit(ended)
+    # -s: the files that pytest captures output in would be shared by its forks
+    options = ["-x", "-q", "-s", "-p", "no:cacheprovider", f"--basetemp={folder / 'temporary'}"]
+    ended = int(pytest.main([*options, *suite.tests], plugins=[plugin, _Settled()]))
+    sys.stdout.flush()
+    return ended
 
 
-def _has_file(module: ModuleType) -> bool:
-    return getattr(module, "__file__", None) is not None
+def try_anew(suite: Suite, code: CodeType, folder: Path) -> int:
+    """Runs the tests on a mutant that is imported in the module's place."""
+    assert suite.module not in sys.modules, "the parent has imported what is to be mutated"
+    sys.meta_path.insert(0, _Instead(suite.module, ROOT / suite.path, code))
+    return run_tests(suite, folder, QuickestFirst(suite.seen))
+
+
+def try_unchanged(suite: Suite, folder: Path) -> int:
+    """Runs the tests on the module as it is, and tells in seen.json of `folder` how long each takes, and from
+    which files modules came."""
+    watch = _Watch()
+    ended = run_tests(suite, folder, watch)
+    files = {name: file for name, module in sys.modules.items() if (file := _file_of(module))}
+    told = {"modules": files, "durations_s": watch.durations_s}
+    (folder / "seen.json").write_text(json.dumps(told), encoding="utf-8")
+    return ended
+
+
+def _file_of(module: ModuleType) -> str | None:
+    return getattr(module, "__file__", None)
 
 
 class _Instead(MetaPathFinder, Loader):
@@ -69,12 +86,8 @@ class _Instead(MetaPathFinder, Loader):
         exec(self.code, module.__dict__)
 
 
-class _Watch:
-    """A plugin of pytest: quick tests first, no time spent on a nicer counterexample, durations noted."""
-
-    def __init__(self, seen: Mapping[str, float]) -> None:
-        self.seen = seen
-        self.durations_s: dict[str, float] = {}
+class _Settled:
+    """Property tests: the same examples each time, and no time spent on a nicer counterexample."""
 
     def pytest_sessionstart(self) -> None:
         settings.register_profile(
@@ -87,9 +100,34 @@ class _Watch:
         )
         settings.load_profile("mutants")
 
+
+class QuickestFirst:
+    """Tests that are known to be quick go first: most mutants need no other."""
+
+    def __init__(self, seen: Mapping[str, float]) -> None:
+        self.seen = seen
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: self.seen.get(item.nodeid, 0.0))
+
+
+class InTheLoopsPlace(QuickestFirst):
+    """Hands over the collected tests, in place of running them."""
+
+    def __init__(self, seen: Mapping[str, float], use: Callable[[pytest.Session], None]) -> None:
+        super().__init__(seen)
+        self.use = use
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self.use(session)
+        return True
+
+
+class _Watch:
+    def __init__(self) -> None:
+        self.durations_s: dict[str, float] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         before_s = self.durations_s.get(report.nodeid, 0.0)

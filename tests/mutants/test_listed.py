@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.mutants.child import ROOT
 from tests.mutants.listed import explanations, modules_and_tests
 from tests.mutants.made import mutants_of
-from tests.mutants.tried import ROOT
 
 LISTED = modules_and_tests()
 

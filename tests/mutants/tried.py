@@ -1,114 +1,103 @@
-"""Mutants of a module, each tried in a fork of this process, which has imported what isn't ours already."""
+"""Mutants of a module, each tried in a process of its own, in one of two ways.
 
-import gc
+The quick one: a process that has collected the tests is forked, and the fork exchanges the code of functions.
+What no test notices that way, or is no change of a function, is imported anew, in a fork of a process that
+has imported nothing of ours: what an import calculates is the mutant's too then.
+"""
+
 import importlib
 import json
-import os
-import shutil
-import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import CodeType
 
-from tests.mutants.child import run
+import pytest
+
+from tests.mutants.child import ROOT, InTheLoopsPlace, Suite, run_tests, try_anew, try_unchanged
+from tests.mutants.forks import each_forked
 from tests.mutants.made import Mutant
+from tests.mutants.swapped import functions_of, swap
 
-ROOT = Path(__file__).parents[2]
-POLL_S = 0.005
-LEAST_LIMIT_S, LIMIT_FACTOR = 10.0, 5.0  # of what the tests take without a mistake: then it hangs
+LEAST_LIMIT_S, LIMIT_FACTOR = 30.0, 10.0  # of what the tests take without a mistake: then it hangs
+NOT_QUICK = 71
 
 
 class BrokenTestsError(Exception):
     """The tests fail without any mutant, so they can't tell one."""
 
 
-@dataclass(frozen=True)
-class Suite:
-    """The tests of a module: files, or single tests as pytest names them. `seen` is how long each takes."""
-
-    path: str
-    tests: Sequence[str]
-    seen: Mapping[str, float] = field(default_factory=dict)
-    takes_s: float = 600 / LIMIT_FACTOR
-
-    @property
-    def module(self) -> str:
-        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-
-
-@dataclass(frozen=True)
-class _Child:
-    pid: int
-    mutant: Mutant | None
-    folder: Path
-    ends_s: float
-
-
-def warmed(tests: Suite, scratch: Path) -> Suite:
+def warmed(suite: Suite, scratch: Path) -> Suite:
     """The same tests, timed in a process that has imported what they need. Raises BrokenTestsError."""
-    for _ in range(2):  # the first imports
+    for number in range(2):  # the first imports
+        folder = scratch / f"unchanged{number}"
         begun_s = time.monotonic()
-        child = _begun(tests, None, None, scratch / "unchanged")
-        while (code := _ended(child)) is None:
-            time.sleep(POLL_S)
+        ((_, code),) = each_forked([folder], partial(try_unchanged, suite), 1, _limit_s(suite))
         if code:
-            output = (child.folder / "output").read_text(encoding="utf-8", errors="replace")
-            raise BrokenTestsError(f"{' '.join(tests.tests)}: pytest ends with {code}\n{output}")
-        takes_s = time.monotonic() - begun_s
-        told = json.loads((child.folder / "seen.json").read_text(encoding="utf-8"))
-        shutil.rmtree(child.folder)
+            output = (folder / "output").read_text(encoding="utf-8", errors="replace")
+            raise BrokenTestsError(f"{' '.join(suite.tests)}: pytest ends with {code}\n{output}")
+        told = json.loads((folder / "seen.json").read_text(encoding="utf-8"))
         _import_strangers(told["modules"])
-    return Suite(tests.path, tests.tests, told["durations_s"], takes_s)
+        suite = replace(suite, seen=told["durations_s"], takes_s=time.monotonic() - begun_s)
+    return suite
 
 
-def tried(mutants: Iterable[Mutant], tests: Suite, scratch: Path, jobs: int) -> Iterator[tuple[Mutant, bool]]:
+def tried(mutants: Sequence[Mutant], suite: Suite, scratch: Path, jobs: int) -> Iterator[tuple[Mutant, bool]]:
     """Each mutant, and whether a test has noticed it, in the order in which that is known."""
-    waiting = iter(enumerate(mutants))
-    running: list[_Child] = []
-    while True:
-        while len(running) < jobs and (following := next(waiting, None)):
-            number, mutant = following
-            running.append(_begun(tests, mutant, mutant.code(), scratch / str(number)))
-        if not running:
-            return
-        for child in list(running):
-            if (code := _ended(child)) is not None:
-                running.remove(child)
-                shutil.rmtree(child.folder, ignore_errors=True)
-                assert child.mutant is not None
-                yield child.mutant, code != 0
-        time.sleep(POLL_S)
+    left = dict(enumerate(mutants))
+    for number in _noticed_quickly(mutants, suite, scratch, jobs):
+        yield left.pop(number), True
+
+    def anew(number: int) -> int:
+        return try_anew(suite, left[number].code(), scratch / f"anew{number}")
+
+    for number, code in each_forked(list(left), anew, jobs, _limit_s(suite)):
+        yield left[number], code != 0
 
 
-def _begun(tests: Suite, mutant: Mutant | None, code: CodeType | None, folder: Path) -> _Child:
-    folder.mkdir(parents=True)
-    gc.collect()
-    gc.freeze()  # a child's collector need not copy what is there already
-    if (pid := os.fork()) == 0:
-        run(tests.module, ROOT / tests.path, code, tests.tests, folder, tests.seen)
-    limit_s = max(LEAST_LIMIT_S, LIMIT_FACTOR * tests.takes_s)
-    return _Child(pid, mutant, folder, time.monotonic() + limit_s)
+def _noticed_quickly(mutants: Sequence[Mutant], suite: Suite, scratch: Path, jobs: int) -> list[int]:
+    told = scratch / "noticed.json"
+    codes = [mutant.code() for mutant in mutants]
+
+    def collected(session: pytest.Session) -> None:
+        there = functions_of(suite.module)
+        original = compile((ROOT / suite.path).read_text("utf-8"), suite.path, "exec")
+
+        def quickly(number: int) -> int:
+            if not swap(original, codes[number], there):
+                return NOT_QUICK
+            temporary = scratch / f"quick{number}"
+            temporary.mkdir()
+            session.config._tmp_path_factory._basetemp = temporary  # type: ignore[attr-defined]
+            return _first_failure(session)
+
+        ended = each_forked(range(len(codes)), quickly, jobs, _limit_s(suite))
+        told.write_text(json.dumps([number for number, code in ended if code not in (0, NOT_QUICK)]))
+
+    def served(folder: Path) -> int:
+        return run_tests(suite, folder, InTheLoopsPlace(suite.seen, collected))
+
+    limit_s = _limit_s(suite) * (len(mutants) + 1)
+    list(each_forked([scratch / "collected"], served, 1, limit_s))
+    noticed: list[int] = json.loads(told.read_text()) if told.exists() else []
+    return noticed
 
 
-def _ended(child: _Child) -> int | None:
-    """The exit code, not 0 where a signal ended it; None while it runs. What runs too long is ended."""
-    pid, status = os.waitpid(child.pid, os.WNOHANG)
-    if pid:
-        return os.waitstatus_to_exitcode(status)
-    if time.monotonic() > child.ends_s:
-        _kill(child.pid)
-    return None
+def _first_failure(session: pytest.Session) -> int:
+    """1 as soon as a test fails, 0 where none does."""
+    following = [*session.items[1:], None]
+    for item, after in zip(session.items, following, strict=True):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+        if session.testsfailed:
+            return 1
+    return 0
 
 
-def _kill(pid: int) -> None:
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:  # it isn't the leader of a group yet
-        os.kill(pid, signal.SIGKILL)
+def _limit_s(suite: Suite) -> float:
+    return max(LEAST_LIMIT_S, LIMIT_FACTOR * suite.takes_s)
 
 
 def _import_strangers(files: Mapping[str, str]) -> None:
