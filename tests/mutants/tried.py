@@ -8,22 +8,33 @@ has imported nothing of ours: what an import calculates is the mutant's too then
 import importlib
 import json
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from math import ceil
 from pathlib import Path
 
 import pytest
 
-from tests.mutants.child import ROOT, InTheLoopsPlace, Suite, run_tests, try_anew, try_unchanged
+from tests.mutants.child import (
+    LEAST_CPU_S,
+    ROOT,
+    InTheLoopsPlace,
+    Suite,
+    end_after_s,
+    run_tests,
+    try_anew,
+    try_unchanged,
+)
 from tests.mutants.forks import each_forked
 from tests.mutants.made import Mutant
 from tests.mutants.swapped import functions_of, swap
 
-LEAST_LIMIT_S, LIMIT_FACTOR = 30.0, 10.0  # of what the tests take without a mistake: then it hangs
+LIMIT_S = 1200.0  # for one that sleeps; what works for ever is ended by the CPU time it takes
+COLLECTING_CPU_S = 3600.0
 NOT_QUICK = 71
+QUICKER = 0.9  # of the tests: the slowest are left for what no other notices
 
 
 class BrokenTestsError(Exception):
@@ -34,14 +45,13 @@ def warmed(suite: Suite, scratch: Path) -> Suite:
     """The same tests, timed in a process that has imported what they need. Raises BrokenTestsError."""
     for number in range(2):  # the first imports
         folder = scratch / f"unchanged{number}"
-        begun_s = time.monotonic()
-        ((_, code),) = each_forked([folder], partial(try_unchanged, suite), 1, _limit_s(suite))
+        ((_, code),) = each_forked([folder], partial(try_unchanged, suite), 1, LIMIT_S)
         if code:
             output = (folder / "output").read_text(encoding="utf-8", errors="replace")
             raise BrokenTestsError(f"{' '.join(suite.tests)}: pytest ends with {code}\n{output}")
         told = json.loads((folder / "seen.json").read_text(encoding="utf-8"))
         _import_strangers(told["modules"])
-        suite = replace(suite, seen=told["durations_s"], takes_s=time.monotonic() - begun_s)
+        suite = replace(suite, seen=told["durations_s"], cpu_s=told["cpu_s"])
     return suite
 
 
@@ -54,7 +64,7 @@ def tried(mutants: Sequence[Mutant], suite: Suite, scratch: Path, jobs: int) -> 
     def anew(number: int) -> int:
         return try_anew(suite, left[number].code(), scratch / f"anew{number}")
 
-    for number, code in each_forked(list(left), anew, jobs, _limit_s(suite)):
+    for number, code in each_forked(list(left), anew, jobs, LIMIT_S):
         yield left[number], code != 0
 
 
@@ -71,33 +81,29 @@ def _noticed_quickly(mutants: Sequence[Mutant], suite: Suite, scratch: Path, job
                 return NOT_QUICK
             temporary = scratch / f"quick{number}"
             temporary.mkdir()
+            end_after_s(2 * suite.cpu_s + LEAST_CPU_S)
             session.config._tmp_path_factory._basetemp = temporary  # type: ignore[attr-defined]
             return _first_failure(session)
 
-        ended = each_forked(range(len(codes)), quickly, jobs, _limit_s(suite))
+        ended = each_forked(range(len(codes)), quickly, jobs, LIMIT_S)
         told.write_text(json.dumps([number for number, code in ended if code not in (0, NOT_QUICK)]))
 
     def served(folder: Path) -> int:
-        return run_tests(suite, folder, InTheLoopsPlace(suite.seen, collected))
+        return run_tests(suite, folder, InTheLoopsPlace(suite.seen, collected), COLLECTING_CPU_S)
 
-    limit_s = _limit_s(suite) * (len(mutants) + 1)
-    list(each_forked([scratch / "collected"], served, 1, limit_s))
+    list(each_forked([scratch / "collected"], served, 1, LIMIT_S * (len(mutants) + 1)))
     noticed: list[int] = json.loads(told.read_text()) if told.exists() else []
     return noticed
 
 
 def _first_failure(session: pytest.Session) -> int:
-    """1 as soon as a test fails, 0 where none does."""
-    following = [*session.items[1:], None]
-    for item, after in zip(session.items, following, strict=True):
+    """1 as soon as a test fails, 0 where none of the quicker ones does."""
+    items = session.items[: ceil(len(session.items) * QUICKER)]
+    for item, after in zip(items, [*items[1:], None], strict=True):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
         if session.testsfailed:
             return 1
     return 0
-
-
-def _limit_s(suite: Suite) -> float:
-    return max(LEAST_LIMIT_S, LIMIT_FACTOR * suite.takes_s)
 
 
 def _import_strangers(files: Mapping[str, str]) -> None:
