@@ -81,6 +81,16 @@ def test_then_the_better_half_gets_a_second_one_on_the_way_back() -> None:
     assert [trial.position for trial in second] == [6, 7, 8]
 
 
+def test_a_cell_whose_first_run_failed_is_not_of_the_better_half() -> None:
+    speeds = speeds_of(SMALL, [10, 20, 30, 40, 50, 60])
+    first = [measured(trial, speeds) for trial in next_runs(SMALL, [])]
+    fastest = SMALL.cells()[-1]
+    failed = [
+        a_result(r.trial, 0.0, problems=["a worker died"]) if r.trial.cell == fastest else r for r in first
+    ]
+    assert sorted(keys([trial.cell for trial in next_runs(SMALL, failed)])) == [(1, 8), (2, 1), (2, 4)]
+
+
 def test_a_cell_far_behind_needs_no_second_run_and_a_near_one_does() -> None:
     speeds = speeds_of(SMALL, [50, 75, 96, 98, 100, 99], noise=0.01)
     results = race(SMALL, speeds, Rules(most_runs=5))
@@ -301,6 +311,23 @@ def test_the_chance_to_be_wrong_is_shared_by_all_others_and_all_looks(
     assert len(decided.contenders) == cells - out
 
 
+@pytest.mark.parametrize(("factor", "out"), [(0.99, False), (1.01, True)])
+def test_of_two_runs_the_slower_does_not_count_either(factor: float, out: bool) -> None:
+    plan = replace(grid_of(2), runs=2)
+    sigma = sqrt(2)  # of a run, from two pairs at -1 and 1
+    behind = factor * float(student.ppf(0.95, 2)) * sigma * sqrt(1 / 2 + 1 / 2) + 1
+    decided = decision(plan, recorded(plan, runs_around(plan, [0.0, -behind])))
+    assert (len(decided.contenders) == 1) == out
+
+
+def test_a_replay_has_the_runs_of_the_plan_unless_told_otherwise() -> None:
+    plan = grid_of(2)
+    behind = 1.01 * just_enough(2, comparisons=5) * sqrt(2) + 0.25  # enough for five looks, not for ten
+    results = recorded(plan, runs_around(plan, [0.0, -behind]))
+    assert len(replay(plan, results).race.contenders) == 1
+    assert len(replay(plan, results, Rules(most_runs=10)).race.contenders) == 2
+
+
 def with_latencies(plan: Plan, speeds: Speeds, p99_ms: Speeds, runs: int = 5) -> list[TrialResult]:
     trials = [trial for trial in plan.trials() if trial.run <= runs]
     return [
@@ -402,7 +429,26 @@ def test_a_race_agrees_with_the_grid_when_its_leader_is_one_of_the_grids_contend
     assert not replayed((), (first,)).agrees
 
 
+def test_who_is_out_stays_out_for_the_reason_at_that_time_whoever_leads_later() -> None:
+    plan = grid_of(3)
+    runs = [102, 100.5, 95, 95, 95], [100, 100.1, 100, 100, 100], [50] * 5
+    speeds = dict(zip(plan.cells(), runs, strict=True))
+    early, late, slow = plan.cells()
+    end = standing(plan, race(plan, speeds, Rules(most_runs=5)), Rules(most_runs=5))
+    assert end.contenders[0] == late
+    assert end.ruled_out[slow] == f"slower than {early}"
+
+
 # How many runs, and how long they take
+
+
+def test_a_winner_that_has_more_runs_than_the_plan_gets_no_more() -> None:
+    speeds = speeds_of(SMALL, [50, 60, 70, 75, 100, 80], noise=0.005)
+    results = race(SMALL, speeds, Rules())
+    (winner,) = standing(SMALL, results).contenders
+    more = [replace(result.trial, run=run) for run in (6, 7) for result in results[-1:]]
+    assert results[-1].trial.cell == winner
+    assert next_runs(SMALL, [*results, *(measured(trial, speeds) for trial in more)]) == []
 
 
 def test_it_takes_at_most_ten_runs_or_as_many_as_the_plan_has() -> None:

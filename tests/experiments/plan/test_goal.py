@@ -35,6 +35,7 @@ def test_values_are_written_in_ms_or_gib_with_four_digits_and_limits_whole() -> 
     assert Bound("memory", 1).written(1.23456 * 2**30) == "1.235GiB"
     assert str(Bound("p99", 123.456)) == "p99<123.456ms"
     assert str(Bound("p99", 0.5)) == "p99<0.5ms"
+    assert str(Bound("memory", 8 * 2**30)) == "memory<8GiB"
 
 
 def test_figures_are_of_inputs_where_some_request_holds_several() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments.base.errors import UsageError
-from experiments.plan import Cell, Plan, estimated_s, parse_slo, plan_from, settings_in
+from experiments.plan import Cell, Load, Plan, Trial, estimated_s, parse_slo, plan_from, settings_in
 
 ONE = Plan(workers=(1,), batch_size=(1,), runs=1, noise_floor=False)
 INF = float("inf")
@@ -71,6 +71,8 @@ def test_one_of_everything_is_enough() -> None:
         ({"rate_rps": 1.001e18}, "plan key 'rate_rps' must be numbers of requests/s, not 1.001e"),
         ({"model": ["x" * 60]}, "plan key 'model' must be text, not ['" + "x" * 38 + "$"),
         ({"x" * 60: 1}, "unknown plan key '" + "x" * 40 + "'; known are arrivals, "),
+        ({"zeal": 1, "agility": 2}, "unknown plan key 'agility'; known are arrivals, "),
+        ({"thread_percentage": 50, "sm_chunks": 2}, "--thread-percentage is a setting of MPS"),
         ({"slo": "p99=1s", "requests": 5}, "give --duration"),
         ({"requests": 5, "processes": 2}, "give --duration"),
         ({"tokens": 5, "input": "texts/"}, "--tokens makes our own texts, --input takes yours"),
@@ -195,6 +197,15 @@ def test_a_cell_tells_what_is_unusual_about_it() -> None:
     assert str(
         replace(cell, precision=None, batch_delay_ms=10, rate_rps=None, client_batch=1, concurrency=8)
     ) == ("bert, 1 worker, batch size 8, 8 in flight")
+
+
+def test_unless_told_otherwise_an_input_is_a_request() -> None:
+    load = Load(connections=8, duration_s=3.0, requests=None, warm_up_s=1.0)
+    assert (load.processes, load.arrivals, load.slo) == (1, "poisson", None)
+    cell = Cell("bert", True, None, None, 2, 8, 10, sm_chunks=2)
+    assert Trial(cell, load, run=1, position=0, seed=0).attempt == 0
+    assert cell.client_batch == 1
+    assert str(cell) == "bert, 2 workers, batch size 8, MPS at 2 chunks"
 
 
 @pytest.mark.parametrize(("text", "told"), [("p0.5=0.5ms", "p0.5=0.5ms"), ("p99.99<2s", "p99.99=2000ms")])

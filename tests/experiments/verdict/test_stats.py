@@ -131,6 +131,13 @@ def test_the_confidence_comes_in_steps_and_is_at_least_the_one_asked_for() -> No
     assert confidence == pytest.approx(1 - 2 / 252)  # all that ten runs give
 
 
+def test_a_level_that_is_just_reached_is_reached() -> None:
+    """1 - 0.8 is a little less than 0.2 in a computer, and 1 - 0.9 less than 0.1."""
+    assert ratio_interval([4, 5, 6], [1, 2, 3], 0.8)[2] == pytest.approx(1 - 4 / 20)
+    assert runs_needed(1, 0.9) == 3
+    assert compare([4, 5, 6], [1, 2, 3], confidence=0.9).verdict == "better"
+
+
 def test_one_run_against_one_is_a_ratio_without_confidence() -> None:
     low, high, confidence = ratio_interval([120.0], [100.0])
     assert (low, high, confidence) == (pytest.approx(1.2), pytest.approx(1.2), 0)

@@ -527,6 +527,9 @@ class TestReasons:
         *_, told = refused(texts, {"body": body.encode()}, "application/json").reason.partition("not: ")
         assert told == ("the key '" + "\\U0001f600" * 40)[:100]
 
+    def test_stand_behind_the_status_in_a_log(self) -> None:
+        assert str(PayloadError(413, "too long")) == "413: too long"
+
     def test_say_what_stands_in_a_texts_place(self) -> None:
         found = {refused(text_of, value, LIMITS).reason for value in (None, True, 5, 0.5, [], {})}
         kinds = ("null", "a boolean", "a number", "a list", "an object")
