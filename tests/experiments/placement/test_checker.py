@@ -118,6 +118,8 @@ def test_processes_that_share_a_part_are_of_one_model_and_each_has_its_memory() 
     )
     exactly = replace(two, rules=replace(two.rules, memory=replace(memory, gpu_bytes=5_000)))
     assert violations(alone(Resident(0, 1), Resident(1, 1)), exactly) == []
+    less = replace(two, rules=replace(two.rules, memory=replace(memory, gpu_bytes=4_999)))
+    assert len(violations(alone(Resident(0, 1), Resident(1, 1)), less)) == 1
 
 
 def test_memory_is_told_in_gb() -> None:
