@@ -30,7 +30,7 @@ SETUP ?= setup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engines mar run gpu-campaign serve stop test test-real test-beside test-fast lint format bench bench-servers lock clean
+.PHONY: help setup engines mar run gpu-campaign serve stop test test-real test-beside test-fast mutants lint format bench bench-servers lock clean
 
 help: ## Show the targets
 	@echo "make run     the main job: set up, archive, sweep workers x batch size, print the table"
@@ -95,6 +95,9 @@ test-beside: setup # The fast tests in one process, told when they have ended
 
 test-fast: setup ## The fast tests only
 	@$(PY) -m pytest -q -n 2 --dist loadgroup --ignore tests/integration
+
+mutants: setup ## Do the tests notice mistakes in the pure modules? Half an hour; ARGS='--sample 100' for a look
+	@$(PY) -m tests.mutants $(ARGS)
 
 lint: setup ## ruff, mypy --strict, and who may import whom
 	@$(VENV)/bin/ruff format --check .

@@ -35,3 +35,31 @@ def test_mig_instances_begin_where_nvidia_says() -> None:
 def test_shares_that_are_none(sizes: tuple[int, ...]) -> None:
     with pytest.raises(UsageError):
         Shares(sizes)
+
+
+def test_the_layouts_of_mig_are_those_of_nvidias_table() -> None:
+    """The MIG user guide, "Supported MIG Profiles" of the A100: instances that nothing more fits beside."""
+    assert set(Slices().layouts()) == {
+        (7,),
+        (3, 4),
+        (1, 2, 4),
+        (1, 1, 1, 4),
+        (3, 3),
+        (2, 2, 3),
+        (1, 1, 2, 3),
+        (1, 1, 1, 1, 3),
+        (1, 2, 2, 2),
+        (1, 1, 1, 2, 2),
+        (1, 1, 1, 1, 1, 2),
+        (1, 1, 1, 1, 1, 1, 1),
+    }
+    assert Slices().processes == (1, 2, 3, 4, 5)
+
+
+def test_the_least_and_the_most_of_shares() -> None:
+    assert Shares((1, 100), parts_per_gpu=1).layouts() == ((1,), (100,))
+    assert Shares((50,)).processes == (1,)
+    assert Shares((50,)).holds((50, 50))
+    assert not Shares((50, 51)).holds((50, 51))
+    with pytest.raises(UsageError, match="0 parts hold nothing"):
+        Shares(parts_per_gpu=0)

@@ -39,6 +39,12 @@ def test_a_task_file_of_the_prototype(tmp_path: Path) -> None:
     )
 
 
+def test_the_prototype_counts_from_0_and_any_rate_and_bound_above_0_can_be_asked(tmp_path: Path) -> None:
+    assert read_demand(written(tmp_path, "1\n0,1,1,\n")) == (Workload("lenet1", "lenet1", 1, 1),)
+    yaml = "models: [{model: bert, rate_rps: 0.5, slo_ms: 0.5}]"
+    assert read_demand(written(tmp_path, yaml)) == (Workload("bert", "bert", 0.5, 0.5, "bert"),)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -54,9 +60,16 @@ def test_a_task_file_of_the_prototype(tmp_path: Path) -> None:
             "models: [{model: a, rate_rps: 1, slo_ms: 1}, {model: a, rate_rps: 1, slo_ms: 1}]",
             "asked for twice",
         ),
+        ("models: [{model: bert, rate_rps: .inf, slo_ms: 9}]", "a rate is above 0 requests/s, not inf"),
+        ("models: [{model: bert, rate_rps: 5, slo_ms: .inf}]", "a bound is above 0 ms, not inf"),
+        ("models: [{model: bert, rate_rps: 5, slo_ms: 0}]", "a bound is above 0 ms, not 0"),
+        ("models: [{model: bert, rate_rps: true, slo_ms: 9}]", "`rate_rps` is a number, not True"),
+        ("models: bert", "names no models"),
+        ("- bert", "names no models"),
         ("models: {", "is no YAML"),
         ("2\n6,100,66,\n", "counts 2 models, 1 follow"),
         ("1\n99,100,66,\n", "line 2: needs `id,rate,slo_ms,`, not '99,100,66,'"),
+        ("1\n-1,100,66,\n", "line 2: there is no model -1"),
         ("1\n6;100\n", "line 2: needs `id,rate,slo_ms,`"),
     ],
 )

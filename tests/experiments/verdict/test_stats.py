@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
 from experiments.verdict.stats import (
+    OUTCOMES,
     compare,
     compare_all,
     compare_with_best,
@@ -130,9 +131,26 @@ def test_the_confidence_comes_in_steps_and_is_at_least_the_one_asked_for() -> No
     assert confidence == pytest.approx(1 - 2 / 252)  # all that ten runs give
 
 
+def test_a_level_that_is_just_reached_is_reached() -> None:
+    """1 - 0.8 is a little less than 0.2 in a computer, and 1 - 0.9 less than 0.1."""
+    assert ratio_interval([4, 5, 6], [1, 2, 3], 0.8)[2] == pytest.approx(1 - 4 / 20)
+    assert runs_needed(1, 0.9) == 3
+    assert compare([4, 5, 6], [1, 2, 3], confidence=0.9).verdict == "better"
+
+
 def test_one_run_against_one_is_a_ratio_without_confidence() -> None:
     low, high, confidence = ratio_interval([120.0], [100.0])
     assert (low, high, confidence) == (pytest.approx(1.2), pytest.approx(1.2), 0)
+
+
+def test_many_pairs_at_once_are_as_each_by_itself() -> None:
+    a, b = runs_of(118, 0.05, 2, 3, 5, seed=30), runs_of(100, 0.05, 2, 3, 4, seed=31)
+    assert hodges_lehmann(a, b).shape == mann_whitney_p(a, b).shape == (2, 3)
+    low, high, confidence = ratio_interval(a, b)
+    for at in np.ndindex(2, 3):
+        assert hodges_lehmann(a, b)[at] == hodges_lehmann(a[at], b[at])
+        assert mann_whitney_p(a, b)[at] == mann_whitney_p(a[at], b[at])
+        assert (low[at], high[at], confidence) == ratio_interval(a[at], b[at])
 
 
 @given(figures, figures, st.sampled_from([0.5, 0.8, 0.95, 0.99]))
@@ -237,6 +255,15 @@ def test_a_comparison_carries_all_that_a_report_prints() -> None:
     assert 1 < shown.low < 1.2 < shown.high < 1.25
     assert shown.confidence == pytest.approx(1 - 8 / 252)
     assert shown.p == shown.p_corrected == pytest.approx(2 / 252)
+
+
+def test_the_outcome_is_what_holds_among_all_pairs_or_else_what_the_pair_says_by_itself() -> None:
+    assert [compare(*pair).outcome for pair in [(FAST, SLOW), (SLOW, FAST)]] == ["better", "worse"]
+    seven = compare_all([(FAST, SLOW)] * 3 + [(SLOW, FAST)] * 3 + [(FAST, ALIKE)])
+    outcomes = ["better by itself"] * 3 + ["worse by itself"] * 3 + ["not enough runs"]
+    assert [each.outcome for each in seven] == outcomes
+    assert compare(FAST, ALIKE).outcome == "within noise"
+    assert {*outcomes, "better", "worse", "within noise"} == set(OUTCOMES)
 
 
 def test_a_difference_below_the_noise_floor_is_noise_though_every_run_shows_it() -> None:

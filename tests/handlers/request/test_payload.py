@@ -13,8 +13,9 @@ from PIL import Image
 
 from handlers.request.declared import FIELDS, IMAGE, TEXT
 from handlers.request.payload import Limits, Payload, decode, image_of, read, text_of
-from handlers.request.refusal import PayloadError
+from handlers.request.refusal import PayloadError, quoted
 from handlers.request.wire import Discarded, Repeated
+from tests.support.bodies import png_of_zeros
 
 LIMITS = Limits(text_bytes=100, image_bytes=20_000, image_pixels=10_000, instances=3)
 
@@ -438,6 +439,105 @@ class TestBadImage:
 
     def test_a_strip_that_scaling_would_blow_up_is_refused(self) -> None:
         assert refused(sizes, {"body": an_image(3000, 2, form="PNG")}).status == 400
+
+
+class TestLimits:
+    """The most that is taken, to the byte: docs/serving-and-archiving.md tells them."""
+
+    @pytest.mark.parametrize(
+        ("text", "status"),
+        [("x" * 65_536, 200), ("x" * 65_537, 413), ("é" * 32_768, 200), ("é" * 32_769, 413)],
+    )
+    def test_of_a_text(self, text: str, status: int) -> None:
+        assert status_of(text_of, text, Limits()) == status
+        assert status_of(text_of, text.encode(), Limits()) == status
+
+    @pytest.mark.parametrize("more", [0, 1])
+    def test_of_a_body(self, more: int) -> None:
+        size = 32 * 2**20 + more
+        for part in (bytes(size), Discarded(size)):
+            error = refused(read, {"body": part}, partial(text_of, limits=Limits()), Limits(), TEXT)
+            assert error.reason.startswith(f"body of {size} bytes: at most 33554432") == (more == 1)
+
+    @pytest.mark.parametrize(("inputs", "status"), [(32, 200), (33, 413)])
+    def test_of_inputs(self, inputs: int, status: int) -> None:
+        row: dict[str, object] = {"body": ["a"] * inputs}
+        assert status_of(read, row, partial(text_of, limits=Limits()), Limits(), TEXT) == status
+
+    @pytest.mark.parametrize(("size_bytes", "status"), [(6_000_000, 415), (6_000_001, 413)])
+    def test_of_an_images_file(self, size_bytes: int, status: int) -> None:
+        assert status_of(image_of, b"!" * size_bytes, Limits()) == status
+
+    @pytest.mark.parametrize(
+        ("width", "height", "status"),
+        [
+            (10_000, 5_000, 200),
+            (10_000, 5_001, 413),  # pixels
+            (16_384, 200, 200),
+            (16_385, 200, 413),  # a side
+            (200, 16_385, 413),
+            (2_000, 20, 200),
+            (2_001, 20, 400),  # too narrow
+            (20, 2_001, 400),
+        ],
+    )
+    def test_of_an_images_shape(self, width: int, height: int, status: int) -> None:
+        assert status_of(image_of, png_of_zeros(width, height), Limits()) == status
+
+    def test_of_base64_are_half_as_much_again(self) -> None:
+        for body, told in (
+            (b"A" * 30_001, "encoded image of 30001 bytes: at most 30000 "),
+            (b"A" * 30_000, "image of 22500 bytes: at most 20000 "),
+        ):
+            for sent in (body, body.decode()):
+                assert refused(image_of, sent, LIMITS).reason.startswith(told)
+
+    def test_are_kept_before_anything_is_decoded(self) -> None:
+        """Whatever else is wrong with what is too large isn't looked for."""
+        assert refused(text_of, b"\xff" * 101, LIMITS).status == 413
+        assert refused(text_of, "\ud800" * 101, LIMITS).status == 413
+        assert refused(texts, {"body": b"\xe9" * 101}, "text/plain; charset=us-ascii").status == 413
+
+
+class TestReasons:
+    """What a client reads: short, and of what it has sent itself no more than it takes to find it."""
+
+    def test_name_the_first_four_fields(self) -> None:
+        four = refused(texts, dict.fromkeys("abcd", b"x")).reason
+        assert "named data, body, text or inputs, and no other; got 'a', 'b', 'c', 'd'. " in four
+        assert "got 'a', 'b', 'c', 'd', .... " in refused(texts, dict.fromkeys("abcde", b"x")).reason
+
+    def test_name_the_first_four_keys(self) -> None:
+        told = "a JSON object needs exactly one of data, body, text or inputs, or instances; got "
+        assert refused(texts, {"body": dict.fromkeys("abcde", "x")}).reason == told + "'a', 'b', 'c', 'd'"
+        assert refused(texts, {"body": {}}).reason == told + "none"
+
+    def test_name_the_key_that_is_nothing_of_ours(self) -> None:
+        assert "'text_pair' beside" in refused(texts, {"body": {"data": "a", "text_pair": "b"}}).reason
+        assert "'text' beside" in refused(texts, {"body": {"instances": ["a"], **A_PAIR}}).reason
+
+    def test_name_the_key_that_is_there_twice(self) -> None:
+        body = b'{"x": 1, "data": "a", "data": "b"}'
+        assert refused(texts, {"body": body}, "application/json").reason.endswith("'data' is there twice")
+
+    def test_quote_forty_characters_and_a_hundred_of_an_error(self) -> None:
+        assert quoted("x" * 40) == f"'{'x' * 40}'"
+        assert quoted("x" * 41) == f"'{'x' * 40}...'"
+        body = json.dumps({"\U0001f600" * 40: 1})[:-1] + ", " + json.dumps({"\U0001f600" * 40: 2})[1:]
+        *_, told = refused(texts, {"body": body.encode()}, "application/json").reason.partition("not: ")
+        assert told == ("the key '" + "\\U0001f600" * 40)[:100]
+
+    def test_stand_behind_the_status_in_a_log(self) -> None:
+        assert str(PayloadError(413, "too long")) == "413: too long"
+
+    def test_say_what_stands_in_a_texts_place(self) -> None:
+        found = {refused(text_of, value, LIMITS).reason for value in (None, True, 5, 0.5, [], {})}
+        kinds = ("null", "a boolean", "a number", "a list", "an object")
+        assert found == {f"expected a text, got {kind}" for kind in kinds}
+
+    def test_tell_how_to_send_an_image_where_none_is(self) -> None:
+        for value in ("", b"", "data:image/png;base64,", b" "):
+            assert refused(image_of, value, LIMITS).reason.startswith("the request is empty: send the file")
 
 
 json_values = st.recursive(
