@@ -48,7 +48,7 @@ class Scene(Protocol):
 
 
 ALL: tuple[Scene, ...] = (
-    Sweep("sweep", ("--batch-size", "1,4", "--runs", "2"), trials=4, weight=6),
+    Sweep("sweep", ("--batch-size", "4", "--concurrency", "1,4", "--runs", "2"), trials=4, weight=6),
     Sweep(
         "sweep by two clients", ("--batch-size", "1", "--runs", "2", "--processes", "2"), trials=2, weight=3
     ),

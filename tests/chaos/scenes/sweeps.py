@@ -58,7 +58,7 @@ class SweepOnACard(Sweep):
     """Without and with MPS, under NVIDIA's own control daemon."""
 
     name: str = "sweep with MPS"
-    options: tuple[str, ...] = ("--workers", "2", "--batch-size", "4", "--runs", "2", "--with-mps")
+    options: tuple[str, ...] = ("--batch-size", "4", "--runs", "2", "--with-mps")
     trials: int = 4
     door: tuple[str, ...] = (PYTHON, "-m", "tests.chaos.programs.on_a_card", "mps.run")
 
