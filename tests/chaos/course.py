@@ -26,6 +26,7 @@ MOST_RESUMED = 4
 MOST_TRIED = 3
 DAMAGED_LINE = re.compile(r"line (\d+) is damaged")
 TRACEBACK = "Traceback (most recent call last)"
+NOT_YET_OURS = ("<no Python frame>", "<frozen importlib")  # Python itself starts, and finds no memory or file
 KILLED = -9
 
 
@@ -74,7 +75,10 @@ def play(kill: Kill, usual: Usual, shared: Path, *, own_room: bool) -> Story:
         course = _Course(scene, stage, story)
         course.strike(kill, usual, scene.begins(stage))
         if kill.strikes > 1 and scene.ends_by_itself:
-            course.strike(kill, usual, scene.goes_on(stage)[-1])
+            *before, command = scene.goes_on(stage)
+            for each in before:
+                course.carried_out(each)
+            course.strike(kill, usual, command)
         if not course.is_done(usual):
             course.go_on()
         course.judge(usual)
@@ -138,7 +142,7 @@ class _Course:
         codes: list[int] = []
         for _ in range(MOST_RESUMED):
             self.story.resumed += 1
-            codes = [self._carried_out(command) for command in self.scene.goes_on(self.stage)]
+            codes = [self.carried_out(command) for command in self.scene.goes_on(self.stage)]
             if not any(codes[1:] or codes):
                 return
             self._follow_advice()
@@ -173,13 +177,15 @@ class _Course:
         """Of what the latest program printed."""
         return (self.stage.printed.strip().splitlines() or ["it said nothing"])[-1][:200]
 
-    def _carried_out(self, command: Sequence[str]) -> int:
+    def carried_out(self, command: Sequence[str]) -> int:
+        """Runs a command to its end; its exit code."""
         code = self.ended(self.start(command))
         self._look_for_traceback()
         return code
 
     def _look_for_traceback(self) -> None:
-        if TRACEBACK in self.stage.printed:
+        printed = self.stage.printed
+        if TRACEBACK in printed and not any(sign in printed for sign in NOT_YET_OURS):
             self.story.failed.append(f"a traceback: {self.last_line()}")
 
     def _keep_what_is_there(self) -> None:
@@ -214,7 +220,7 @@ class _Course:
         self.story.did.append(done)
         self.harmed.add(done.split()[0])
         if kill.harm == "cut environment":
-            self.saved |= before
+            self.saved = before | self.saved  # what was there before the first harm
         untouched = set(self.must_stay)
         self.must_stay = [line for line in kept.whole_lines(self.stage.out) if line in untouched]
 

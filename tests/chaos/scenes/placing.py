@@ -13,7 +13,7 @@ from tests.chaos.stage import PYTHON, Stage
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """Nothing of it can be gone on with: it begins anew, in the same folder."""
+    """Nothing of it can be gone on with: its folder is removed, as it says, and it begins anew."""
 
     weight: int = 1
 
@@ -42,7 +42,7 @@ class Placing:
         return [PYTHON, "-m", "tests.chaos.programs.placed_quickly", *asked, *run]
 
     def goes_on(self, stage: Stage) -> Sequence[Sequence[str]]:
-        return [self.begins(stage)]
+        return [["rm", "-rf", str(stage.out)], self.begins(stage)]
 
     def complaints(self, stage: Stage) -> list[str]:
         try:
