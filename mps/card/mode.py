@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from experiments.base.files import write_json
-from experiments.base.interrupts import carry_through, interrupts_held_back
+from experiments.base.interrupts import Reserve, carry_through, interrupts_held_back
 from experiments.base.owned import new_name, those_of_the_dead
 from mps.card.device import DEFAULT, EXCLUSIVE_PROCESS, PROHIBITED, Gpu, GpuError, compute_mode, nvml
 
@@ -48,7 +48,7 @@ def exclusive_process(
         if keep or before == EXCLUSIVE_PROCESS:
             yield before
             return
-        note = Path(tempfile.gettempdir()) / new_name(NOTE)
+        note, reserve = Path(tempfile.gettempdir()) / new_name(NOTE), Reserve()
         try:
             with interrupts_held_back():
                 with suppress(OSError):  # a full disk: then it stays to the user
@@ -61,7 +61,7 @@ def exclusive_process(
                 )
             yield before if refusal else EXCLUSIVE_PROCESS
         finally:
-            carry_through(lambda: _put_back(card, before, smi, note))
+            carry_through(lambda: _put_back(card, before, smi, note, reserve))
 
 
 def put_back_after_the_dead(card: Gpu, smi: Path | str = "nvidia-smi") -> None:
@@ -81,7 +81,9 @@ def put_back_after_the_dead(card: Gpu, smi: Path | str = "nvidia-smi") -> None:
         note.unlink(missing_ok=True)
 
 
-def _put_back(card: Gpu, before: str, smi: Path | str, note: Path) -> None:
+def _put_back(card: Gpu, before: str, smi: Path | str, note: Path, reserve: Reserve | None = None) -> None:
+    if reserve:
+        reserve.release()
     if compute_mode(card) == before:
         note.unlink(missing_ok=True)
         return

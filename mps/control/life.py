@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from experiments.base.errors import UsageError
-from experiments.base.interrupts import carry_through, interrupts_held_back
+from experiments.base.interrupts import Reserve, carry_through, interrupts_held_back
 from experiments.base.owned import start_ticks
 from mps.control.daemon import MpsDaemon, UnknownCommandError, ended
 from mps.control.partitions import too_old
@@ -82,7 +82,7 @@ def mps_daemon(
     remove_leftovers()
     folder = _folder_of_ours()
     env = _client_environment(folder / "pipe", folder / "log", device)
-    process = None
+    process, reserve = None, Reserve()
     try:
         with interrupts_held_back():
             for new in (folder, folder / "pipe", folder / "log"):
@@ -94,7 +94,7 @@ def mps_daemon(
             _refuse_without_partitions(daemon)
         yield daemon
     finally:
-        carry_through(lambda: _clear_up(control, folder, process))
+        carry_through(lambda: _clear_up(control, folder, process, reserve))
 
 
 def remove_leftovers() -> list[Path]:
@@ -207,7 +207,10 @@ def _refuse_without_partitions(daemon: MpsDaemon) -> None:
         raise UsageError(too_old(daemon.control)) from error
 
 
-def _clear_up(control: Path, folder: Path, process: "subprocess.Popen[bytes] | None") -> None:
+def _clear_up(
+    control: Path, folder: Path, process: "subprocess.Popen[bytes] | None", reserve: Reserve
+) -> None:
+    reserve.release()
     if process is not None:
         _stop(control, folder / "pipe", process)
     shutil.rmtree(folder, ignore_errors=True)
@@ -216,7 +219,7 @@ def _clear_up(control: Path, folder: Path, process: "subprocess.Popen[bytes] | N
 def _stop(control: Path, pipe_folder: Path, process: "subprocess.Popen[bytes]") -> None:
     """Asks it to quit, then kills what is left of it. A server that hangs can make `quit` wait for ever."""
     if process.poll() is None:
-        with suppress(subprocess.TimeoutExpired):
+        with suppress(subprocess.TimeoutExpired, OSError):  # such as: there is no memory for the program
             # Ends with code 1 if any server ever ended badly; the daemon is gone even so.
             talk(control, pipe_folder, f"quit -t {SERVERS_GRACE_S}", QUIT_TIMEOUT_S)
             process.wait(timeout=1)

@@ -25,6 +25,7 @@ LONGEST_S = 240.0  # of a program that takes seconds, on a machine that others k
 MOST_RESUMED = 4
 MOST_TRIED = 3
 DAMAGED_LINE = re.compile(r"line (\d+) is damaged")
+FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 TRACEBACK = "Traceback (most recent call last)"
 NOT_YET_OURS = ("<no Python frame>", "<frozen importlib")  # Python itself starts, and finds no memory or file
 KILLED = -9
@@ -186,7 +187,8 @@ class _Course:
     def _look_for_traceback(self) -> None:
         printed = self.stage.printed
         if TRACEBACK in printed and not any(sign in printed for sign in NOT_YET_OURS):
-            self.story.failed.append(f"a traceback: {self.last_line()}")
+            where = FRAME.findall(printed)[-1:]
+            self.story.failed.append(f"a traceback: {self.last_line()} {where}")
 
     def _keep_what_is_there(self) -> None:
         there = kept.whole_lines(self.stage.out)

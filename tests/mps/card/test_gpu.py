@@ -255,6 +255,29 @@ with exclusive_process(gpu(), smi=sys.argv[1]):
 """
 
 
+WITHOUT_DESCRIPTORS = """
+import resource, sys
+from contextlib import suppress
+from mps.card import exclusive_process, gpu
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+with exclusive_process(gpu(), smi=sys.argv[1]), suppress(OSError):
+    while True:
+        held.append(open("/dev/null"))
+"""
+
+
+def test_the_compute_mode_is_put_back_though_no_descriptor_is_left(card: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DESCRIPTORS, str(NVIDIA_SMI)],
+        env=os.environ | {"PYTHONPATH": f"{stand_ins.FOLDER}:{ROOT}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert transcript(card) == [SET_EXCLUSIVE, SET_DEFAULT]
+
+
 def killed_in_exclusive_mode(tmp: Path) -> None:
     """A program that had set the mode is gone, with no chance to put it back."""
     program = INTERRUPTED.replace("time.sleep(60)", "signal.raise_signal(signal.SIGKILL)")
