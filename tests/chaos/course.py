@@ -113,7 +113,7 @@ class _Course:
         run, begin_s = self.start(command), time.monotonic()
         with ExitStack() as lasting:
             process = self._at_its_moment(kill, usual, run, begin_s)
-            self.must_stay = kept.whole_lines(self.stage.out)
+            self.must_stay = kept.readable(kept.whole_lines(self.stage.out))
             at = f"{time.monotonic() - begin_s:.2f} s in, {len(self.must_stay)} trials on disk"
             if process is None:
                 done = f"{kill.harm} came too late"
@@ -191,7 +191,7 @@ class _Course:
             self.story.failed.append(f"a traceback: {self.last_line()} {where}")
 
     def _keep_what_is_there(self) -> None:
-        there = kept.whole_lines(self.stage.out)
+        there = kept.readable(kept.whole_lines(self.stage.out))
         self.story.lost += kept.lost(self.must_stay, there)
         self.must_stay = there
 

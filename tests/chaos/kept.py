@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,16 @@ def whole_lines(out: Path) -> list[bytes]:
         return (out / TRIALS).read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
+
+
+def readable(lines: Sequence[bytes]) -> list[bytes]:
+    """Those lines that hold a trial: of one that we have harmed nothing is expected."""
+    found = []
+    for line in lines:
+        with suppress(ValueError):
+            json.loads(line)
+            found.append(line)
+    return found
 
 
 def visits(lines: Sequence[bytes]) -> list[dict[str, Any]]:
