@@ -30,7 +30,7 @@ SETUP ?= setup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engines mar run gpu-campaign serve stop test test-real test-beside test-fast mutants lint format bench bench-servers lock clean
+.PHONY: help setup engines mar run gpu-campaign serve stop test test-real test-beside test-fast chaos mutants lint format bench bench-servers lock clean
 
 help: ## Show the targets
 	@echo "make run     the main job: set up, archive, sweep workers x batch size, print the table"
@@ -108,6 +108,11 @@ lint: setup ## ruff, mypy --strict, and who may import whom
 format: setup ## Let ruff format and fix
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
+
+KILLS ?= 100
+SEED ?= 1
+chaos: setup ## Kill programs at random moments, and count what is lost (KILLS=, SEED=, ARGS=; as root)
+	@$(PY) -m tests.chaos --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 bench: setup ## Every ratio that the README claims, in half an hour on an idle machine (needs nginx and wrk)
 	@$(PY) -m benchmarks $(ARGS)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 
-from experiments.base.errors import INTERRUPTED, ExperimentError
+from experiments.base.errors import INTERRUPTED, ExperimentError, shortages_told
 from experiments.base.shown import never_fail_to_print
 
 WIDTH_OF_FILES = 120  # a file or a pipe has no width of its own: nothing is cut
@@ -39,12 +39,14 @@ def option(*names: str, help: str) -> Any:  # noqa: A002 - typer's own name for 
 def one_line_errors(interrupted: Callable[[], str] | None = None) -> Iterator[None]:
     """Inside, SIGTERM does what Ctrl-C does, and both end in the line of `interrupted` with exit code 130.
 
-    An ExperimentError ends in its line, below what a server printed, and its own exit code.
+    An ExperimentError ends in its line, below what a server printed, and its own exit code; so does what the
+    machine has run out of.
     """
     with suppress(ValueError):  # not the main thread: a caller that embeds this keeps its own handling
         signal.signal(signal.SIGTERM, _interrupt)
     try:
-        yield
+        with shortages_told():
+            yield
     except KeyboardInterrupt:
         if interrupted is None:
             raise

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.errors import ExperimentError, UsageError, shortages_told
 from experiments.base.paths import ROOT
 from experiments.base.shown import command
 from experiments.bench import bench_for
@@ -95,8 +95,9 @@ def main(
         stack.enter_context(one_line_errors(lambda: f"{kept(folder, plan)}; go on with: {go_on}"))
         console = to_stdout()
         console.print("\n".join([f"measuring on: {where}", *left_out, *without]), markup=False)
+        progress = ConsoleProgress(console)
         try:
-            with ConsoleProgress(console) as progress:
+            with shortages_told(), progress:
                 results = measure(
                     plan,
                     bench,

@@ -3,6 +3,10 @@
 The doors in mps/ print the message and end with the exit code; nothing below a door exits by itself.
 """
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 INTERRUPTED = 130
 """The exit code of a program that Ctrl-C or SIGTERM ended."""
 
@@ -21,3 +25,37 @@ class UsageError(ExperimentError):
     """The request itself cannot be carried out: a wrong option, a missing file, an impossible plan."""
 
     exit_code = 2
+
+
+MAKE_ROOM = "make room"
+NO_MEMORY = "no memory is left: end other programs, or raise the limit (`ulimit -v`, or the container's)"
+SHORT_OF = {
+    errno.ENOSPC: ("the disk is full", MAKE_ROOM),
+    errno.EDQUOT: ("the disk quota is used up", MAKE_ROOM),
+    errno.EFBIG: ("a file would be larger than is allowed", "raise the limit (`ulimit -f`)"),
+    errno.EMFILE: ("too many files are open", "raise the limit (`ulimit -n`)"),
+    errno.ENFILE: ("too many files are open on this machine", "end other programs"),
+    errno.EAGAIN: ("no further process can be started", "raise the limit (`ulimit -u`, or the container's)"),
+    errno.EADDRINUSE: ("no port is free", "end what listens on them"),
+    errno.EADDRNOTAVAIL: ("no port is free", "end what has connections"),
+}
+"""What runs out, and the remedy."""
+OF_MEMORY = ("can't start new thread", "failed to map segment", "Cannot allocate memory")
+"""What errors of other types say where there is none."""
+
+
+@contextmanager
+def shortages_told() -> Iterator[None]:
+    """Inside, an error of a machine that has run out of something becomes an ExperimentError."""
+    try:
+        yield
+    except MemoryError as error:
+        raise ExperimentError(NO_MEMORY) from error
+    except (OSError, RuntimeError, ImportError) as error:
+        if any(said in str(error) for said in OF_MEMORY):
+            raise ExperimentError(NO_MEMORY) from error
+        if not isinstance(error, OSError) or error.errno not in SHORT_OF:
+            raise
+        what, remedy = SHORT_OF[error.errno]
+        where = f" ({error.filename})" if error.filename else ""
+        raise ExperimentError(f"{what}{where}: {remedy}") from error

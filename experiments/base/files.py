@@ -2,9 +2,24 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write in place of `path`, which it takes once it is whole. Where it can't be written, as on a
+    full disk, nothing is left of it. Raises OSError."""
+    temporary = path.with_name(path.name + ".new")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -12,9 +27,8 @@ def write_whole(path: Path, text: str) -> None:
 
     A path in it that is not UTF-8, or was not taken for it in a C locale, is written byte by byte as it is.
     """
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text, "utf-8", errors="surrogateescape")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8", errors="surrogateescape")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

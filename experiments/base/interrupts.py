@@ -1,5 +1,6 @@
-"""Ctrl-C and SIGTERM held back while something must not stop halfway. Signals only, nothing of MPS."""
+"""Ctrl-C and SIGTERM held back while something must not stop halfway, and what that needs. Nothing of MPS."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -44,3 +45,15 @@ def carry_through(clean_up: Callable[[], None]) -> None:
         with interrupts_held_back():
             clean_up()
         raise
+
+
+class Reserve:
+    """Descriptors kept for a clean-up that starts programs: it works though all others are in use."""
+
+    def __init__(self, count: int = 16) -> None:
+        self._held = [os.open(os.devnull, os.O_RDONLY) for _ in range(count)]
+
+    def release(self) -> None:
+        """Gives them free; at the beginning of the clean-up, which may run twice."""
+        while self._held:
+            os.close(self._held.pop())

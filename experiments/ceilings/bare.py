@@ -9,7 +9,6 @@ import os
 import select
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ import psutil
 
 from experiments.base.errors import ExperimentError
 from experiments.base.interrupts import carry_through
+from experiments.base.owned import owned_folder
 from experiments.base.paths import ROOT
 from experiments.bench import pool_for
 from experiments.bench.archive import provenance_of
@@ -162,8 +162,7 @@ def _running(
     if pool is None:
         pool = pool_for(provenance_of(archive).kind, None, tokens, archive)
     environment = os.environ | worker_env(threads, precision)
-    with tempfile.TemporaryDirectory(prefix="bare-model-") as name:
-        folder = Path(name)
+    with owned_folder("bare-model-") as folder:
         unpack(archive, folder / "model")
         if settings:
             config = folder / "model" / MODEL_CONFIG

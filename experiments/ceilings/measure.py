@@ -5,7 +5,6 @@ shown, lives in record.py.
 """
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -16,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from experiments.base.cores import allowed_cores
 from experiments.base.errors import ExperimentError
+from experiments.base.owned import owned_folder
 from experiments.bench import Bench
 from experiments.ceilings.bare import BareModel, bare_model
 from experiments.ceilings.datasheet import peaks_of
@@ -228,11 +228,11 @@ class _Measuring:
         settings = self.bench.gpus_dealt
         carried = {}
         with (
-            tempfile.TemporaryDirectory() as folder,
+            owned_folder("empty-handler-") as folder,
             arm(False, self.bench.card, self.bench.mps, self.progress.warn) as current,
             torchserve(env={**env, **current.env}, settings=settings) as server,
         ):
-            archive = noop_archive(Path(folder))
+            archive = noop_archive(folder)
             ours = [cell for cell in self.plan.cells() if cell.server == TORCHSERVE]
             of_workers = [cell for cell in ours if cell.workers == workers and cell.batch_size in self.sizes]
             for batch_size, cell in {cell.batch_size: cell for cell in of_workers}.items():

@@ -23,6 +23,7 @@ from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.memory import free_memory_bytes
 from experiments.base.paths import ROOT
 from experiments.base.torch_build import torch_build
+from experiments.bench.leftovers import clear_leftovers
 from experiments.checks.measured_on import choose
 from experiments.checks.torch_build import torch_misfit
 from experiments.plan import Plan
@@ -99,12 +100,14 @@ def first_obstacle(
     """Why `--with-mps` can't run with so many workers on that GPU and with a plan's limits for them, as one
     line; None: go ahead.
 
-    By default with those workers that mps.run has by default, on the first GPU that CUDA would use.
+    By default with those workers that mps.run has by default, on the first GPU that CUDA would use. What runs
+    that were killed have left on it is cleared first.
     """
     options = options or MpsOptions()
     try:
         with nvml():
             card = gpu(which)
+            clear_leftovers(card)
             problems = obstacles(card, workers or max(Plan().workers), options, limits)
             problems += [reason] if (reason := torch_misfit(card)) else []
     except ExperimentError as error:

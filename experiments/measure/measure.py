@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.base.errors import UsageError
 from experiments.bench import Bench
+from experiments.bench.leftovers import clear_leftovers
 from experiments.bench.servers import servers_told
 from experiments.ceilings.effort import Effort
 from experiments.ceilings.measure import measure_ceilings
@@ -60,6 +61,7 @@ def measure(
     progress = progress or Progress()
     temporary_folder(FOLDER_NAME, LEAST_BYTES + unpacked_bytes(bench.archive))
     refuse_shadowed(bench.archive)
+    clear_leftovers(bench.card)
     for cell in plan.cells():
         check_limits(plan.load_of(cell).connections, processes=plan.processes)
     here = environment.describe(list(command), plan.seed) | {

@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.base.files import append_line, cut_torn_line, write_json, write_whole
+from experiments.base.files import append_line, cut_torn_line, replacing, write_json, write_whole
 from experiments.base.shown import command
 from experiments.plan import Cell, Plan, plan_from
 from experiments.results.cards.folders import card_folders
@@ -216,14 +216,12 @@ def write_summary(folder: Path, summary: pd.DataFrame) -> None:
 
 
 def _save_requests(path: Path, requests: Requests | bytes) -> None:
-    temporary = path.with_suffix(".new")
-    with temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         if isinstance(requests, bytes):
             file.write(requests)
         else:
             columns: dict[str, Any] = {**requests}
             np.savez_compressed(file, **columns)
-    temporary.replace(path)
 
 
 def _cannot_write(folder: Path, error: OSError) -> str:

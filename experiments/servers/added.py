@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import venv
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +13,7 @@ from pathlib import Path
 from experiments.base.errors import ExperimentError
 from experiments.base.files import write_json, write_whole
 from experiments.base.interrupts import carry_through, interrupts_held_back
+from experiments.base.owned import owned_folder
 from experiments.servers import parity
 from experiments.servers.environments import (
     HALF,
@@ -117,8 +117,8 @@ def _reason(name: str, printed: str) -> str:
 
 def _try(made: Environment) -> None:
     """One prediction by the server in this environment, compared with that of the handler alone."""
-    with tempfile.TemporaryDirectory(prefix="tried-") as folder:
-        archive = _small_archive(Path(folder))
+    with owned_folder("tried-") as folder:
+        archive = _small_archive(folder)
         server = replace(OTHERS[made.name], environment=made)
         with server.start([Registration(archive, workers=1, batch_size=2)]) as running:
             parity.check(running, TEXTS, parity.direct(archive, TEXTS))

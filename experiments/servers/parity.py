@@ -4,12 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.base.errors import ExperimentError
+from experiments.base.owned import owned_folder
 from experiments.servers.dialects import Input, Prediction, worst_difference
 from experiments.servers.lives import PROGRAMS
 from experiments.servers.served import Running
@@ -31,11 +31,11 @@ def direct(archive: Path, texts: Sequence[Input], threads: int = 1) -> list[Pred
 
     Raises UsageError for what is no archive, ExperimentError where the handler does not load or answer.
     """
-    with tempfile.TemporaryDirectory(prefix="direct-") as folder:
-        unpack(archive, Path(folder) / "model")
+    with owned_folder("direct-") as folder:
+        unpack(archive, folder / "model")
         done = subprocess.run(
             [sys.executable, str(PROGRAMS / "archived.py"), f"{folder}/model"],
-            env=os.environ | worker_env(threads, None) | {"TMPDIR": folder, "CUDA_VISIBLE_DEVICES": ""},
+            env=os.environ | worker_env(threads, None) | {"TMPDIR": str(folder), "CUDA_VISIBLE_DEVICES": ""},
             input=json.dumps([b64encode(one).decode() if isinstance(one, bytes) else one for one in texts]),
             capture_output=True,
             text=True,

@@ -5,7 +5,6 @@ environment that it inherits from TorchServe. So an arm lasts as long as a serve
 the compute mode are the business of mps/; servers and trials know of arms only what stands in `Arm`.
 """
 
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import psutil
 
 from experiments.base.errors import UsageError
 from experiments.base.interrupts import carry_through
+from experiments.base.owned import owned_folder
 from experiments.serving.borrowed import number_for_clients, obstacles_of_running
 from mps.card import Gpu, exclusive_process, preflight, processes
 from mps.control import (
@@ -30,6 +30,7 @@ from mps.control import (
     version,
 )
 
+NOWHERE = "no-mps-"
 RELEASE_TIMEOUT_S = 1.0  # Ctrl-C is to have cleaned up in about that time
 OLDEST_WITH_PARTITIONS = (8, 0)  # compute capability
 FIRST_WITH_PARTITIONS = 13_010  # CUDA 13.1, which came with driver 590
@@ -90,8 +91,8 @@ def arm(
     they changed is as before at the end.
     """
     if not mps or card is None:
-        with tempfile.TemporaryDirectory(prefix="no-mps-") as nowhere:
-            yield _Without(card, Path(nowhere))
+        with owned_folder(NOWHERE) as nowhere:
+            yield _Without(card, nowhere)
         return
     keep = options.keep_compute_mode
     with (

@@ -6,6 +6,7 @@ names the run that owns it and the server in it, and the next run removes the fo
 
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -13,16 +14,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from experiments.base.files import write_json
-from experiments.base.interrupts import carry_through
+from experiments.base.interrupts import carry_through, interrupts_held_back
 
 PREFIX = "tsmps-"  # short: a Unix socket's path, which lies in the folder, must fit 107 bytes
 END_TIMEOUT_S = 15.0
 SEMAPHORES = "sem.mp-"  # of Python's multiprocessing, where its processes are spawned
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked into, not written to
+NAMED = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}")
+OWNED_AFTER_S = 60.0  # a folder of the living tells its owner at once
 FOLDER_NAME = f"{PREFIX}12345678"  # as mkdtemp makes them
 
 
@@ -30,12 +34,21 @@ FOLDER_NAME = f"{PREFIX}12345678"  # as mkdtemp makes them
 def instance_folder() -> Iterator[Path]:
     """A new folder, mode 0700, removed at the end. Folders of runs that were killed are removed first."""
     remove_leftovers()
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))  # mkdtemp makes it 0700
-    _write(folder, owner=os.getpid(), server=None)
+    folder = None
     try:
+        with interrupts_held_back():
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX))  # mkdtemp makes it 0700
+            _write(folder, owner=os.getpid(), server=None)
         yield folder
     finally:
-        carry_through(lambda: shutil.rmtree(folder, ignore_errors=True))
+        carry_through(lambda: _clear_up(folder))
+
+
+def _clear_up(folder: Path | None) -> None:
+    """Ends what lives in it too: an interrupted start may have left a server that nobody knows of."""
+    if folder is not None:
+        end_processes_of(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def record_server(folder: Path, pid: int) -> None:
@@ -50,8 +63,8 @@ def remove_leftovers() -> list[Path]:
         with suppress(OSError, ValueError, KeyError):
             if folder.stat().st_uid != os.getuid():
                 continue
-            owner = json.loads((folder / "owner.json").read_text("utf-8"))
-            if _lives(owner["owner"]):
+            owner = _owner_of(folder)
+            if owner is None or _lives(owner["owner"]):
                 continue
             if owner["server"] and _lives(owner["server"]):
                 os.killpg(owner["server"]["pid"], signal.SIGKILL)
@@ -59,6 +72,18 @@ def remove_leftovers() -> list[Path]:
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder)
     return removed
+
+
+def _owner_of(folder: Path) -> dict[str, Any] | None:
+    """What `_write` wrote; None where that is still to come. Raises OSError, ValueError."""
+    try:
+        found: dict[str, Any] = json.loads((folder / "owner.json").read_text("utf-8"))
+    except FileNotFoundError:
+        waits_s = time.time() - folder.stat().st_mtime
+        if waits_s < OWNED_AFTER_S or not NAMED.fullmatch(folder.name):
+            return None
+        return {"owner": None, "server": None}  # killed before it could write
+    return found
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:

@@ -22,7 +22,7 @@ from mps.card.device import (
     throttle_reasons,
 )
 from mps.card.limits import in_another_pid_namespace, max_mps_clients, preflight, unseen_neighbour
-from mps.card.mode import exclusive_process
+from mps.card.mode import exclusive_process, put_back_after_the_dead
 from mps.card.shares import alike, multiprocessors_at, not_in_force, not_in_partition
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "nvml_version",
     "preflight",
     "processes",
+    "put_back_after_the_dead",
     "read",
     "throttle_reasons",
     "unseen_neighbour",

@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 
 from experiments.base.errors import UsageError
-from experiments.base.interrupts import carry_through, interrupts_held_back
+from experiments.base.interrupts import Reserve, carry_through, interrupts_held_back
+from experiments.base.owned import start_ticks
 from mps.control.daemon import MpsDaemon, UnknownCommandError, ended
 from mps.control.partitions import too_old
 from mps.control.program import (
@@ -81,7 +82,7 @@ def mps_daemon(
     remove_leftovers()
     folder = _folder_of_ours()
     env = _client_environment(folder / "pipe", folder / "log", device)
-    process = None
+    process, reserve = None, Reserve()
     try:
         with interrupts_held_back():
             for new in (folder, folder / "pipe", folder / "log"):
@@ -93,7 +94,7 @@ def mps_daemon(
             _refuse_without_partitions(daemon)
         yield daemon
     finally:
-        carry_through(lambda: _clear_up(control, folder, process))
+        carry_through(lambda: _clear_up(control, folder, process, reserve))
 
 
 def remove_leftovers() -> list[Path]:
@@ -116,7 +117,7 @@ def remove_leftovers() -> list[Path]:
 def owner_of(folder: Path) -> int | None:
     """The pid of the process that keeps the daemon in a folder of ours; None where that process is gone."""
     named = FOLDER_NAME.fullmatch(folder.name)
-    return int(named[1]) if named and _start_ticks(int(named[1])) == int(named[2]) else None
+    return int(named[1]) if named and start_ticks(int(named[1])) == int(named[2]) else None
 
 
 def _borrowed(control: Path, there: RunningDaemon | None, device: str | None) -> MpsDaemon:
@@ -145,7 +146,7 @@ def _folder_of_ours() -> Path:
     """The name of a new folder; nothing is made yet. Too long for a socket, it is refused here: the program
     itself ends with code 1 then, and not a word."""
     owner = os.getpid()
-    name = f"{PREFIX}{owner}-{_start_ticks(owner)}-{secrets.token_hex(4)}"
+    name = f"{PREFIX}{owner}-{start_ticks(owner)}-{secrets.token_hex(4)}"
     folder = Path(tempfile.gettempdir()) / name
     length = len(os.fsencode(folder / "pipe" / "control_privileged"))
     if length > LONGEST_SOCKET_PATH:
@@ -206,7 +207,10 @@ def _refuse_without_partitions(daemon: MpsDaemon) -> None:
         raise UsageError(too_old(daemon.control)) from error
 
 
-def _clear_up(control: Path, folder: Path, process: "subprocess.Popen[bytes] | None") -> None:
+def _clear_up(
+    control: Path, folder: Path, process: "subprocess.Popen[bytes] | None", reserve: Reserve
+) -> None:
+    reserve.release()
     if process is not None:
         _stop(control, folder / "pipe", process)
     shutil.rmtree(folder, ignore_errors=True)
@@ -215,7 +219,7 @@ def _clear_up(control: Path, folder: Path, process: "subprocess.Popen[bytes] | N
 def _stop(control: Path, pipe_folder: Path, process: "subprocess.Popen[bytes]") -> None:
     """Asks it to quit, then kills what is left of it. A server that hangs can make `quit` wait for ever."""
     if process.poll() is None:
-        with suppress(subprocess.TimeoutExpired):
+        with suppress(subprocess.TimeoutExpired, OSError):  # such as: there is no memory for the program
             # Ends with code 1 if any server ever ended badly; the daemon is gone even so.
             talk(control, pipe_folder, f"quit -t {SERVERS_GRACE_S}", QUIT_TIMEOUT_S)
             process.wait(timeout=1)
@@ -250,11 +254,3 @@ def _gone(pid: int) -> bool:
         state = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
         return state == "Z" and len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
     return True
-
-
-def _start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot: a later one with its pid has another. None: gone."""
-    with suppress(OSError):
-        state, *fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-        return None if state == "Z" else int(fields[18])
-    return None

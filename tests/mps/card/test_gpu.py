@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pynvml
@@ -26,6 +27,7 @@ from mps.card import (
     nvml_version,
     preflight,
     processes,
+    put_back_after_the_dead,
     read,
     throttle_reasons,
 )
@@ -251,6 +253,70 @@ with exclusive_process(gpu(), smi=sys.argv[1]):
     print("measuring", flush=True)
     time.sleep(60)
 """
+
+
+WITHOUT_DESCRIPTORS = """
+import resource, sys
+from contextlib import suppress
+from mps.card import exclusive_process, gpu
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+with exclusive_process(gpu(), smi=sys.argv[1]), suppress(OSError):
+    while True:
+        held.append(open("/dev/null"))
+"""
+
+
+def test_the_compute_mode_is_put_back_though_no_descriptor_is_left(card: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DESCRIPTORS, str(NVIDIA_SMI)],
+        env=os.environ | {"PYTHONPATH": f"{stand_ins.FOLDER}:{ROOT}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert transcript(card) == [SET_EXCLUSIVE, SET_DEFAULT]
+
+
+def killed_in_exclusive_mode(tmp: Path) -> None:
+    """A program that had set the mode is gone, with no chance to put it back."""
+    program = INTERRUPTED.replace("time.sleep(60)", "signal.raise_signal(signal.SIGKILL)")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(NVIDIA_SMI)],
+        env=os.environ | {"PYTHONPATH": f"{stand_ins.FOLDER}:{ROOT}", "TMPDIR": str(tmp)},
+        capture_output=True,
+    )
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_after_a_sigkill_the_next_run_puts_the_compute_mode_back(
+    card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp = tmp_path / "tmp"
+    tmp.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp))
+    killed_in_exclusive_mode(tmp)
+    assert facts_of(card)["compute_mode"] == 3
+    with exclusive_process(gpu(), smi=NVIDIA_SMI) as mode:
+        assert mode == EXCLUSIVE_PROCESS
+        put_back_after_the_dead(gpu(), smi=NVIDIA_SMI)  # of the living it leaves alone
+        assert compute_mode(gpu()) == EXCLUSIVE_PROCESS
+    assert compute_mode(gpu()) == DEFAULT
+    assert transcript(card) == [SET_EXCLUSIVE, SET_DEFAULT, SET_EXCLUSIVE, SET_DEFAULT]
+    assert list(tmp.iterdir()) == []
+
+
+def test_a_mode_that_somebody_else_has_set_since_stays(
+    card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp = tmp_path / "tmp"
+    tmp.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp))
+    killed_in_exclusive_mode(tmp)
+    change(card, compute_mode=2)
+    put_back_after_the_dead(gpu(), smi=NVIDIA_SMI)
+    assert facts_of(card)["compute_mode"] == 2
+    assert list(tmp.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,13 +1,20 @@
 """What came of a server is ended with it: also what has left its group, or lost its parent."""
 
+import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
-from experiments.serving.instances import end_processes_of, instance_folder, processes_of
+from experiments.serving.instances import (
+    end_processes_of,
+    instance_folder,
+    processes_of,
+    remove_leftovers,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -56,3 +63,27 @@ def test_others_are_left_alone(own_tmp: Path) -> None:
         assert psutil.pid_exists(process.pid)
         assert [each.pid for each in processes_of(other)] == [process.pid]
         process.kill()
+
+
+def test_what_an_interrupted_start_leaves_ends_with_the_folder(own_tmp: Path) -> None:
+    """A Ctrl-C between the server's birth and the moment from which it is known."""
+    with suppress(KeyboardInterrupt), instance_folder() as folder:
+        process = subprocess.Popen(["sleep", "60"], env={"TMPDIR": str(folder)})
+        raise KeyboardInterrupt
+    assert not psutil.pid_exists(process.pid)
+    assert list(own_tmp.iterdir()) == []
+
+
+def test_a_folder_of_a_run_that_was_killed_before_it_could_write_is_removed_in_time(own_tmp: Path) -> None:
+    young, old, others = (
+        own_tmp / "tsmps-abcdefgh",
+        own_tmp / "tsmps-ijklmnop",
+        own_tmp / "tsmps-archive-abcd",
+    )
+    for folder in (young, old, others):
+        folder.mkdir()
+    for folder in (old, others):
+        os.utime(folder, (0, 0))
+    assert remove_leftovers() == [old]
+    assert young.exists()
+    assert others.exists()

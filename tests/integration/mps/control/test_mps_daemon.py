@@ -207,6 +207,31 @@ def test_a_killed_daemon_is_seen(daemon: MpsDaemon) -> None:
         daemon.servers()
 
 
+WITHOUT_DESCRIPTORS = """
+import resource, sys
+from contextlib import suppress
+from pathlib import Path
+from mps.control import mps_daemon
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+with mps_daemon(binary=Path(sys.argv[1])), suppress(OSError):
+    while True:
+        held.append(open("/dev/null"))
+"""
+
+
+def test_a_daemon_is_ended_though_no_descriptor_is_left(temporary: Path, programs: NvidiaPrograms) -> None:
+    """What is left of it after that, the fixture would find."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DESCRIPTORS, str(programs.control)],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_daemon_that_hangs_is_killed_in_the_end(
     programs: NvidiaPrograms, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,1 @@
+"""What the scenes run in processes of their own. Imports nothing of them: a program starts in a second."""

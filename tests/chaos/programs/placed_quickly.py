@@ -1,0 +1,10 @@
+"""Runs `mps.place` with short looks at each batch, on a machine where others keep the generator waiting."""
+
+from experiments.placement.deployment import live
+from mps.place import app
+
+if __name__ == "__main__":
+    live.BATCHES_S = 0.2
+    live.BATCHES_WARM_UP_S = 0.1
+    live.MOST_LATE = 100.0
+    app(prog_name="mps.place")

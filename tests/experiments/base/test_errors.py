@@ -1,0 +1,57 @@
+"""What a machine has run out of is said in a line; a mistake of ours stays one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.base.errors import ExperimentError, shortages_told
+from experiments.base.paths import ROOT
+
+
+def test_a_full_disk_is_told_with_its_file() -> None:
+    with (
+        pytest.raises(ExperimentError, match=r"^the disk is full: make room$"),
+        shortages_told(),
+        Path("/dev/full").open("wb", buffering=0) as full,
+    ):
+        full.write(b"x")
+
+
+LIMITED = """
+import resource, socket, sys
+from pathlib import Path
+from experiments.base.errors import ExperimentError, shortages_told
+which, most, code = sys.argv[1:]
+resource.setrlimit(getattr(resource, which), (int(most), int(most)))
+try:
+    with shortages_told():
+        exec(code)
+except ExperimentError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "code", "said"),
+    [
+        ("RLIMIT_NOFILE", 8, "[socket.socket() for _ in range(9)]", "too many files are open: raise"),
+        ("RLIMIT_FSIZE", 10, "Path('large').write_text('x' * 11)", "a file would be larger than is allowed"),
+        ("RLIMIT_AS", 2**28, "bytearray(2**29)", "no memory is left"),
+    ],
+)
+def test_limits_are_told(tmp_path: Path, limit: str, most: int, code: str, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, limit, str(most), code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith(said), done.stderr
+
+
+def test_a_mistake_of_ours_is_no_shortage() -> None:
+    with pytest.raises(FileNotFoundError), shortages_told():
+        Path("/nowhere/at/all").read_bytes()
