@@ -109,6 +109,11 @@ class TestFromCeilings:
         )
         assert without(PLAN.cells()[0]).log_sd > with_it(PLAN.cells()[0]).log_sd
 
+    def test_an_empty_handler_that_had_to_wait_for_requests_tells_nothing(self) -> None:
+        waited = replace(a_row(8), empty_rps=50.0, empty_in_flight=1)
+        assert costs_from(ceilings_of(waited)).around == {}
+        assert costs_from(ceilings_of(replace(waited, empty_in_flight=16))).around
+
     def test_on_a_gpu_spare_cores_read_and_write_meanwhile(self) -> None:
         rows = [a_row(size, handled_batch_ms=20.0 + size, empty_rps=2000.0) for size in (1, 8)]
         on_gpu = Ceilings(None, Peaks(1e15, 1e12, "https://example.org"), tuple(rows))
