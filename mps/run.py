@@ -5,31 +5,25 @@ A door: it reads the options, makes the plan, measures, judges, shows. What the 
 
 import sys
 from contextlib import ExitStack
-from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import typer
 
-from experiments.base.errors import ExperimentError, UsageError, shortages_told
-from experiments.base.paths import ROOT
+from experiments.base.errors import ExperimentError, shortages_told
 from experiments.base.shown import command
 from experiments.bench import bench_for
 from experiments.bench.engines import possible
 from experiments.bench.servers import servable
 from experiments.checks import card_for
 from experiments.measure import measure
-from experiments.plan import Plan
 from experiments.report import show
 from experiments.report.progress import ConsoleProgress
 from experiments.report.terminal import tell, tell_files
-from experiments.results import read_plan
 from experiments.verdict import Verdict, judge
 from experiments.watch.environment import python_command
 from mps import predicting
 from mps import run_options as options
 from mps.door import one_line_errors, to_stdout
-from mps.going_on import kept, say_how_to_go_on
+from mps.run_folder import kept, plan_and_folder, say_how_to_go_on
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -83,7 +77,7 @@ def main(
     given = dict(locals())
     with ExitStack() as stack:
         with one_line_errors():
-            plan, folder = _asked(options.settings_in(given), plan_file, out, resume)
+            plan, folder = plan_and_folder(options.settings_in(given), plan_file, out, resume)
             device, gpu, mps, ceilings = options.beside_the_plan(given)
             effort = predicting.effort_of(given, plan, ceilings)
             cluster = stack.enter_context(options.cluster(given, plan))
@@ -119,18 +113,6 @@ def main(
             tell(console, verdict := judge(results))
             tell_files(console, verdict, show(verdict))
             _refuse_incomplete(verdict)
-
-
-def _asked(
-    settings: dict[str, Any], plan_file: Path | None, out: Path | None, resume: Path | None
-) -> tuple[Plan, Path]:
-    """The plan, and the folder for its results."""
-    if resume is None:
-        plan = options.plan_with(plan_file, settings)
-        return plan, out or ROOT / "results" / f"{datetime.now():%Y%m%d-%H%M%S}-{Path(plan.model).stem}"
-    if settings or plan_file or out:
-        raise UsageError(f"--resume takes the plan of {resume}: give no other option with it")
-    return read_plan(resume), resume
 
 
 def _refuse_incomplete(verdict: Verdict) -> None:

@@ -176,7 +176,7 @@ Predict = Annotated[
     bool,
     option(
         "--predict",
-        help="Measure the ceilings alone, in two minutes or so, and predict the whole grid from them.",
+        help="Measure the ceilings alone, briefly, and predict the whole grid from them.",
     ),
 ]
 Device = Annotated[

@@ -21,7 +21,8 @@ class Effort:
 
     Batch sizes beyond the plan's are left out where a batch would take longer than `longest_batch_s`. Of the
     plan's own `most_sizes` at most are measured, spread over them; None: all. `handled_s` 0 leaves out the
-    handler's work around its pass, `peak_s` 0 the device's peaks.
+    handler's work around its pass, `peak_s` 0 the device's peaks. The empty handler gets as many requests in
+    flight as the plan says, or with `full_queue` so many that its batches are always full.
     """
 
     windows: int = 3
@@ -33,6 +34,7 @@ class Effort:
     longest_batch_s: float = 2.0
     batch_sizes: tuple[int, ...] = BATCH_SIZES
     most_sizes: int | None = None
+    full_queue: bool = False
 
     def sizes_of(self, plan: Plan) -> tuple[int, ...]:
         """Those of the plan's batch sizes that are measured, ascending."""
@@ -47,7 +49,7 @@ def for_prediction(plan: Plan) -> Effort:
     loading_s = LOADING_S * (settings + servers)
     each_s = BATCH_SIZE_S * settings + EMPTY_SIZE_S * servers
     sizes = max(FEWEST_SIZES, int((PREDICTION_S - loading_s) / each_s))
-    return Effort(windows=1, peak_s=0.0, batch_sizes=(), most_sizes=sizes)
+    return Effort(windows=1, peak_s=0.0, batch_sizes=(), most_sizes=sizes, full_queue=True)
 
 
 def spread_over(values: Sequence[int], most: int | None) -> tuple[int, ...]:

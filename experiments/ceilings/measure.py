@@ -214,16 +214,20 @@ class _Measuring:
     def with_empty_handler(self, rows: Sequence[Ceiling]) -> list[Ceiling]:
         """`rows` with what TorchServe's frontend carries. Arms and precisions are nothing to a model without
         any."""
-        carried: dict[tuple[int, int], float] = {}
+        carried: dict[tuple[int, int], tuple[float, int]] = {}
         for workers in dict.fromkeys(self.plan.workers) if TORCHSERVE in self.plan.server else ():
             try:
                 carried |= self._empty_handler(workers)
             except ExperimentError as error:
                 self._note(error)
-        return [replace(row, empty_rps=carried.get((row.workers, row.batch_size))) for row in rows]
+        found = [carried.get((row.workers, row.batch_size), (None, None)) for row in rows]
+        return [
+            replace(row, empty_rps=empty_rps, empty_in_flight=in_flight)
+            for row, (empty_rps, in_flight) in zip(rows, found, strict=True)
+        ]
 
-    def _empty_handler(self, workers: int) -> dict[tuple[int, int], float]:
-        """Requests/s by (workers, batch size)."""
+    def _empty_handler(self, workers: int) -> dict[tuple[int, int], tuple[float, int]]:
+        """Requests/s and how many were in flight, by (workers, batch size)."""
         env = worker_env(torch_threads(workers), precision=None)
         settings = self.bench.gpus_dealt
         carried = {}
@@ -243,7 +247,8 @@ class _Measuring:
                 processes = {FRONTEND: [server.process.pid], WORKERS: pids}
                 figures, undisturbed = self._undisturbed(what, processes, take)
                 if undisturbed and None not in figures:
-                    carried[workers, batch_size] = median(figure for figure in figures if figure)
+                    served_rps = median(figure for figure in figures if figure)
+                    carried[workers, batch_size] = served_rps, self._in_flight(cell)
                 server.unregister()
         return carried
 
@@ -251,9 +256,9 @@ class _Measuring:
         return [self._load(server, cell) for _ in range(self.effort.windows)]
 
     def _load(self, server: TorchServe, cell: Cell) -> float | None:
-        """Requests/s with as many requests in flight as the sweep has; None when one of them failed."""
+        """Requests/s with so many requests in flight; None when one of them failed."""
         load = ClosedLoop(
-            cell.concurrency or full_queue(cell),
+            self._in_flight(cell),
             duration_s=self.effort.empty_s,
             warm_up_s=self.effort.warm_up_s,
         )
@@ -265,6 +270,11 @@ class _Measuring:
         for problem in found.problems():
             self._note(ExperimentError(f"empty handler: {problem}"))
         return None if found.problems() else found.throughput_rps
+
+    def _in_flight(self, cell: Cell) -> int:
+        """As many as the sweep has, or a full queue where that is asked for."""
+        full = full_queue(cell)
+        return full if self.effort.full_queue else cell.concurrency or full
 
     def _of_the_plan(self, rows: Sequence[Ceiling]) -> list[Ceiling]:
         return [row for row in rows if row.batch_size in self.sizes]

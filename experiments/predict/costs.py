@@ -133,10 +133,16 @@ def costs_from(ceilings: Ceilings) -> Costs:
             "nothing can be predicted: the ceilings hold no bare model; measure them with --ceilings"
         )
     handled = _curves((setting_of(row), row.batch_size, row.handled_batch_ms) for row in ceilings.rows)
-    around = _curves((row.workers, row.batch_size, _cycle_ms(row, row.empty_rps)) for row in ceilings.rows)
+    around = _curves((row.workers, row.batch_size, _cycle_ms(row, _full_rps(row))) for row in ceilings.rows)
     threads = {setting_of(row): row.threads for row in ceilings.rows}
     on_gpu = ceilings.datasheet is not None  # known of GPUs alone
     return Costs(bare, handled, around, threads=threads, on_gpu=on_gpu)
+
+
+def _full_rps(row: Ceiling) -> float | None:
+    """Of the empty handler, unless its workers had to wait for requests."""
+    in_flight = row.empty_in_flight  # None in files of before it was noted, of mostly full queues
+    return None if in_flight is not None and in_flight < row.workers * row.batch_size else row.empty_rps
 
 
 def _cycle_ms(row: Ceiling, together_rps: float | None) -> float | None:

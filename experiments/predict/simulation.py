@@ -33,12 +33,11 @@ class Stalls:
 @dataclass(frozen=True, slots=True)
 class Station:
     """A served model: `batch_ms[n - 1]` is how long a worker is busy with a batch of n requests, until it
-    takes the next one where requests wait; `spread` is its coefficient of variation."""
+    takes the next one where requests wait."""
 
     workers: int
     delay_ms: float
     batch_ms: tuple[float, ...]
-    spread: float = 0.0
     stalls: Stalls = Stalls()
 
     @property
@@ -198,8 +197,6 @@ class _Queue:
         """How long a batch takes, with what holds the worker up meanwhile."""
         station = self._station
         busy_s = station.batch_ms[size - 1] / 1e3
-        if station.spread:
-            busy_s *= max(0.0, self._random.gauss(1.0, station.spread))
         left_s, stalled_s = busy_s, 0.0
         while left_s >= self._to_stall_s:
             left_s -= self._to_stall_s

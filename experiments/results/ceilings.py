@@ -25,8 +25,9 @@ class Ceiling:
 
     `bare_rps`: as many processes as workers run the handler's forward pass alone, `bare_batch_ms` a batch;
     `handled_batch_ms` with all of the handler's work on it, such as reading texts or images.
-    `empty_rps`: TorchServe with these settings serves a model that does nothing. `flops` and `bytes_per_s`
-    are the peaks that the same processes reach with large products and copies.
+    `empty_rps`: TorchServe with these settings serves a model that does nothing, with `empty_in_flight`
+    requests at once. `flops` and `bytes_per_s` are the peaks that the same processes reach with large
+    products and copies.
     """
 
     mps: bool
@@ -44,6 +45,7 @@ class Ceiling:
     sm_chunks: int | None = None
     engine: str | None = None
     handled_batch_ms: float | None = None
+    empty_in_flight: int | None = None
 
     @property
     def limits(self) -> list[str]:

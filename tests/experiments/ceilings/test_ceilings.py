@@ -130,6 +130,8 @@ rows = st.builds(
     bare_rps=optional,
     bare_batch_ms=optional,
     empty_rps=optional,
+    handled_batch_ms=optional,
+    empty_in_flight=st.none() | st.integers(1, 1024),
     flops=optional,
     bytes_per_s=optional,
 )

@@ -12,6 +12,7 @@ from experiments.predict import predictor
 from experiments.predict.costs import HANDLING_BATCH_MS, HANDLING_REQUEST_MS, costs_from
 from experiments.predict.simulation import Stalls
 from experiments.results.ceilings import Ceiling, Ceilings
+from experiments.results.roofline import Peaks
 from tests.experiments.predict.builders import some_costs
 
 PLAN = Plan(model="bert", workers=(1, 2), batch_size=(1, 3, 8), batch_delay_ms=(1, 20), noise_floor=False)
@@ -107,6 +108,24 @@ class TestFromCeilings:
             predictor(ceilings_of(a_row(handled_batch_ms=12.0, empty_rps=rps)), PLAN) for rps in (1e6, None)
         )
         assert without(PLAN.cells()[0]).log_sd > with_it(PLAN.cells()[0]).log_sd
+
+    def test_an_empty_handler_that_had_to_wait_for_requests_tells_nothing(self) -> None:
+        waited = replace(a_row(8), empty_rps=50.0, empty_in_flight=1)
+        assert costs_from(ceilings_of(waited)).around == {}
+        assert costs_from(ceilings_of(replace(waited, empty_in_flight=16))).around
+
+    def test_on_a_gpu_spare_cores_read_and_write_meanwhile(self) -> None:
+        rows = [a_row(size, handled_batch_ms=20.0 + size, empty_rps=2000.0) for size in (1, 8)]
+        on_gpu = Ceilings(None, Peaks(1e15, 1e12, "https://example.org"), tuple(rows))
+        costs = costs_from(on_gpu)
+        cell = PLAN.cells()[-1]
+        assert costs.of(cell, 8).batch_ms < costs_from(ceilings_of(*rows)).of(cell, 8).batch_ms
+        assert costs.stalls_of(cell) == Stalls()
+
+    def test_a_worker_waits_for_each_of_its_threads(self) -> None:
+        one, two = (costs_from(ceilings_of(replace(a_row(), threads=threads))) for threads in (1, 2))
+        cell = PLAN.cells()[0]
+        assert two.stalls_of(cell).rate_per_s == 2 * one.stalls_of(cell).rate_per_s
 
     def test_no_bare_model_no_prediction(self) -> None:
         with pytest.raises(ExperimentError, match="--ceilings"):

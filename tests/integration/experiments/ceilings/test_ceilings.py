@@ -222,6 +222,7 @@ def test_the_ceilings_of_a_plan(tmp_path: Path) -> None:
     assert cell.threads == max(1, usable_cores() // 2)
     assert all(row.bare_rps and row.bare_batch_ms and found.roofline_rps(row) for row in found.rows)
     assert cell.empty_rps
+    assert cell.empty_in_flight == 2 * 2 * 8
     assert cell.handled_batch_ms
     assert [row.empty_rps for row in found.rows if row is not cell] == [None, None]
     assert found.datasheet is None
