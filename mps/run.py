@@ -5,14 +5,10 @@ A door: it reads the options, makes the plan, measures, judges, shows. What the 
 
 import sys
 from contextlib import ExitStack
-from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import typer
 
-from experiments.base.errors import ExperimentError, UsageError
-from experiments.base.paths import ROOT
+from experiments.base.errors import ExperimentError
 from experiments.base.shown import command
 from experiments.bench import bench_for
 from experiments.bench.engines import possible
@@ -21,15 +17,14 @@ from experiments.ceilings.measure import Effort
 from experiments.checks import card_for
 from experiments.measure import measure
 from experiments.measure.measure import BESIDE_A_SWEEP
-from experiments.plan import Plan
 from experiments.report import show
 from experiments.report.progress import ConsoleProgress
 from experiments.report.terminal import tell, tell_files
-from experiments.results import read_plan, read_trials
 from experiments.verdict import Verdict, judge
 from experiments.watch.environment import python_command
 from mps import run_options as options
 from mps.door import one_line_errors, to_stdout
+from mps.run_folder import kept, plan_and_folder, say_how_to_go_on
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -71,6 +66,7 @@ def main(
     use_running_daemon: options.UseRunningDaemon = False,
     goal: options.Goal = None,
     until_sure: options.UntilSure = None,
+    search: options.Search = None,
     budget: options.Budget = None,
     ceilings: options.Ceilings = None,
     device: options.Device = None,
@@ -82,7 +78,7 @@ def main(
     given = dict(locals())
     with ExitStack() as stack:
         with one_line_errors():
-            plan, folder = _asked(options.settings_in(given), plan_file, out, resume)
+            plan, folder = plan_and_folder(options.settings_in(given), plan_file, out, resume)
             device, gpu, mps, ceilings = options.beside_the_plan(given)
             cluster = stack.enter_context(options.cluster(given, plan))
             card, where = (cluster.card, cluster.line) if cluster else card_for(plan, device, gpu, mps)
@@ -90,7 +86,7 @@ def main(
             bench = bench_for(plan, card, mps)
             plan, without = servable(plan, bench)
         go_on = command("python", "-m", "mps.run", "--resume", folder, *options.cluster_again(given))
-        stack.enter_context(one_line_errors(lambda: f"{_kept(folder, plan)}; go on with: {go_on}"))
+        stack.enter_context(one_line_errors(lambda: f"{kept(folder, plan)}; go on with: {go_on}"))
         console = to_stdout()
         console.print("\n".join([f"measuring on: {where}", *left_out, *without]), markup=False)
         try:
@@ -108,7 +104,7 @@ def main(
                 )
         except ExperimentError as error:
             if progress.folder:  # else it was refused before anything began
-                _say_how_to_go_on(error, progress.folder, go_on)
+                say_how_to_go_on(error, progress.folder, go_on)
             raise
         if not ceilings:
             tell(console, verdict := judge(results))
@@ -116,32 +112,10 @@ def main(
             _refuse_incomplete(verdict)
 
 
-def _asked(
-    settings: dict[str, Any], plan_file: Path | None, out: Path | None, resume: Path | None
-) -> tuple[Plan, Path]:
-    """The plan, and the folder for its results."""
-    if resume is None:
-        plan = options.plan_with(plan_file, settings)
-        return plan, out or ROOT / "results" / f"{datetime.now():%Y%m%d-%H%M%S}-{Path(plan.model).stem}"
-    if settings or plan_file or out:
-        raise UsageError(f"--resume takes the plan of {resume}: give no other option with it")
-    return read_plan(resume), resume
-
-
 def _refuse_incomplete(verdict: Verdict) -> None:
     if missing := verdict.missing:
         cells = len(verdict.plan.cells())
         raise ExperimentError(f"{len(missing)} of {cells} cells have no valid run: {missing[0]}")
-
-
-def _kept(folder: Path, plan: Plan) -> str:
-    kept = len({(result.trial.cell, result.trial.run) for result in read_trials(folder)})
-    return f"{kept} of {len(plan.trials())} trials are kept"
-
-
-def _say_how_to_go_on(error: ExperimentError, folder: Path, how: str) -> None:
-    if kept := len(read_trials(folder)):
-        error.args = (f"{error}; {kept} trials are kept, go on with: {how}",)
 
 
 if __name__ == "__main__":

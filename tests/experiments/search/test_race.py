@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.measure.race import Rules, Standing, decision, measuring_time_s, next_runs, replay, standing
 from experiments.plan import Cell, Plan, Trial, goal_from
 from experiments.results.trial_result import TrialResult
+from experiments.search.evidence import Standing, measuring_time_s
+from experiments.search.race import decision, next_runs, replay, standing
+from experiments.search.rules import Rules
 from tests.support.builders import a_result
 
 Speeds = Mapping[Cell, Sequence[float]]
