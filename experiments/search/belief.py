@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import log
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import ndtr, stdtr
 
 from experiments.base.arrays import Floats
@@ -23,6 +24,11 @@ LEAST_SPREAD = 0.02
 # That spread is told for throughputs; the tail of the latencies is harder to tell.
 LATENCIES = {"p50": 1.0, "p95": 1.5, "p99": 2.0}
 LEAST = 1e-6  # a spread is never nothing
+DRAWS = 4000
+NEGLIGIBLE = 1e-4  # chances that are not drawn for, but added up
+MOST_DRAWN_FOR = 0.2  # a single chance beyond it tells enough
+
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,27 @@ class Belief:
         found: Floats = self.keeps * stdtr(self.freedom, (lead - worth) / spread)
         found[leader] = 0.0
         return found
+
+    def chance_any_above(self, leader: int, worth: float, cells: Flags) -> float:
+        """How probable it is that any of `cells` keeps the bounds, and is above the leader by more than that.
+
+        What is believed of cells that are alike goes together, so that this is much less than the sum of
+        their chances: drawn from all of them at once, always the same draws.
+        """
+        chances = np.where(cells, self.chance_above(leader, worth), 0.0)
+        among = np.flatnonzero(chances > NEGLIGIBLE)
+        negligible = float(chances[chances <= NEGLIGIBLE].sum())
+        if not among.size or chances.max() > MOST_DRAWN_FOR:
+            return float(min(1.0, chances.max(initial=0.0) + negligible))
+        rng = np.random.default_rng(0)
+        own, theirs = np.array([leader]), self.figure.covariance(among, np.array([leader]))
+        apart = self.figure.covariance(among, among) - theirs - theirs.T
+        sizes, ways = np.linalg.eigh(apart + self.figure.covariance(own, own))
+        normal = rng.standard_normal((DRAWS, among.size)) * np.sqrt(np.maximum(sizes, 0.0)) @ ways.T
+        heavier = np.sqrt(rng.chisquare(self.freedom, (DRAWS, 1)) / self.freedom)  # Student's t
+        leads = self.figure.mean[among] - self.figure.mean[leader] + normal / heavier
+        above = (leads > worth) & (rng.random(leads.shape) < self.keeps[among])
+        return min(1.0, float(above.any(axis=1).mean()) + negligible)
 
     def gain(self, leader: int) -> Floats:
         """The improvement on the leader that measuring each cell may bring, on log scale: the expected

@@ -64,7 +64,7 @@ class State:
             return self.cells[self._first()], MORE_RUNS
         if self.leader is None:
             return self._without_leader()
-        if self._chances(self.leader).sum() > self.unsure:
+        if self.belief.chance_any_above(self.leader, self.worth, self.open) > self.unsure:
             return self.cells[self._most_worthwhile(self.leader)], MORE_RUNS
         wanting = self._wanting_runs(self.leader)
         return (None, OVER) if wanting is None else (self.cells[wanting], MORE_RUNS)
@@ -81,12 +81,6 @@ class State:
             out.setdefault(self.cells[number], self._why_out(number))
         left = tuple(cell for cell in self.cells if cell not in out)
         return leader_first(Standing(left, out), self.attempts, goal)
-
-    def _chances(self, leader: int) -> Floats:
-        """How probable it is that each cell is better than the leader by more than is worth finding; 0 where
-        all its runs failed, or it has had all that it gets."""
-        found: Floats = np.where(self.open, self.belief.chance_above(leader, self.worth), 0.0)
-        return found
 
     def _first(self) -> int:
         """Of the cells tried least the best by what is expected; where nothing is, the most typical one."""
@@ -137,7 +131,7 @@ class State:
             return np.flatnonzero((keeps.sum() <= self.unsure) | (keeps <= self.unsure / keeps.size))
         level = self.unsure / max(1, len(self.cells) - 1)
         chances = self.belief.chance_above(self.leader, self.worth)
-        if chances[~self.measured].sum() <= self.unsure:
+        if self.belief.chance_any_above(self.leader, self.worth, ~self.measured) <= self.unsure:
             chances[~self.measured] = 0.0
         chances[self.measured] = self.belief.chance_above(self.leader, 0.0)[self.measured]
         out = chances <= level

@@ -38,7 +38,7 @@ class Expected:
 @dataclass(frozen=True, slots=True)
 class Surface:
     """What is known of all cells: the mean (cells,) and spread (cells,) of their true logs, and the noise of
-    a run. `with_cell` gives the covariance (cells,) of all cells with one."""
+    a run."""
 
     mean: Floats
     spread: Floats
@@ -47,14 +47,17 @@ class Surface:
     at: Indices
     weights: Floats  # (measured, cells)
 
-    def with_cell(self, cell: int) -> Floats:
-        everyone = np.arange(self.mean.size)
-        own = np.array([cell])
-        before = self.kernel.between(everyone, own)[:, 0]
+    def covariance(self, one: Indices, other: Indices) -> Floats:
+        """Of the true logs of cells, by their numbers: (one, other)."""
+        before = self.kernel.between(one, other)
         if not self.at.size:
             return before
-        explained: Floats = self.kernel.between(everyone, self.at) @ self.weights[:, cell]
+        explained: Floats = self.kernel.between(one, self.at) @ self.weights[:, other]
         return before - explained
+
+    def with_cell(self, cell: int) -> Floats:
+        """The covariance of all cells with one: (cells,)."""
+        return self.covariance(np.arange(self.mean.size), np.array([cell]))[:, 0]
 
 
 def surface(axes: Sequence[Axis], expected: Expected, runs: Mapping[int, Floats]) -> Surface:

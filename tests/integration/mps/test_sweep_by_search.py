@@ -1,15 +1,18 @@
 """--search end to end: a real TorchServe, measured only where the best may be."""
 
-import json
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from experiments.base.paths import ROOT
 from experiments.results import read
 from experiments.verdict import judge
-from tests.integration.mps.test_sweep import finished, resumed, sweep, trials
+from experiments.verdict.sentence import banners
+from tests.integration.mps.test_sweep import DOOR, sweep, trials
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 # A batch takes as long as a request: more workers and larger batches are worth it.
 TAKES_A_WHILE = """
@@ -23,6 +26,11 @@ def handle(rows, context):
 SEARCH = ("--search", "--workers", "1,2", "--batch-size", "1,2,4,8", "--batch-delay", "1,5", "--runs", "2")
 QUICK = ("--duration", "0.3", "--warm-up", "0.1", "--no-ceilings")
 CELLS = 16
+
+
+def finished(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    """Every trial of a search may need another server, which takes a while beside other tests."""
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=250)
 
 
 def test_a_search_finds_the_fastest_without_measuring_the_rest(tmp_path: Path, own_tmp: Path) -> None:
@@ -46,23 +54,24 @@ def test_a_search_finds_the_fastest_without_measuring_the_rest(tmp_path: Path, o
     assert "Not complete" not in run.stdout
 
 
-def test_a_search_goes_on_where_it_was_stopped(tmp_path: Path, own_tmp: Path) -> None:
-    run = finished(sweep(tmp_path, TAKES_A_WHILE, *SEARCH, *QUICK, "--budget", "4"))
+def test_a_search_goes_on_from_the_trials_on_disk(tmp_path: Path, own_tmp: Path) -> None:
+    few = ("--search", "--workers", "1,2", "--batch-size", "1,4", "--runs", "2")
+    run = finished(sweep(tmp_path, TAKES_A_WHILE, *few, *QUICK))
     assert run.returncode == 0, run.stderr
-    assert "the budget of 4 s is spent" in run.stdout
     out = tmp_path / "out"
-    before = trials(out)
-    assert "The search is not over" in (out / "report.md").read_text()
+    kept = (out / "trials.jsonl").read_bytes().splitlines(keepends=True)[:2]
+    (out / "trials.jsonl").write_bytes(b"".join(kept))  # as where it was killed
+    verdict = judge(read(out))
+    assert verdict.searched is not None
+    assert verdict.searched.next_cell is not None
+    assert any("The search is not over" in line for line in banners(verdict))
 
-    plan = json.loads((out / "plan.json").read_text())
-    (out / "plan.json").write_text(json.dumps(plan | {"budget_s": None}))
-    again = resumed(out)
+    again = finished([*DOOR, "--resume", str(out)])
     assert again.returncode == 0, again.stderr
-    after = trials(out)
-    assert after[: len(before)] == before
+    lines = (out / "trials.jsonl").read_bytes().splitlines(keepends=True)
+    assert lines[:2] == kept
     verdict = judge(read(out))
     assert verdict.searched is not None
     assert verdict.searched.next_cell is None
-
-    assert resumed(out).returncode == 0
-    assert trials(out) == after  # nothing is left to measure
+    assert verdict.advice is not None
+    assert (verdict.advice.best.cell.workers, verdict.advice.best.cell.batch_size) == (2, 4)
