@@ -28,8 +28,9 @@ def _due(
     plan: Plan, results: Sequence[TrialResult], cells: Collection[Cell] | None, predictor: Predictor | None
 ) -> list[Trial]:
     if plan.search:
-        contenders = search.outcome(plan, results, predictor).standing.contenders
-        return _again(plan, results, contenders) or search.next_runs(plan, results, predictor)
+        found = search.outcome(plan, results, predictor)
+        again = _again(plan, results, found.standing.contenders)
+        return again or search.trials_of(plan, results, found.next_cell)
     if plan.until_sure:
         rules = rules_of(plan)
         contenders = standing(plan, results, rules).contenders

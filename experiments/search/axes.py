@@ -11,7 +11,7 @@ import numpy.typing as npt
 from experiments.base.arrays import Floats
 from experiments.plan import Cell
 
-REACH = 0.7  # of an axis: over so much of it, on log scale, what one value shows fades for another
+REACH = 1.0  # times an axis, on log scale: how far what one value shows tells of another
 
 Indices = npt.NDArray[np.intp]
 

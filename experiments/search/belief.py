@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log
+from math import log, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,9 @@ from experiments.search.surface import Expected, Surface, surface
 
 # Where nothing is predicted: a setting may well make a figure 1.5 times as large, combinations 1.15 times.
 FLAT = {"common": 1.0, "along": 0.4, "crossed": 0.15}
-# Where it is: shares of the spread that the prediction tells of itself.
-PREDICTED = {"common": 0.5, "along": 0.6, "crossed": 0.5}
+# Where it is: a quarter of its own variance lies in combinations, the rest along the axes; and it may be off
+# by a factor common to all, such as another machine's.
+COMMON, CROSSED = 0.5, 0.5
 LEAST_SPREAD = 0.02
 # That spread is told for throughputs; the tail of the latencies is harder to tell.
 LATENCIES = {"p50": 1.0, "p95": 1.5, "p99": 2.0}
@@ -117,10 +118,10 @@ def _surface(
     predictor: Predictor | None,
 ) -> Surface:
     logs = {index: own for index, runs in counted.items() if (own := logs_of(asked, runs)).size}
-    return surface(axes, _expected(cells, asked, predictor), logs)
+    return surface(axes, _expected(cells, asked, predictor, len(axes)), logs)
 
 
-def _expected(cells: Sequence[Cell], asked: Goal | Bound, predictor: Predictor | None) -> Expected:
+def _expected(cells: Sequence[Cell], asked: Goal | Bound, predictor: Predictor | None, axes: int) -> Expected:
     """What is expected of all cells before anything is measured; of what nobody predicts, nothing."""
     what = asked.figure if isinstance(asked, Goal) else asked.name
     if predictor is None or what not in ("throughput", *LATENCIES):
@@ -131,4 +132,5 @@ def _expected(cells: Sequence[Cell], asked: Goal | Bound, predictor: Predictor |
         figures = [getattr(each, f"{what}_ms") for each in predicted]
     else:
         figures = [own.throughput_rps * cell.client_batch for own, cell in zip(predicted, cells, strict=True)]
-    return Expected(np.log(figures), spreads, **PREDICTED)
+    along = sqrt((1 - CROSSED**2) / max(1, axes))
+    return Expected(np.log(figures), spreads, common=COMMON, along=along, crossed=CROSSED)

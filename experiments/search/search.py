@@ -64,8 +64,12 @@ def next_runs(
     rules: Rules | None = None,
 ) -> list[Trial]:
     """The trial to measure now; none when the search is over or its budget is spent."""
-    cell = next_cell(plan, results, predictor, rules)
-    if isinstance(cell, Done):
+    return trials_of(plan, results, outcome(plan, results, predictor, rules).next_cell)
+
+
+def trials_of(plan: Plan, results: Sequence[TrialResult], cell: Cell | None) -> list[Trial]:
+    """Another run of a cell, after these results; none without a cell."""
+    if cell is None:
         return []
     attempts = attempts_of(plan, results)[cell]
     run = free_runs(attempts, len(attempts) + 1)[0]

@@ -17,8 +17,8 @@ from experiments.base.arrays import Floats
 from experiments.search.axes import Axis, Indices
 
 # What is believed of the spreads before anything is measured: their usual size, and how far off that may be.
-NOISE, NOISE_MAY_BE_OFF = 0.04, 0.7
-SPREAD_MAY_BE_OFF = 0.8
+NOISE, NOISE_MAY_BE_OFF = 0.05, 0.4
+SPREAD_MAY_BE_OFF = 0.4
 FARTHEST = 4.0  # on log scale: no fit leaves what is believed by more
 STEADY = 1e-10  # keeps a matrix of equal rows invertible
 
