@@ -22,8 +22,8 @@ import typer
 
 from experiments.base.errors import ExperimentError
 from experiments.base.paths import ROOT
-from experiments.measure.race import measuring_time_s
 from experiments.results import Results, read
+from experiments.search.evidence import measuring_time_s
 from experiments.verdict import Verdict, judge, verdict_sentence
 
 SHORT = ("--duration", "1", "--warm-up", "0.5", "--runs", "5", "--workers", "1,2", "--batch-size", "1,4")

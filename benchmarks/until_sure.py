@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 
 from experiments.base.errors import ExperimentError
-from experiments.measure.race import Replay, replay
 from experiments.results.folder import read_plan, read_trials
+from experiments.search.race import Replay, replay
 
 
 @dataclass(frozen=True, slots=True)

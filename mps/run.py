@@ -65,6 +65,7 @@ def main(
     use_running_daemon: options.UseRunningDaemon = False,
     goal: options.Goal = None,
     until_sure: options.UntilSure = None,
+    search: options.Search = None,
     budget: options.Budget = None,
     ceilings: options.Ceilings = None,
     predict: options.Predict = False,

@@ -24,9 +24,10 @@ def plan_and_folder(
 
 
 def kept(folder: Path, plan: Plan) -> str:
-    """How much of a plan is there, in words."""
+    """How much of a plan is there, in words; nobody knows how many trials a race or a search takes."""
     found = len({(result.trial.cell, result.trial.run) for result in read_trials(folder)})
-    return f"{found} of {len(plan.trials())} trials are kept"
+    of_all = "" if plan.adaptive else f" of {len(plan.trials())}"
+    return f"{found}{of_all} trials are kept"
 
 
 def say_how_to_go_on(error: ExperimentError, folder: Path, how: str) -> None:

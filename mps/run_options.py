@@ -164,6 +164,13 @@ UntilSure = Annotated[
         help="Add runs only to configurations that may still be the best. [all runs of all]",
     ),
 ]
+Search = Annotated[
+    bool | None,
+    option(
+        "--search",
+        help="Measure only where the best and its rivals may be; say why the rest can't be it. [all cells]",
+    ),
+]
 Budget = Annotated[str | None, option(help="Stop measuring after this time, e.g. 90s, 20m, 1h. [no limit]")]
 Ceilings = Annotated[
     bool | None,
@@ -318,6 +325,7 @@ READ_AS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "with_mps": ("with_mps", _as_it_is),
     "goal": ("goal", _as_it_is),
     "until_sure": ("until_sure", _as_it_is),
+    "search": ("search", _as_it_is),
     "budget": ("budget_s", _seconds),
     "thread_percentage": ("thread_percentage", whole_numbers),
     "memory_limit": ("memory_limit_mib", whole_numbers),

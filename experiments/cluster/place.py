@@ -67,8 +67,9 @@ def cluster_for(
     Raises UsageError for what can't be measured on several cards, what `ray_cards` raises, ExperimentError
     where the cards are not alike.
     """
-    if plan.until_sure:
-        raise UsageError("--until-sure races on one card: drop it, or --ray")
+    if plan.adaptive:
+        option = "--search goes on" if plan.search else "--until-sure races on"
+        raise UsageError(f"{option} one card: drop it, or --ray")
     if not plan.noise_floor:
         raise UsageError(
             "--ray measures the twin on every card, to know how far apart they are: drop --no-noise-floor"

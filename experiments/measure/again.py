@@ -41,7 +41,7 @@ def due_again(plan: Plan, results: Sequence[TrialResult]) -> list[Trial]:
 
 def next_position(plan: Plan, results: Sequence[TrialResult]) -> int:
     """The first place in the order that neither the plan nor a result has."""
-    planned = 0 if plan.until_sure else len(plan.cells()) * plan.runs
+    planned = 0 if plan.adaptive else len(plan.cells()) * plan.runs
     return max([planned, *(result.trial.position + 1 for result in results)])
 
 

@@ -6,7 +6,7 @@ changes. What a trial measures, and what the files look like, lives elsewhere.
 
 import math
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby, takewhile
@@ -22,13 +22,15 @@ from experiments.measure.alone import Alone, is_wanted, measured_alone
 from experiments.measure.checked_answers import CheckedAnswers, WrongAnswersError, noted
 from experiments.measure.first_answers import refuse_unanswered
 from experiments.measure.hosts import Host, WorkersLostError, as_ours, bodies, hosted
+from experiments.measure.next_trials import due
 from experiments.measure.progress import Progress
-from experiments.measure.race import next_runs, rules_of, standing
 from experiments.measure.trial import Serving, failed, measure
 from experiments.plan import Cell, Plan, Trial
 from experiments.plan.servers import TORCHSERVE
+from experiments.predict.predicted import Predictor
 from experiments.results.folder import append, open_for_append, read_trials
 from experiments.results.trial_result import TrialResult
+from experiments.search.kept import kept_predictor
 from experiments.serving.arms import arm, released
 from experiments.serving.torchserve import Registration, ServerError
 from experiments.serving.workers import limits_env, torch_threads, worker_env
@@ -54,16 +56,20 @@ def carry_out(
     with open_for_append(folder) as file:
         results = read_trials(folder, plan)
         answers = CheckedAnswers(plan, bench, folder, progress)
-        if due(plan, results, cells):
+        predictor = kept_predictor(folder)
+        if due(plan, results, cells, predictor):
             answers.prepare()
         if bench.card and (neighbour := unseen_neighbour(bench.card)):
             progress.warn(f"{neighbour}: what they do is measured too")
-        campaign = _Campaign(plan, bench, folder, file, progress, results, answers)
+        campaign = _Campaign(plan, bench, folder, file, progress, results, answers, predictor)
         if plan.budget_s is not None:
             campaign.ends_s = time.monotonic() + plan.budget_s
         try:
-            while todo := due(plan, results, cells):
-                progress.planned(todo, done=len(results))
+            if plan.search:
+                progress.searching(sum(not cell.twin for cell in plan.cells()), done=len(results))
+            while todo := due(plan, results, cells, predictor):
+                if not plan.search:
+                    progress.planned(todo, done=len(results))
                 while todo:
                     todo = campaign.measure_on_one_server(todo)
         except _BudgetSpentError:
@@ -71,27 +77,6 @@ def carry_out(
                 f"the budget of {plan.budget_s:g} s is spent: {command('--resume', folder)} goes on"
             )
     return results
-
-
-def due(plan: Plan, results: Sequence[TrialResult], cells: Collection[Cell] | None = None) -> list[Trial]:
-    """The trials to measure now: all that are left or, until it is sure what is best, the next round; and
-    what is worth measuring again, after all that are left, but before the next round. With `cells`: theirs.
-    """
-    found = _due(plan, results, cells)
-    return found if cells is None else [trial for trial in found if trial.cell in cells]
-
-
-def _due(plan: Plan, results: Sequence[TrialResult], cells: Collection[Cell] | None) -> list[Trial]:
-    if plan.until_sure:
-        rules = rules_of(plan)
-        racing = standing(plan, results, rules).contenders
-        again = [trial for trial in due_again(plan, results) if trial.cell in racing]
-        return again or next_runs(plan, results, rules)
-    done = {(result.trial.cell, result.trial.run) for result in results}
-    left = [trial for trial in plan.trials() if (trial.cell, trial.run) not in done]
-    if cells is not None:
-        left = [trial for trial in left if trial.cell in cells]
-    return left or due_again(plan, results)
 
 
 def _same_server(trial: Trial) -> tuple[Any, ...]:
@@ -141,9 +126,10 @@ class _Campaign:
         progress: Progress,
         results: list[TrialResult],
         answers: CheckedAnswers,
+        predictor: Predictor | None,
     ) -> None:
         self.plan, self.bench, self.folder, self.file = plan, bench, folder, file
-        self.answers = answers
+        self.answers, self.predictor = answers, predictor
         self.progress, self.results = progress, results
         self.failed_cells = 0
         self.tried = False
@@ -184,7 +170,9 @@ class _Campaign:
         done = {_visit(result.trial) for result in self.results[before:]}
         return [trial for trial in todo if _visit(trial) not in done]
 
-    def _measure_block(self, block: Sequence[Trial]) -> None:
+    def _measure_block(self, block: list[Trial]) -> None:
+        """Measures trials that share a server; of a search also those that come next and can share it, which
+        are added to `block`."""
         cell = block[0].cell
         threads = torch_threads(cell.workers)
         set_up = self.bench.card, self.bench.mps, self.progress.warn
@@ -201,7 +189,9 @@ class _Campaign:
             with hosting as server, released(current, server.pid):
                 serving = Serving(server, (), current, threads, self.bench.card, before_bytes)
                 for _, trials in groupby([_longer_warm_up(block[0]), *block[1:]], key=_same_model):
-                    self._measure_loaded(serving, list(trials))
+                    self._measure_loaded(serving, list(trials), block)
+                while next_trial := self._next_here(block, _same_server):
+                    self._measure_loaded(serving, [next_trial], block)
 
     def _try_inputs(self, server: Host) -> None:
         """Once, before the first trial: does the model take the user's own files?"""
@@ -215,7 +205,7 @@ class _Campaign:
             self.progress.warn(f"--input holds {files} files: {tried} of them were tried beforehand")
         self.tried = True
 
-    def _measure_loaded(self, serving: Serving, trials: Sequence[Trial]) -> None:
+    def _measure_loaded(self, serving: Serving, trials: Sequence[Trial], block: list[Trial]) -> None:
         server, cell = serving.server, trials[0].cell
         self.progress.loading(trials[0])
         registration = Registration(self.bench.archive, cell.workers, cell.batch_size, cell.batch_delay_ms)
@@ -227,7 +217,7 @@ class _Campaign:
             raise _LostInTrialError(trials[0], error) from error
         self._try_inputs(server)
         serving = replace(serving, alone=self._alone(server, trials[0]))
-        for trial in self._and_again(trials):
+        for trial in self._and_more(trials, block):
             if time.monotonic() > self.ends_s:
                 raise _BudgetSpentError
             self.progress.measuring(trial)
@@ -269,9 +259,25 @@ class _Campaign:
             self.progress.again(again)
             yield self._placed(again)
 
+    def _and_more(self, trials: Sequence[Trial], block: list[Trial]) -> Iterator[Trial]:
+        """`trials`, again where it is worth it, and of a search what comes next and has the same model."""
+        yield from self._and_again(trials)
+        while next_trial := self._next_here(block, lambda trial: (_same_server(trial), _same_model(trial))):
+            yield self._placed(next_trial)
+
+    def _next_here(self, block: list[Trial], shared: Callable[[Trial], tuple[Any, ...]]) -> Trial | None:
+        """Of a search the next trial, added to `block`, where it shares with that what it needs."""
+        if not self.plan.search:
+            return None
+        following = due(self.plan, self.results, predictor=self.predictor)[:1]
+        if not following or shared(following[0]) != shared(block[-1]):
+            return None
+        block += following
+        return following[0]
+
     def _placed(self, trial: Trial) -> Trial:
         """A trial whose place in the order the plan does not give has the next one that is free."""
-        if not (trial.attempt or self.plan.until_sure):
+        if not (trial.attempt or self.plan.adaptive):
             return trial
         return replace(trial, position=next_position(self.plan, self.results))
 

@@ -1,11 +1,11 @@
 """The first of three steps: a plan and a bench -> results, all of them in a folder."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.base.errors import UsageError
+from experiments.base.errors import ExperimentError, UsageError
 from experiments.bench import Bench
 from experiments.bench.leftovers import clear_leftovers
 from experiments.bench.servers import servers_told
@@ -17,14 +17,18 @@ from experiments.measure.elsewhere import CLUSTER, Elsewhere
 from experiments.measure.progress import Progress
 from experiments.measure.resumed import device_in
 from experiments.plan import Plan
+from experiments.predict.predicted import Predictor
 from experiments.results import (
+    Ceilings,
     Results,
     create,
     read,
     read_ceilings,
     read_environment,
+    read_trials,
     write_environment,
 )
+from experiments.search.kept import keep_predictions, kept_predictor
 from experiments.serving.instances import FOLDER_NAME
 from experiments.serving.shadows import refuse_shadowed
 from experiments.serving.temporary import LEAST_BYTES, temporary_folder
@@ -46,6 +50,7 @@ def measure(
     ceilings: Effort | None = BESIDE_A_SWEEP,
     sweep: bool = True,
     elsewhere: Elsewhere | None = None,
+    predict: Callable[[Ceilings, Plan], Predictor] | None = None,
     command: Sequence[str] = tuple(sys.argv),
 ) -> Results:
     """Measures what `folder` doesn't hold yet of a plan: the ceilings, then every trial.
@@ -53,7 +58,8 @@ def measure(
     Each finished trial is on disk before the next one starts. A folder that holds results already is refused,
     unless `resume` says to go on in it. `ceilings` None leaves these out, as does an archive of a kind that
     can't be run alone; without `sweep` nothing else is measured. `elsewhere` carries out the plan in place of
-    this machine, without ceilings. `command` is how the program was called, for the record.
+    this machine, without ceilings. `predict` tells from ceilings what a search begins with. `command` is how
+    the program was called, for the record.
 
     Raises UsageError for what can't be measured, ExperimentError where nothing works at all. A
     KeyboardInterrupt stops server and daemon first. What was measured stays, and `resume` goes on with it.
@@ -89,6 +95,8 @@ def measure(
         and not read_ceilings(folder)
     ):
         progress.ceilings(measure_ceilings(plan, bench, folder, progress, ceilings))
+    if plan.search and predict is not None:
+        _predict(plan, folder, predict, progress)
     if sweep:
         (elsewhere.carry_out if elsewhere else carry_out)(plan, bench, folder, progress)
     return read(folder)
@@ -120,3 +128,16 @@ def _note_resumption(folder: Path, here: dict[str, Any], progress: Progress) -> 
         progress.warn(f"not as at the start of this run: {difference}")
     before.setdefault("resumed", []).append(here)
     write_environment(folder, before)
+
+
+def _predict(
+    plan: Plan, folder: Path, predict: Callable[[Ceilings, Plan], Predictor], progress: Progress
+) -> None:
+    """Notes what a search begins with, unless it has begun, or there is nothing to predict from."""
+    ceilings = read_ceilings(folder)
+    if ceilings is None or kept_predictor(folder) or read_trials(folder):
+        return
+    try:
+        keep_predictions(folder, plan.cells(), predict(ceilings, plan))
+    except ExperimentError as error:
+        progress.warn(f"nothing is predicted, the search begins without: {error}")

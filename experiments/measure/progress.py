@@ -20,6 +20,9 @@ class Progress:
     def ceilings(self, found: Ceilings) -> None:
         """All ceilings are measured."""
 
+    def searching(self, cells: int, done: int) -> None:
+        """The best of so many cells is searched for, trial by trial; `done` trials were there already."""
+
     def planned(self, todo: Sequence[Trial], done: int, at_once: int = 1) -> None:
         """These trials are measured next, on so many cards at once; `done` were there already."""
 

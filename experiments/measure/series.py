@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.base.errors import INTERRUPTED, ExperimentError, UsageError
-from experiments.measure.campaign import due
+from experiments.measure.next_trials import due
 from experiments.plan import Plan, Trial, estimated_s, plan_from, settings_in
 from experiments.results import read_plan, read_trials
+from experiments.search.kept import kept_predictor
 
 WIND_UP_S = 20.0  # for the sweep to stop its server and daemon, and to put the compute mode back
 OPENING_S = 15.0  # of a sweep: Python, the first server, the summary at the end
@@ -35,8 +36,8 @@ class Piece:
         return self.plan_file.stem
 
     def left(self) -> list[Trial]:
-        """The trials that are not measured yet; of a race, those of the next round."""
-        return due(self.plan, read_trials(self.folder, self.plan))
+        """The trials that are not measured yet; of a race or a search, what comes next."""
+        return due(self.plan, read_trials(self.folder, self.plan), predictor=kept_predictor(self.folder))
 
 
 def pieces_of(plans: Path, out: Path) -> list[Piece]:

@@ -91,7 +91,7 @@ SINGLE = {
     **dict.fromkeys(("requests", "tokens"), replace(WHOLE, name="a whole number", optional=True)),
     **dict.fromkeys(("duration_s", "budget_s"), SECONDS),
     "warm_up_s": replace(SECONDS, optional=False),
-    **dict.fromkeys(("check_answers", "interleave", "noise_floor", "until_sure", "with_mps"), FLAG),
+    **dict.fromkeys(("check_answers", "interleave", "noise_floor", "search", "until_sure", "with_mps"), FLAG),
     **dict.fromkeys(("model", "goal", "arrivals", "input_as"), TEXT),
     **dict.fromkeys(("input", "slo"), replace(TEXT, optional=True)),
 }

@@ -34,7 +34,8 @@ class Plan:
     `client_batch` inputs share a request, and `processes` clients the load.
     `requests` takes the place of `duration_s` when it is given. `tokens` makes texts of that many tokens.
     `goal` says in the words of advice.py what is best; `until_sure` adds runs only to cells that may still be
-    it (measure/race.py), and `budget_s` bounds the time that a start of the campaign takes.
+    it (search/race.py), `search` measures only cells that may be it (search/), `budget_s` bounds the time
+    that a start of the campaign takes.
     `input_as` says how the files of `input` are sent: each as the `body`, in a `form`, or in `json`.
     `check_answers` holds the answers of every trial against those that are right (answers/).
     `noise_floor` measures the first cell twice, as itself and as its twin: what differs is noise.
@@ -67,6 +68,7 @@ class Plan:
     tokens: int | None = None
     goal: str = "throughput"
     until_sure: bool = False
+    search: bool = False
     budget_s: float | None = None
     input: str | None = None
     input_as: str = INPUT_STYLES[0]
@@ -99,6 +101,8 @@ class Plan:
             raise UsageError("--input-as tells how your own files are sent: give --input too")
         if (self.requests is None) == (self.duration_s is None):
             raise UsageError("give either --requests or --duration, not both and not neither")
+        if self.search and self.until_sure:
+            raise UsageError("--search is sure by itself: drop --until-sure")
         if self.duration_s is not None and not 0 < self.duration_s < float("inf"):
             raise UsageError(f"--duration must be above 0 seconds, not {self.duration_s:g}")
         if self.budget_s is not None and not 0 < self.budget_s < float("inf"):
@@ -141,10 +145,16 @@ class Plan:
             parse_slo(self.slo)
             if self.rate_rps:
                 raise UsageError("--slo finds the rate itself: drop --rate")
-            if self.until_sure:
-                raise UsageError("--slo measures each configuration until it is sure: drop --until-sure")
+            if self.adaptive:
+                option = "--search" if self.search else "--until-sure"
+                raise UsageError(f"--slo measures each configuration until it is sure: drop {option}")
         if self.requests is not None and (self.rate_rps or self.slo or self.processes > 1):
             raise UsageError("rates and several client processes are measured for a time: give --duration")
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether what is measured next depends on what was measured."""
+        return self.until_sure or self.search
 
     @property
     def limits(self) -> tuple[str, ...]:

@@ -49,6 +49,10 @@ class ConsoleProgress(Progress):
     def ceilings(self, found: Ceilings) -> None:
         self._console.print(ceilings_table(found))
 
+    def searching(self, cells: int, done: int) -> None:
+        kept = f" ({counted(done, 'trial')} there already)" if done else ""
+        self._console.print(f"searching for the best of {counted(cells, 'cell')}{kept}")
+
     def planned(self, todo: Sequence[Trial], done: int, at_once: int = 1) -> None:
         self._todo, self._finished, self._started_s = len(todo), 0, time.monotonic()
         cells = len({trial.cell for trial in todo})
@@ -82,7 +86,7 @@ class ConsoleProgress(Progress):
             self._console.print(f"  {line}", markup=False, highlight=False)
 
     def again(self, trial: Trial) -> None:
-        self._todo += 1
+        self._todo += bool(self._todo)
         self._estimate_s += estimated_s([trial])
 
     def finished(self, result: TrialResult) -> None:
@@ -91,7 +95,8 @@ class ConsoleProgress(Progress):
         said = (
             f"{result.throughput_rps:8.2f} requests/s" if result.valid else "INVALID: " + result.problems[0]
         )
-        counter = f"[{self._finished:>{len(str(self._todo))}}/{self._todo}]"
+        of_all = f"/{self._todo}" if self._todo else ""  # nobody knows how many a search takes
+        counter = f"[{self._finished:>{len(str(self._todo))}}{of_all}]"
         if result.disturbed:
             said += f" (disturbed: {'; '.join(result.disturbances)})"
         again = " again" if trial.attempt else ""
@@ -105,6 +110,7 @@ class ConsoleProgress(Progress):
     def _show(self, doing: str) -> None:
         if self._status:
             left = f"{self._finished + 1} of {self._todo}, {_clock(self._left_s())} left"
+            left = left if self._todo else f"trial {self._finished + 1}"
             self._status.update(Text(f"{doing} ({left})"))
 
     def _left_s(self) -> float:

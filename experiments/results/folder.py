@@ -185,7 +185,7 @@ def _check_planned(result: TrialResult, plan: Plan, cells: Container[Cell]) -> N
     trial = result.trial
     if trial.cell not in cells:
         raise ValueError(f"{trial.cell} is not in plan.json")
-    if trial.run < 1 or (trial.run > plan.runs and not plan.until_sure):
+    if trial.run < 1 or (trial.run > plan.runs and not plan.adaptive):
         raise ValueError(f"run {trial.run} is none of the {plan.runs} in plan.json")
     if trial.position < 0:
         raise ValueError(f"position {trial.position} is below 0")

@@ -70,7 +70,7 @@ def advise(
     """The best of the cells in `results` for `goal`; a cell keeps a bound when the median of its runs does.
 
     Rivals are judged from the runs alone, unless a campaign that stopped measuring some cells early says by
-    `contenders` which ones it could not rule out (measure/race.py). `noise_floor` is the ratio of a cell to
+    `contenders` which ones it could not rule out (search/race.py). `noise_floor` is the ratio of a cell to
     itself. Raises UsageError when the goal's figure or a bound was never measured, NoAdviceError when no cell
     meets the goal.
     """

@@ -4,11 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from experiments.base.shown import command
+from experiments.plan.defaults import CONFIDENCE
 from experiments.results import by_cell, counting
+from experiments.search import Outcome
 from experiments.verdict.advice import Advice
 from experiments.verdict.stats import OUTCOMES
 from experiments.verdict.verdict import Pair, Verdict
 from experiments.verdict.words import (
+    apart,
     change,
     configuration,
     counted,
@@ -46,6 +49,8 @@ def advice_sentence(advice: Advice) -> str:
 def besides(verdict: Verdict) -> list[str]:
     """What belongs to the verdict and is not in its sentence: MPS, rivals, the knee, the advice's notes."""
     found = [what_mps_does(verdict, explained=False)] if verdict.pairs else []
+    if verdict.searched and verdict.trials:
+        found += [line for line in [search_sentence(verdict.searched)] if line]
     if verdict.advice is None:
         return found
     rivals = [configuration(rival.cell) for rival in verdict.advice.rivals]
@@ -60,6 +65,23 @@ def besides(verdict: Verdict) -> list[str]:
     return found + [sentence(note) for note in verdict.advice.notes]
 
 
+def search_sentence(searched: Outcome) -> str:
+    """How many configurations a search never measured, and why they can't be better; empty where none."""
+    never = len(searched.never_measured)
+    if not never:
+        return ""
+    were = "was" if never == 1 else "were"
+    told = f"{never} of {counted(searched.cells, 'configuration')} {were} never measured"
+    better = f"more than {apart(searched.worth)} better"
+    if searched.next_cell:
+        return f"{told}, {len(searched.open) or 'none'} of which may still be {better}."
+    by = "the prediction, corrected by what was measured" if searched.predicted else "what the others show"
+    surely = f"with {percent(CONFIDENCE)} confidence"
+    if not searched.standing.contenders:
+        return f"{told}: by {by}, none of them keeps the bounds, {surely}."
+    return f"{told}: by {by}, none of them is {better}, {surely}."
+
+
 def banners(verdict: Verdict) -> Iterator[str]:
     """What a reader must know before any number."""
     yield from _wrong_answers(verdict)
@@ -69,6 +91,11 @@ def banners(verdict: Verdict) -> Iterator[str]:
         yield "The GPU and its MPS clients were stood in for: these are figures of a test and of no GPU."
     if verdict.random_weights:
         yield "The model's weights are random: its speed is representative, its predictions are not."
+    if verdict.searched and verdict.searched.next_cell and verdict.trials:
+        yield (
+            "The search is not over, and something better may be left. "
+            f"Go on with {command('python', '-m', 'mps.run', '--resume', verdict.folder)}"
+        )
     if verdict.left and verdict.trials:
         yield (
             f"Not complete: {len(verdict.left)} of {len(verdict.planned)} runs are not measured. "

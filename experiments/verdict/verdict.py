@@ -3,7 +3,7 @@
 A pure function of what a results folder holds. Figures, tables and sentences are made from it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import isfinite
@@ -14,9 +14,11 @@ import pandas as pd
 
 from experiments.base.errors import ExperimentError
 from experiments.measure.elsewhere import CLUSTER
-from experiments.measure.race import rules_of, standing
 from experiments.plan import Cell, Goal, Plan, Trial, goal_from
 from experiments.results import Ceilings, Results, TrialResult, all_counting, by_cell, counting
+from experiments.search import Outcome, outcome, rules_of
+from experiments.search.kept import kept_predictor
+from experiments.search.race import standing
 from experiments.verdict.advice import Advice, NoAdviceError, advise
 from experiments.verdict.cards import spread_of_cards
 from experiments.verdict.stats import Comparison, compare_all, noise_floor, runs_needed
@@ -74,6 +76,7 @@ class Verdict:
     advice: Advice | None
     no_advice: str
     card_spread: float | None = None
+    searched: Outcome | None = None
 
     @property
     def folder(self) -> Path:
@@ -153,7 +156,9 @@ class Verdict:
 
     @property
     def left(self) -> list[Trial]:
-        """What the plan asked for and was not measured."""
+        """What the plan asked for and was not measured; of a search nothing."""
+        if self.searched:
+            return []
         done = {(result.trial.cell, result.trial.run) for result in self.trials}
         return [trial for trial in self.planned if (trial.cell, trial.run) not in done]
 
@@ -243,9 +248,11 @@ def judge(results: Results, goal: Goal | None = None) -> Verdict:
         for cell, row in zip(cells, _rows(summary), strict=True)
     )
     floor, spread = _floor(measured), spread_of_cards(results.checks)
-    advice, no_advice = _advice(results, goal, max(floor or 1.0, spread or 1.0))
+    searched = _searched(results, goal)
+    contenders = _contenders(results, searched)
+    advice, no_advice = _advice(results, goal, max(floor or 1.0, spread or 1.0), contenders)
     pairs = _pairs(measured, floor or 1.0)  # both of a pair were measured on the same card
-    return Verdict(results, summary, measured, floor, pairs, advice, no_advice, spread)
+    return Verdict(results, summary, measured, floor, pairs, advice, no_advice, spread, searched)
 
 
 def _cores(results: Results) -> float:
@@ -279,12 +286,29 @@ def _pairs(cells: Sequence[Measured], floor: float) -> tuple[Pair, ...]:
     return tuple(Pair(on.cell, off.cell, each) for (on, off), each in zip(pairs, compared, strict=True))
 
 
-def _advice(results: Results, goal: Goal | None, floor: float) -> tuple[Advice | None, str]:
+def _searched(results: Results, goal: Goal | None) -> Outcome | None:
+    if not results.plan.search:
+        return None
+    rules = rules_of(results.plan)
+    rules = replace(rules, goal=goal or rules.goal)
+    return outcome(results.plan, results.trials, kept_predictor(results.folder), rules)
+
+
+def _contenders(results: Results, searched: Outcome | None) -> Collection[Cell] | None:
+    """Whom a race or a search could not rule out; None where all were measured as often."""
+    if searched:
+        return searched.standing.contenders
+    plan = results.plan
+    return standing(plan, results.trials, rules_of(plan)).contenders if plan.until_sure else None
+
+
+def _advice(
+    results: Results, goal: Goal | None, floor: float, contenders: Collection[Cell] | None
+) -> tuple[Advice | None, str]:
     """The advice, or why there is none. Only a goal that was given now may be refused as unmeasurable."""
     plan, trials = results.plan, results.trials
     if not trials:
         return None, "nothing is measured yet"
-    contenders = standing(plan, trials, rules_of(plan)).contenders if plan.until_sure else None
     try:
         counted = all_counting(trials)
         return advise(counted, goal or goal_from(plan.goal), contenders=contenders, noise_floor=floor), ""

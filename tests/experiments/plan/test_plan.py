@@ -164,6 +164,8 @@ def test_by_default_two_batches_are_in_flight_for_every_worker() -> None:
         ({"slo": "p99"}, "no latency bound"),
         ({"slo": "p99=1s", "rate_rps": 50}, "drop --rate"),
         ({"slo": "p99=1s", "until_sure": True}, "drop --until-sure"),
+        ({"slo": "p99=1s", "search": True}, "drop --search"),
+        ({"search": True, "until_sure": True}, "drop --until-sure"),
         ({"client_batch": 0}, "--client-batch must be 1 or more"),
         ({"client_batch": 5, "input": "texts/"}, "give one of them"),
         ({"precision": ["fp32", "fp8"]}, "--precision must be one of"),

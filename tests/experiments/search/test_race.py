@@ -10,19 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
-from experiments.measure.race import (
-    Replay,
-    Rules,
-    Standing,
-    decision,
-    measuring_time_s,
-    next_runs,
-    replay,
-    rules_of,
-    standing,
-)
 from experiments.plan import Cell, Plan, Trial, goal_from
 from experiments.results.trial_result import TrialResult
+from experiments.search.evidence import Standing, measuring_time_s
+from experiments.search.race import Replay, decision, next_runs, replay, standing
+from experiments.search.rules import Rules, rules_of
 from tests.support.builders import a_result
 
 Speeds = Mapping[Cell, Sequence[float]]

@@ -1,0 +1,1 @@
+"""Strategies that look for the best cell, replayed on recorded grids: time against regret."""
