@@ -21,7 +21,8 @@ def effort_of(given: Mapping[str, Any], plan: Plan, ceilings: bool | None) -> Ef
     """How the ceilings are measured, None without any. Raises UsageError for options that --predict does not
     go with, and for a goal that it tells nothing of."""
     if not given["predict"]:
-        return BESIDE_A_SWEEP if ceilings is None else Effort() if ceilings else None
+        beside = for_prediction(plan) if plan.search else BESIDE_A_SWEEP
+        return beside if ceilings is None else Effort() if ceilings else None
     if given["ceilings"] is not None:
         raise UsageError("--predict measures the ceilings that it needs: drop --ceilings and --no-ceilings")
     if given["ray"] is not None:

@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.search.judged import Judged, Truth, goals_for, judged
-from benchmarks.search.rough import rough_predictor
 from benchmarks.search.strategies import AtRandom, Bayesian, Race, Search, Strategy
 from benchmarks.search.world import Recorded, recorded_in
 from experiments.base.errors import ExperimentError
 from experiments.plan import Goal, goal_from
+from experiments.predict import predictor
 from mps.door import to_stdout
 
 
@@ -32,10 +32,9 @@ def strategies_for(recorded: Recorded, goal: Goal) -> Iterator[tuple[str, Callab
     for kind in (AtRandom, Bayesian, Race):
         yield kind.name, partial(kind, goal)
     yield "--search", partial(Search, goal)
-    predictor = rough_predictor(recorded.ceilings, recorded.plan) if recorded.ceilings else None
-    if predictor:
-        name = "--search, roughly predicted"
-        yield name, partial(Search, goal, predictor, name)
+    if recorded.ceilings:
+        name = "--search, predicted"
+        yield name, partial(Search, goal, predictor(recorded.ceilings, recorded.plan), name)
 
 
 def main(

@@ -1,7 +1,7 @@
 """The first of three steps: a plan and a bench -> results, all of them in a folder."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,8 @@ from experiments.measure.elsewhere import CLUSTER, Elsewhere
 from experiments.measure.progress import Progress
 from experiments.measure.resumed import device_in
 from experiments.plan import Plan
-from experiments.predict.predicted import Predictor
+from experiments.predict import predictor
 from experiments.results import (
-    Ceilings,
     Results,
     create,
     read,
@@ -50,7 +49,6 @@ def measure(
     ceilings: Effort | None = BESIDE_A_SWEEP,
     sweep: bool = True,
     elsewhere: Elsewhere | None = None,
-    predict: Callable[[Ceilings, Plan], Predictor] | None = None,
     command: Sequence[str] = tuple(sys.argv),
 ) -> Results:
     """Measures what `folder` doesn't hold yet of a plan: the ceilings, then every trial.
@@ -58,8 +56,8 @@ def measure(
     Each finished trial is on disk before the next one starts. A folder that holds results already is refused,
     unless `resume` says to go on in it. `ceilings` None leaves these out, as does an archive of a kind that
     can't be run alone; without `sweep` nothing else is measured. `elsewhere` carries out the plan in place of
-    this machine, without ceilings. `predict` tells from ceilings what a search begins with. `command` is how
-    the program was called, for the record.
+    this machine, without ceilings. `command` is how the program was called, for the
+    record. A search begins with what the ceilings predict, where there are any.
 
     Raises UsageError for what can't be measured, ExperimentError where nothing works at all. A
     KeyboardInterrupt stops server and daemon first. What was measured stays, and `resume` goes on with it.
@@ -95,8 +93,8 @@ def measure(
         and not read_ceilings(folder)
     ):
         progress.ceilings(measure_ceilings(plan, bench, folder, progress, ceilings))
-    if plan.search and predict is not None:
-        _predict(plan, folder, predict, progress)
+    if plan.search:
+        _predict(plan, folder, progress)
     if sweep:
         (elsewhere.carry_out if elsewhere else carry_out)(plan, bench, folder, progress)
     return read(folder)
@@ -130,14 +128,12 @@ def _note_resumption(folder: Path, here: dict[str, Any], progress: Progress) -> 
     write_environment(folder, before)
 
 
-def _predict(
-    plan: Plan, folder: Path, predict: Callable[[Ceilings, Plan], Predictor], progress: Progress
-) -> None:
+def _predict(plan: Plan, folder: Path, progress: Progress) -> None:
     """Notes what a search begins with, unless it has begun, or there is nothing to predict from."""
     ceilings = read_ceilings(folder)
     if ceilings is None or kept_predictor(folder) or read_trials(folder):
         return
     try:
-        keep_predictions(folder, plan.cells(), predict(ceilings, plan))
+        keep_predictions(folder, plan.cells(), predictor(ceilings, plan))
     except ExperimentError as error:
         progress.warn(f"nothing is predicted, the search begins without: {error}")
