@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from experiments.base.files import write_json
-from experiments.base.interrupts import carry_through, interrupts_held_back
+from experiments.base.interrupts import Reserve, carry_through, interrupts_held_back
 
 PREFIX = "tsmps-"  # short: a Unix socket's path, which lies in the folder, must fit 107 bytes
 END_TIMEOUT_S = 15.0
@@ -34,18 +34,19 @@ FOLDER_NAME = f"{PREFIX}12345678"  # as mkdtemp makes them
 def instance_folder() -> Iterator[Path]:
     """A new folder, mode 0700, removed at the end. Folders of runs that were killed are removed first."""
     remove_leftovers()
-    folder = None
+    folder, reserve = None, Reserve()
     try:
         with interrupts_held_back():
             folder = Path(tempfile.mkdtemp(prefix=PREFIX))  # mkdtemp makes it 0700
             _write(folder, owner=os.getpid(), server=None)
         yield folder
     finally:
-        carry_through(lambda: _clear_up(folder))
+        carry_through(lambda: _clear_up(folder, reserve))
 
 
-def _clear_up(folder: Path | None) -> None:
+def _clear_up(folder: Path | None, reserve: Reserve) -> None:
     """Ends what lives in it too: an interrupted start may have left a server that nobody knows of."""
+    reserve.release()
     if folder is not None:
         end_processes_of(folder)
         shutil.rmtree(folder, ignore_errors=True)

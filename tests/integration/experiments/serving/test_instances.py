@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from experiments.base.paths import ROOT
 from experiments.serving.instances import (
     end_processes_of,
     instance_folder,
@@ -87,3 +88,20 @@ def test_a_folder_of_a_run_that_was_killed_before_it_could_write_is_removed_in_t
     assert remove_leftovers() == [old]
     assert young.exists()
     assert others.exists()
+
+
+WITHOUT_DESCRIPTORS = """
+import resource
+from contextlib import suppress
+from experiments.serving.instances import instance_folder
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+with instance_folder() as folder, suppress(OSError):
+    while True:
+        held.append(open("/dev/null"))
+"""
+
+
+def test_a_folder_is_removed_though_no_descriptor_is_left(own_tmp: Path) -> None:
+    subprocess.run([sys.executable, "-c", WITHOUT_DESCRIPTORS], cwd=ROOT, check=True)
+    assert list(own_tmp.iterdir()) == []
