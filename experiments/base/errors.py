@@ -40,6 +40,8 @@ SHORT_OF = {
     errno.EADDRNOTAVAIL: ("no port is free", "end what has connections"),
 }
 """What runs out, and the remedy."""
+OF_THIS_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL)
+"""Of those, what has its cause on our side, also where a server is asked."""
 OF_MEMORY = ("can't start new thread", "failed to map segment", "Cannot allocate memory")
 """What errors of other types say where there is none."""
 
@@ -56,6 +58,23 @@ def shortages_told() -> Iterator[None]:
             raise ExperimentError(NO_MEMORY) from error
         if not isinstance(error, OSError) or error.errno not in SHORT_OF:
             raise
-        what, remedy = SHORT_OF[error.errno]
-        where = f" ({error.filename})" if error.filename else ""
-        raise ExperimentError(f"{what}{where}: {remedy}") from error
+        raise _told(error) from error
+
+
+def shortage_behind(error: BaseException | None) -> ExperimentError | None:
+    """What this machine has run out of, where another error came of that: a server has no part in it then."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in OF_THIS_MACHINE:
+            return _told(error)
+        if isinstance(error, MemoryError):
+            return ExperimentError(NO_MEMORY)
+        if isinstance(error, BaseExceptionGroup):
+            return next(filter(None, map(shortage_behind, error.exceptions)), None)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _told(error: OSError) -> ExperimentError:
+    what, remedy = SHORT_OF[error.errno or 0]
+    where = f" ({error.filename})" if error.filename else ""
+    return ExperimentError(f"{what}{where}: {remedy}")

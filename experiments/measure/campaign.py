@@ -13,7 +13,7 @@ from itertools import groupby, takewhile
 from pathlib import Path
 from typing import IO, Any
 
-from experiments.base.errors import ExperimentError
+from experiments.base.errors import ExperimentError, shortage_behind
 from experiments.base.shown import command
 from experiments.bench import Bench
 from experiments.load import LoadResult
@@ -100,6 +100,12 @@ def _longer_warm_up(trial: Trial) -> Trial:
 def _visit(trial: Trial) -> tuple[Any, ...]:
     """What tells a trial from all others, wherever in the order it is measured."""
     return trial.cell, trial.run, trial.attempt
+
+
+def _raise_shortage(error: ExperimentError) -> None:
+    """Raises what this machine has run out of: no cell is to blame, and --resume measures it."""
+    if shortage := shortage_behind(error):
+        raise shortage from error
 
 
 class _BudgetSpentError(Exception):
@@ -310,6 +316,7 @@ class _Campaign:
 
     def _record_lost(self, lost: _LostInTrialError) -> list[Trial]:
         """Notes the trial that was lost as invalid; returns the attempt to measure it after all."""
+        _raise_shortage(lost.cause)
         trial, threads = self._placed(lost.trial), torch_threads(lost.trial.cell.workers)
         self._keep(failed(trial, str(lost), threads, may_have_passed=True), None)
         attempts = due_again(self.plan, self.results)
@@ -321,6 +328,7 @@ class _Campaign:
     def _record_failure(self, left: Sequence[Trial], error: ExperimentError, server: str) -> None:
         """Notes the outstanding trials of the leading cell as invalid; where nothing of its server has worked
         yet, or the cell before failed too, gives that up; raises `error` where all is measured."""
+        _raise_shortage(error)
         self.failed_cells += 1
         worked = any(result.valid and result.trial.cell.server == server for result in self.results)
         if not worked or self.failed_cells == FAILED_CELLS_IN_A_ROW:

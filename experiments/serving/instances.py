@@ -7,6 +7,7 @@ names the run that owns it and the server in it, and the next run removes the fo
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import tempfile
@@ -18,11 +19,13 @@ from typing import Any
 
 import psutil
 
+from experiments.base.errors import ExperimentError
 from experiments.base.files import write_json
-from experiments.base.interrupts import carry_through, interrupts_held_back
+from experiments.base.interrupts import Reserve, carry_through, interrupts_held_back
 
 PREFIX = "tsmps-"  # short: a Unix socket's path, which lies in the folder, must fit 107 bytes
 END_TIMEOUT_S = 15.0
+LEAST_FILES = 256  # TorchServe's frontend alone had 53 open with one small model
 SEMAPHORES = "sem.mp-"  # of Python's multiprocessing, where its processes are spawned
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked into, not written to
 NAMED = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}")
@@ -32,20 +35,28 @@ FOLDER_NAME = f"{PREFIX}12345678"  # as mkdtemp makes them
 
 @contextmanager
 def instance_folder() -> Iterator[Path]:
-    """A new folder, mode 0700, removed at the end. Folders of runs that were killed are removed first."""
+    """A new folder, mode 0700, removed at the end. Folders of runs that were killed are removed first.
+
+    Raises ExperimentError where a server could not open as many files as it needs: it would come up, and then
+    fail for a cause that it doesn't tell.
+    """
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed != resource.RLIM_INFINITY and allowed < LEAST_FILES:
+        raise ExperimentError(f"{allowed} files may be open, a server needs {LEAST_FILES}: raise `ulimit -n`")
     remove_leftovers()
-    folder = None
+    folder, reserve = None, Reserve()
     try:
         with interrupts_held_back():
             folder = Path(tempfile.mkdtemp(prefix=PREFIX))  # mkdtemp makes it 0700
             _write(folder, owner=os.getpid(), server=None)
         yield folder
     finally:
-        carry_through(lambda: _clear_up(folder))
+        carry_through(lambda: _clear_up(folder, reserve))
 
 
-def _clear_up(folder: Path | None) -> None:
+def _clear_up(folder: Path | None, reserve: Reserve) -> None:
     """Ends what lives in it too: an interrupted start may have left a server that nobody knows of."""
+    reserve.release()
     if folder is not None:
         end_processes_of(folder)
         shutil.rmtree(folder, ignore_errors=True)

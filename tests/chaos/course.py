@@ -157,7 +157,8 @@ class _Course:
         self._keep_what_is_there()
         if self.scene.target.trials:
             missing = usual.runs - kept.measured(lines)
-            story.lost += [f"never measured: {key}" for key in sorted(missing, key=str)]
+            why = kept.problems(lines)
+            story.lost += [f"never measured: {key} {why.get(key, '')}" for key in sorted(missing, key=str)]
             story.lost += kept.without_requests(stage.out, lines, self.harmed)
             story.doubled += kept.doubled(lines)
         story.left_behind += [*left_behind(stage), *self.scene.complaints(stage)]

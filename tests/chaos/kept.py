@@ -48,6 +48,11 @@ def measured(lines: Sequence[bytes]) -> set[Key]:
     return {key_of(trial) for trial in visits(lines) if trial["valid"]}
 
 
+def problems(lines: Sequence[bytes]) -> dict[Key, str]:
+    """What was in the way of the latest attempt of each run."""
+    return {key_of(trial): " | ".join(trial["problems"]) for trial in visits(lines)}
+
+
 def doubled(lines: Sequence[bytes]) -> list[str]:
     """Attempts that are there twice, and runs that were measured again though they were good."""
     trials = visits(lines)

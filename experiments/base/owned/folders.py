@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from experiments.base.interrupts import carry_through, interrupts_held_back
+from experiments.base.interrupts import Reserve, carry_through, interrupts_held_back
 from experiments.base.owned.names import new_name, those_of_the_dead
 
 
@@ -15,12 +15,18 @@ def owned_folder(prefix: str) -> Iterator[Path]:
     """A new folder in TMPDIR, mode 0700, removed at the end. What the dead have left is removed first."""
     remove_those_of_the_dead(prefix)
     folder = Path(tempfile.gettempdir()) / new_name(prefix)
+    reserve = Reserve(4)
     try:
         with interrupts_held_back():
             folder.mkdir(mode=0o700)
         yield folder
     finally:
-        carry_through(lambda: shutil.rmtree(folder, ignore_errors=True))
+        carry_through(lambda: _remove(folder, reserve))
+
+
+def _remove(folder: Path, reserve: Reserve) -> None:
+    reserve.release()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_those_of_the_dead(prefix: str) -> list[Path]:

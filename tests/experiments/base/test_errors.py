@@ -1,12 +1,14 @@
 """What a machine has run out of is said in a line; a mistake of ours stays one."""
 
+import errno
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from experiments.base.errors import ExperimentError, shortages_told
+from experiments.base.errors import ExperimentError, shortage_behind, shortages_told
 from experiments.base.paths import ROOT
 
 
@@ -22,7 +24,7 @@ def test_a_full_disk_is_told_with_its_file() -> None:
 LIMITED = """
 import resource, socket, sys
 from pathlib import Path
-from experiments.base.errors import ExperimentError, shortages_told
+from experiments.base.errors import ExperimentError, shortage_behind, shortages_told
 which, most, code = sys.argv[1:]
 resource.setrlimit(getattr(resource, which), (int(most), int(most)))
 try:
@@ -55,3 +57,21 @@ def test_limits_are_told(tmp_path: Path, limit: str, most: int, code: str, said:
 def test_a_mistake_of_ours_is_no_shortage() -> None:
     with pytest.raises(FileNotFoundError), shortages_told():
         Path("/nowhere/at/all").read_bytes()
+
+
+def chain(*errors: BaseException) -> BaseException:
+    """The last of them, which came of the one before, and so on."""
+    for cause, error in pairwise(errors):
+        error.__cause__ = cause
+    return errors[-1]
+
+
+def test_what_a_servers_silence_came_of_is_found() -> None:
+    no_file, silence = (
+        OSError(errno.EMFILE, "Too many open files"),
+        ExperimentError("TorchServe did not answer"),
+    )
+    assert "too many files are open" in str(shortage_behind(chain(no_file, ConnectionError(), silence)))
+    assert shortage_behind(ExceptionGroup("of sockets", [ValueError(), no_file]))
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+    assert shortage_behind(chain(refused, ExperimentError("TorchServe did not answer"))) is None

@@ -1,6 +1,7 @@
 """What came of a server is ended with it: also what has left its group, or lost its parent."""
 
 import os
+import resource
 import subprocess
 import sys
 from contextlib import suppress
@@ -9,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from experiments.base.errors import ExperimentError
+from experiments.base.paths import ROOT
 from experiments.serving.instances import (
     end_processes_of,
     instance_folder,
@@ -87,3 +90,30 @@ def test_a_folder_of_a_run_that_was_killed_before_it_could_write_is_removed_in_t
     assert remove_leftovers() == [old]
     assert young.exists()
     assert others.exists()
+
+
+WITHOUT_DESCRIPTORS = """
+import resource
+from contextlib import suppress
+from experiments.serving.instances import instance_folder
+held = []
+with instance_folder() as folder, suppress(OSError):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    while True:
+        held.append(open("/dev/null"))
+"""
+
+
+def test_a_folder_is_removed_though_no_descriptor_is_left(own_tmp: Path) -> None:
+    subprocess.run([sys.executable, "-c", WITHOUT_DESCRIPTORS], cwd=ROOT, check=True)
+    assert list(own_tmp.iterdir()) == []
+
+
+def test_a_server_that_could_not_open_its_files_is_refused(own_tmp: Path) -> None:
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, allowed[1]))
+    try:
+        with pytest.raises(ExperimentError, match="100 files may be open, a server needs 256: raise `ulimit"):
+            instance_folder().__enter__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
