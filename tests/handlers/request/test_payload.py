@@ -271,7 +271,8 @@ class TestDeclaredTypes:
         assert texts({"body": sent}, f"application/json; charset={charset}").items == ("café",)
 
     @pytest.mark.parametrize(
-        "charset", ["utf-16", "shift_jis", "hex", "utf-7", "idna", "", "x; charset=utf-8"]
+        "charset",
+        ["utf-16", "shift_jis", "hex", "utf-7", "idna", "", "x; charset=utf-8", "utf-8; charset=ascii"],
     )
     def test_an_unknown_charset_is_unsupported(self, charset: str) -> None:
         for kind in ("text/plain", "application/json"):
