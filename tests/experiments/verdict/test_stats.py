@@ -86,6 +86,11 @@ def test_it_stays_exact_for_many_runs() -> None:
     assert np.all(np.diff(below) >= 0)
 
 
+def test_the_table_that_all_share_cannot_be_written_to() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        rank_sum_cdf(2, 2)[0] = 0.5
+
+
 # p
 
 
@@ -236,6 +241,8 @@ def test_corrected_p_is_no_smaller_and_keeps_the_order(p: Floats) -> None:
 
 def test_runs_that_a_grid_needs() -> None:
     assert [runs_needed(pairs) for pairs in (1, 6, 7, 40)] == [4, 5, 6, 7]
+    assert runs_needed(1, confidence=0.0) == 1
+    assert smallest_p(0, 5) == smallest_p(1, 1) == 1  # a probability, where nothing can be shown too
 
 
 FAST, SLOW = [118.0, 119, 120, 121, 122], [98.0, 99, 100, 101, 102]
