@@ -336,7 +336,15 @@ def test_the_leader_has_the_highest_median_and_its_rivals_are_those_not_shown_to
 
 def test_a_cell_without_runs_cannot_lead_and_a_single_cell_has_no_rivals() -> None:
     assert compare_with_best([[], SLOW])[0] == 1
+    assert compare_with_best([[], [0.01, 0.02]])[0] == 1
     assert compare_with_best([SLOW]) == (0, {})
+
+
+def test_a_leader_by_its_median_that_loses_most_pairs_shows_nothing() -> None:
+    leader, compared = compare_with_best([[1, 2, 10.1, 10.2, 10.3], [9, 9.5, 10, 30, 40]])
+    assert leader == 0
+    assert compared[1].ratio < 1
+    assert compared[1].p < compared[1].p_corrected == 1
 
 
 @pytest.mark.parametrize(("truth_rps", "runs"), [([100, 100, 100, 100], 5), ([100, 99, 97, 90, 80, 60], 6)])
