@@ -297,7 +297,8 @@ def test_a_cell_without_runs_leaves_its_pair_undecided_and_the_others_alone() ->
     assert shown.verdict == "better"
     assert missing.verdict == missing.verdict_alone == "not enough runs"
     assert np.isnan(missing.ratio)
-    assert (missing.low, missing.high) == (0, np.inf)
+    assert (missing.low, missing.high, missing.confidence) == (0, np.inf, 1)
+    assert missing.p == missing.p_corrected == 1
 
 
 def test_no_pairs_no_verdicts() -> None:
@@ -338,6 +339,13 @@ def test_a_cell_without_runs_cannot_lead_and_a_single_cell_has_no_rivals() -> No
     assert compare_with_best([[], SLOW])[0] == 1
     assert compare_with_best([[], [0.01, 0.02]])[0] == 1
     assert compare_with_best([SLOW]) == (0, {})
+
+
+def test_the_best_of_ten_takes_more_than_four_runs_of_each() -> None:
+    _, compared = compare_with_best([FAST[:4], *[SLOW[:4]] * 9])
+    assert {each.verdict for each in compared.values()} == {"not enough runs"}
+    _, alike = compare_with_best([ALIKE] * 10)
+    assert {each.p_corrected for each in alike.values()} == {1.0}
 
 
 def test_a_leader_by_its_median_that_loses_most_pairs_shows_nothing() -> None:

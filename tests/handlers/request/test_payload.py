@@ -280,7 +280,8 @@ class TestDeclaredTypes:
 
     def test_bytes_of_another_charset_are_unsupported(self) -> None:
         assert refused(texts, {"body": b"caf\xe9"}, "text/plain; charset=us-ascii").status == 415
-        assert refused(texts, {"body": b'"caf\xe9"'}, "application/json").status == 400
+        error = refused(texts, {"body": b'"caf\xe9"'}, "application/json")
+        assert (error.status, error.reason) == (400, "declared as JSON, but it is not: it is not UTF-8")
 
     @pytest.mark.parametrize(
         ("body", "told"),
