@@ -37,6 +37,11 @@ def test_a_full_gpu_stays_as_it_is() -> None:
     assert grown(PROBLEM, full) is full
 
 
+def test_what_does_not_fit_on_a_gpu_is_left_as_it_is_to_the_checker() -> None:
+    over = Placement(((part(50, 0), part(60, 1)),))
+    assert grown(PROBLEM, over) is over
+
+
 def test_one_may_stay_as_it_is_while_another_grows() -> None:
     after = grown(PROBLEM, Placement(((part(60, 0), part(20, 1)),)))
     assert after == Placement(((part(60, 0), part(40, 1)),))

@@ -99,6 +99,11 @@ class TestByTheRules:
         assert asked.alone_rps(1, 20) == 0
         assert asked.times(2.5).workloads[0].rate_rps == 2.5
 
+    def test_larger_batches_that_get_less_through_are_not_taken(self) -> None:
+        table = LatencyTable([Measured("a", 100, 1, 2.0), Measured("a", 100, 2, 10.0)])
+        asked = Problem((Workload("a", "a", 1, 100),), table, Rules(card=Shares((100,))))
+        assert asked.alone(0, 100) == (1, 2.0)
+
     def test_processes_each_bring_their_own(self) -> None:
         points = [Measured("a", 100, 1, 10.0, processes) for processes in (1, 2)]
         rules = Rules(card=Shares((100,), processes=(1, 2)))

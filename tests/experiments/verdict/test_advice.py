@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,14 @@ def test_what_the_noise_hides_stays_a_rival() -> None:
     assert "not shown to be more than the runner-up, batch size 4 on 2 workers" in advice_sentence(advice)
 
 
+def test_rivals_are_told_the_fastest_first() -> None:
+    speeds = {(1, 1): 100.0, (1, 2): 98.0, (1, 4): 99.0, (1, 8): 97.0}
+    advice = advise(a_sweep(speeds, noise=STEADY[:2]), THROUGHPUT)
+    assert [key_of(rival.cell) for rival in advice.rivals] == [(1, 4), (1, 2), (1, 8)]
+    assert advice.runner_up is not None
+    assert key_of(advice.runner_up.cell) == (1, 4)
+
+
 def test_a_margin_below_the_noise_floor_leaves_a_rival() -> None:
     advice = advise(a_sweep(CPU), THROUGHPUT, noise_floor=1.25)
     assert [key_of(rival.cell) for rival in advice.rivals] == [(2, 4)]
@@ -191,6 +200,19 @@ def test_the_knee_is_the_smallest_batch_within_5_percent_of_the_best() -> None:
     assert key_of(advice.knee.cell) == (1, 4)
 
 
+def test_the_knee_may_be_just_5_percent_slower_and_is_the_faster_of_two_alike() -> None:
+    advice = advise(a_sweep({(1, 1): 95, (1, 8): 100}, noise=(1.0,) * 5), THROUGHPUT)
+    assert key_of(advice.knee.cell) == (1, 1)
+    plan = Plan(workers=(1,), batch_size=(1,), batch_delay_ms=(5, 10), noise_floor=False)
+    runs = [a_result(trial, 100.0 if trial.cell.batch_delay_ms == 10 else 99.0) for trial in plan.trials()]
+    assert advise(runs, THROUGHPUT).knee.cell.batch_delay_ms == 10
+
+
+def test_the_threads_of_torch_are_those_of_the_last_run() -> None:
+    sweep = a_sweep({(1, 1): 10.0})
+    assert advise([*sweep[:-1], replace(sweep[-1], torch_threads=4)], THROUGHPUT).best.torch_threads == 4
+
+
 # Bounds
 
 
@@ -200,6 +222,7 @@ def test_a_bound_excludes_what_breaks_it_and_says_by_how_much() -> None:
     ((cell, why),) = advice.excluded.items()
     assert key_of(cell) == (1, 8)
     assert why == "p99 is 240ms, not below 150ms"
+    assert advice.notes == ()
 
 
 def test_a_bound_that_holds_in_some_runs_only_is_said() -> None:
@@ -207,6 +230,18 @@ def test_a_bound_that_holds_in_some_runs_only_is_said() -> None:
     sweep[0] = a_result(sweep[0].trial, 50, p50_ms=100)
     advice = advise(sweep, goal_from("p99<100ms"))
     assert advice.notes == ("p99<100ms holds in 4 of the 5 runs of the best configuration only",)
+
+
+def test_at_the_bound_is_not_below_it() -> None:
+    with pytest.raises(NoAdviceError, match=r"the least p99 is 30ms \(bert, 1 worker, batch size 1\)"):
+        advise(a_sweep({(1, 1): 50}), goal_from("p99<30ms"))
+    advice = advise(a_sweep({(1, 1): 50, (1, 2): 90}), goal_from("p99<60ms"))
+    assert list(advice.excluded.values()) == ["p99 is 60ms, not below 60ms"]
+    sweep = a_sweep({(1, 1): 50})
+    sweep[0] = a_result(sweep[0].trial, 50, p50_ms=20)
+    assert advise(sweep, goal_from("p99<60ms")).notes == (
+        "p99<60ms holds in 4 of the 5 runs of the best configuration only",
+    )
 
 
 def test_a_goal_that_nothing_meets_says_how_near_one_came() -> None:
@@ -258,6 +293,17 @@ def test_gpu_memory_can_be_bounded() -> None:
     advice = advise(on_a_gpu(a_sweep(CPU)), goal_from("memory<1.5GiB"))
     assert key_of(advice.best.cell) == (1, 1)
     assert set(advice.excluded.values()) == {"memory is 2GiB, not below 1.5GiB"}
+
+
+def test_what_runs_on_a_gpu_is_known_of_the_best() -> None:
+    assert advise(on_a_gpu(a_sweep(CPU)), THROUGHPUT).best.on_gpu
+    assert not advise(a_sweep(CPU), THROUGHPUT).best.on_gpu
+
+
+def test_a_configuration_whose_memory_is_unknown_keeps_no_bound_of_it() -> None:
+    sweep = a_sweep({(1, 1): 10.0, (1, 2): 20.0})
+    advice = advise([*on_a_gpu(sweep[:5]), *sweep[5:]], goal_from("memory<8GiB"))
+    assert list(advice.excluded.values()) == ["GPU memory was not measured"]
 
 
 def test_what_was_not_measured_can_be_no_goal() -> None:

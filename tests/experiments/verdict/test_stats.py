@@ -86,6 +86,11 @@ def test_it_stays_exact_for_many_runs() -> None:
     assert np.all(np.diff(below) >= 0)
 
 
+def test_the_table_that_all_share_cannot_be_written_to() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        rank_sum_cdf(2, 2)[0] = 0.5
+
+
 # p
 
 
@@ -236,6 +241,8 @@ def test_corrected_p_is_no_smaller_and_keeps_the_order(p: Floats) -> None:
 
 def test_runs_that_a_grid_needs() -> None:
     assert [runs_needed(pairs) for pairs in (1, 6, 7, 40)] == [4, 5, 6, 7]
+    assert runs_needed(1, confidence=0.0) == 1
+    assert smallest_p(0, 5) == smallest_p(1, 1) == 1  # a probability, where nothing can be shown too
 
 
 FAST, SLOW = [118.0, 119, 120, 121, 122], [98.0, 99, 100, 101, 102]
@@ -290,7 +297,8 @@ def test_a_cell_without_runs_leaves_its_pair_undecided_and_the_others_alone() ->
     assert shown.verdict == "better"
     assert missing.verdict == missing.verdict_alone == "not enough runs"
     assert np.isnan(missing.ratio)
-    assert (missing.low, missing.high) == (0, np.inf)
+    assert (missing.low, missing.high, missing.confidence) == (0, np.inf, 1)
+    assert missing.p == missing.p_corrected == 1
 
 
 def test_no_pairs_no_verdicts() -> None:
@@ -329,7 +337,22 @@ def test_the_leader_has_the_highest_median_and_its_rivals_are_those_not_shown_to
 
 def test_a_cell_without_runs_cannot_lead_and_a_single_cell_has_no_rivals() -> None:
     assert compare_with_best([[], SLOW])[0] == 1
+    assert compare_with_best([[], [0.01, 0.02]])[0] == 1
     assert compare_with_best([SLOW]) == (0, {})
+
+
+def test_the_best_of_ten_takes_more_than_four_runs_of_each() -> None:
+    _, compared = compare_with_best([FAST[:4], *[SLOW[:4]] * 9])
+    assert {each.verdict for each in compared.values()} == {"not enough runs"}
+    _, alike = compare_with_best([ALIKE] * 10)
+    assert {each.p_corrected for each in alike.values()} == {1.0}
+
+
+def test_a_leader_by_its_median_that_loses_most_pairs_shows_nothing() -> None:
+    leader, compared = compare_with_best([[1, 2, 10.1, 10.2, 10.3], [9, 9.5, 10, 30, 40]])
+    assert leader == 0
+    assert compared[1].ratio < 1
+    assert compared[1].p < compared[1].p_corrected == 1
 
 
 @pytest.mark.parametrize(("truth_rps", "runs"), [([100, 100, 100, 100], 5), ([100, 99, 97, 90, 80, 60], 6)])

@@ -48,6 +48,7 @@ def test_of_those_that_tie_the_nearest_is_taken_and_of_these_the_fastest() -> No
     assert settled_for(triton, openvino, slow, fast) == fast.cell
     assert settled_for(triton, openvino) == openvino.cell
     assert settled_for(fast, triton, openvino) == fast.cell
+    assert settled_for(fast, slow) == fast.cell
     assert settled_for(triton) == triton.cell
 
 
@@ -71,6 +72,10 @@ def test_a_difference_within_the_noise_floor_is_a_tie() -> None:
     assert is_tie(compare(faster, slower, noise_floor=1.25), 1.25)
 
 
+def test_runs_that_are_all_the_same_tie() -> None:
+    assert is_tie(compare([100.0] * 5, [100.0] * 5), 1.0)
+
+
 def test_what_is_not_shown_is_no_tie_while_its_whole_interval_is_above_the_noise() -> None:
     """Three runs against three never show a difference, but they don't overlap."""
     faster, slower = rated(120, runs=3).figures, rated(100, runs=3).figures
@@ -86,8 +91,10 @@ def test_what_the_change_would_be_worth_is_said() -> None:
     assert worth(openvino, rated(100), CONFIDENCE) == (
         "openvino under TorchServe reaches no more, within noise: stay with the model under TorchServe"
     )
-    few = worth(rated(103, "litserve", runs=2), rated(100, runs=2), CONFIDENCE)
-    assert few == "the model under LitServe reaches 3 % more, not shown by so few runs: stay with TorchServe"
+    few = worth(rated(104.54, "litserve", runs=2), rated(100, runs=2), CONFIDENCE)
+    assert (
+        few == "the model under LitServe reaches 4.5 % more, not shown by so few runs: stay with TorchServe"
+    )
     both = worth(rated(102, "triton", "openvino"), rated(100), CONFIDENCE)
     assert both.endswith("stay with the model under TorchServe")
     assert worth(rated(100, "triton"), rated(100), CONFIDENCE).startswith(

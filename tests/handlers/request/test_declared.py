@@ -49,6 +49,8 @@ def test_a_form_that_torchserve_left_whole_is_no_text() -> None:
     error = refused(with_part("body", whole.partition(";")[0], Content_Type=whole))
     assert error.status == 415
     assert repr(whole[:40])[:-1] in error.reason
+    form = "application/x-www-form-urlencoded"
+    assert refused(with_part("body", form, Content_Type=form)).status == 415
     parts = with_part("body", "multipart/form-data", Content_Type="multipart/form-data")
     assert content_types(parts, {"body": b"x"}) == {"body": "multipart/form-data"}
 

@@ -271,7 +271,8 @@ class TestDeclaredTypes:
         assert texts({"body": sent}, f"application/json; charset={charset}").items == ("café",)
 
     @pytest.mark.parametrize(
-        "charset", ["utf-16", "shift_jis", "hex", "utf-7", "idna", "", "x; charset=utf-8"]
+        "charset",
+        ["utf-16", "shift_jis", "hex", "utf-7", "idna", "", "x; charset=utf-8", "utf-8; charset=ascii"],
     )
     def test_an_unknown_charset_is_unsupported(self, charset: str) -> None:
         for kind in ("text/plain", "application/json"):
@@ -279,7 +280,8 @@ class TestDeclaredTypes:
 
     def test_bytes_of_another_charset_are_unsupported(self) -> None:
         assert refused(texts, {"body": b"caf\xe9"}, "text/plain; charset=us-ascii").status == 415
-        assert refused(texts, {"body": b'"caf\xe9"'}, "application/json").status == 400
+        error = refused(texts, {"body": b'"caf\xe9"'}, "application/json")
+        assert (error.status, error.reason) == (400, "declared as JSON, but it is not: it is not UTF-8")
 
     @pytest.mark.parametrize(
         ("body", "told"),
@@ -409,6 +411,8 @@ class TestBadImage:
         assert error.status == 415
 
     def test_text_that_is_not_base64_is_a_bad_request(self) -> None:
+        damaged = f"data:image/jpeg;base64,!{in_base64(an_image())}"
+        assert refused(sizes, {"body": {"data": damaged}}).status == 400
         assert refused(sizes, {"body": {"data": "a photograph, honestly!"}}).status == 400
         assert refused(sizes, {"body": {"data": "abcde"}}).status == 400
         assert refused(sizes, {"body": {"data": 5}}).status == 400
@@ -472,7 +476,7 @@ class TestLimits:
         ("width", "height", "status"),
         [
             (10_000, 5_000, 200),
-            (10_000, 5_001, 413),  # pixels
+            (14_041, 3_561, 413),  # a pixel too many
             (16_384, 200, 200),
             (16_385, 200, 413),  # a side
             (200, 16_385, 413),
@@ -501,6 +505,14 @@ class TestLimits:
 
 class TestReasons:
     """What a client reads: short, and of what it has sent itself no more than it takes to find it."""
+
+    def test_say_what_instances_must_be(self) -> None:
+        error = refused(texts, {"body": {"instances": "a"}})
+        assert (error.status, error.reason) == (400, '"instances" must be a list, got a string')
+
+    def test_tell_blank_fields_from_unknown_ones(self) -> None:
+        assert refused(texts, {"data": b"", "text": b" "}).reason.startswith("the request is empty: send")
+        assert refused(texts, {"x": b""}).reason.startswith("expected one form field, named data, body")
 
     def test_name_the_first_four_fields(self) -> None:
         four = refused(texts, dict.fromkeys("abcd", b"x")).reason

@@ -49,7 +49,9 @@ def test_what_is_cut_off_is_refused_with_what_is_missing() -> None:
 def test_grey_in_16_bits_is_refused_as_it_would_come_out_white() -> None:
     file = io.BytesIO()
     Image.new("I;16", (40, 30), 1000).save(file, "PNG")
-    assert refusal_of(file.getvalue()).reason.startswith("a 16-bit grey PNG image: convert it to 8 bits")
+    error = refusal_of(file.getvalue())
+    assert error.status == 415
+    assert error.reason.startswith("a 16-bit grey PNG image: convert it to 8 bits")
 
 
 class Damaged(Image.Image):
