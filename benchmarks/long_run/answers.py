@@ -10,7 +10,6 @@ from typing import Any
 
 from experiments.answers.compare import TOLERANCE, difference, parsed
 from experiments.answers.reference import PLAIN
-from experiments.base.cores import usable_cores
 from experiments.base.errors import UsageError
 from experiments.base.paths import ROOT
 from experiments.bench import pool_for
@@ -49,9 +48,7 @@ def model(name: str, rate_rps: float) -> Model:
     archive = archive_of(name)
     kind = provenance_of(archive).kind
     pool = spread(pool_for(kind, None), MOST)
-    with seated_models(
-        archive, [ALONE], threads=usable_cores(), precision="fp32", pool=pool, settings=PLAIN
-    ) as (alone,):
+    with seated_models(archive, [ALONE], threads=1, precision="fp32", pool=pool, settings=PLAIN) as (alone,):
         right = [json.loads(each) for each in alone.answers()]
     return Model(name, kind, rate_rps, pool, right)
 
