@@ -27,9 +27,9 @@ from experiments.serving.torchserve import call
 
 COMMAND = (sys.executable, str(ROOT / "scripts" / "torchserve.py"))
 KEYS = "key_file.json"
-LONGEST_START_S = 660.0
+LONGEST_START_S = 900.0
 LONGEST_STOP_S = 60.0
-LONGEST_LOAD_S = 300.0
+LONGEST_LOAD_S = 900.0
 LOOKS_S = 0.5
 
 
