@@ -30,7 +30,7 @@ SETUP ?= setup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engines mar run gpu-campaign serve stop test test-real test-beside test-fast chaos mutants lint format bench bench-servers lock clean
+.PHONY: help setup engines mar run gpu-campaign serve stop test test-real test-beside test-fast chaos mutants lint format bench bench-servers lock audit clean
 
 help: ## Show the targets
 	@echo "make run     the main job: set up, archive, sweep workers x batch size, print the table"
@@ -122,6 +122,9 @@ bench-servers: setup ## The same model behind TorchServe, Triton, LitServe and B
 
 lock: ## Write requirements.lock anew from pyproject.toml
 	@$(PYTHON) scripts/lock.py > requirements.lock.new && mv requirements.lock.new requirements.lock
+
+audit: ## Ask whether a package of requirements.lock has a known vulnerability (pip-audit; needs the network)
+	@$(PYTHON) scripts/audit.py
 
 clean: ## Remove the venv and built archives (results stay)
 	@rm -rf $(VENV) model_store/*.mar .mypy_cache .ruff_cache .pytest_cache

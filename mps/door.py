@@ -7,18 +7,29 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from experiments.base.errors import INTERRUPTED, ExperimentError, shortages_told
-from experiments.base.shown import never_fail_to_print
+from experiments.base.shown import never_fail_to_print, visible
 
 WIDTH_OF_FILES = 120  # a file or a pipe has no width of its own: nothing is cut
+
+
+class PlainConsole(Console):
+    """Shows texts as they are: no markup in them counts, and no character of theirs commands the terminal.
+    Names and messages come from files and archives of other people."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Rich's own, with the text of each segment made visible; what rich adds itself is not text yet."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
 
 def to_stdout() -> Console:
     """The console of results. Lines are not broken; where there is no terminal, tables have room."""
     never_fail_to_print()
-    console = Console(soft_wrap=True, highlight=False)
+    console = PlainConsole(soft_wrap=True, highlight=False, markup=False)
     if not console.is_terminal:
         console.width = WIDTH_OF_FILES
     return console
@@ -27,7 +38,7 @@ def to_stdout() -> Console:
 def to_stderr() -> Console:
     """The console of errors and warnings."""
     never_fail_to_print()
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    return PlainConsole(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 def option(*names: str, help: str) -> Any:  # noqa: A002 - typer's own name for it

@@ -23,6 +23,7 @@ from experiments.ceilings.bare import Seat, seated_models
 from experiments.load import Body
 from experiments.plan import Cell, Plan
 from experiments.plan.servers import TORCHSERVE
+from experiments.results.contained import bytes_of
 from experiments.results.typed import strictly_parsed
 from experiments.serving.workers import ENGINE_VARIABLE
 
@@ -119,7 +120,7 @@ def read_reference(folder: Path) -> Reference | None:
     if not path.exists():
         return None
     try:
-        values = strictly_parsed(path.read_bytes())
+        values = strictly_parsed(bytes_of(path))
         if values["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"it has schema version {values['schema_version']!r}")
         answers = {

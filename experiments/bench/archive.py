@@ -2,14 +2,22 @@
 
 import hashlib
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from experiments.base.errors import UsageError
 from experiments.base.paths import ROOT
-from handlers.archive.archives import NAMES, ArchiveError, Provenance, read_provenance
+from experiments.base.yaml_files import parsed_yaml
+from experiments.bench.model_store import MODEL_CONFIG
+from handlers.archive.archives import NAMES, PROVENANCE, ArchiveError, Provenance, read_provenance
+from handlers.archive.parity.measured import FILE as PARITY
+
+MANIFEST, TOKENIZER = "MAR-INF/MANIFEST.json", "tokenizer.json"
+MOST_BYTES = dict.fromkeys((MODEL_CONFIG, MANIFEST, PROVENANCE, PARITY), 2**20) | {TOKENIZER: 128 * 2**20}
+"""Of what is read from an archive here, unpacked; the tokenizer of xlm-roberta has 17 MB."""
+# Of zipfile and json: encrypted, damaged, packed in an unknown way, nested too deeply, or no mapping.
+UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, TypeError)
 
 
 def archive_of(model: str) -> Path:
@@ -33,11 +41,15 @@ def archive_of(model: str) -> Path:
 
 
 def provenance_of(archive: Path) -> Provenance:
-    """Where an archive comes from, by its own account. Raises UsageError where it is no archive."""
+    """Where an archive comes from, by its own account. Raises UsageError where it is no archive, or tells
+    more than it can have to tell."""
     try:
+        _refuse_swollen(archive)
         return read_provenance(archive)
     except ArchiveError as error:
         raise UsageError(str(error)) from error
+    except UNREADABLE as error:
+        raise UsageError(f"{archive} is no archive that can be read: {error}") from error
 
 
 def archive_precision(archive: Path) -> str:
@@ -47,11 +59,29 @@ def archive_precision(archive: Path) -> str:
 
 def archive_handler(archive: Path) -> dict[str, Any]:
     """The section `handler` of its model-config.yaml, which our handlers heed; empty where it has none."""
+    _refuse_swollen(archive)
+    try:
+        with zipfile.ZipFile(archive) as mar:
+            text = mar.read(MODEL_CONFIG).decode() if MODEL_CONFIG in mar.namelist() else ""
+        config = parsed_yaml(text, archive / MODEL_CONFIG) or {}
+        return dict(config.get("handler") or {})
+    except (AttributeError, ValueError, *UNREADABLE) as error:
+        raise UsageError(f"{archive / MODEL_CONFIG} can't be followed: {error}") from error
+
+
+def _refuse_swollen(archive: Path) -> None:
+    """Raises UsageError where one of the archive's notes is so large that reading it would take the memory:
+    a packed gigabyte of blanks is a megabyte. What is no archive is not refused here."""
+    if not zipfile.is_zipfile(archive):
+        return
     with zipfile.ZipFile(archive) as mar:
-        if "model-config.yaml" not in mar.namelist():
-            return {}
-        config = yaml.safe_load(mar.read("model-config.yaml")) or {}
-    return dict(config.get("handler") or {})
+        for entry in mar.infolist():
+            most = MOST_BYTES.get(entry.filename)
+            if most is not None and entry.file_size > most:
+                raise UsageError(
+                    f"{archive}: its {entry.filename} has {entry.file_size / 2**20:,.0f} MiB, more than "
+                    f"{most / 2**20:,.0f}: archive it again"
+                )
 
 
 def sha256_of(archive: Path) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from experiments.base.errors import UsageError
+from experiments.base.shown import visible
 from experiments.plan.cell import DEFAULT_DELAY_MS, LIMITS, Cell, full_queue
 from experiments.plan.defaults import ARRIVALS, INPUT_STYLES, MOST_IN_FLIGHT
 from experiments.plan.engines import check_pairs, pairs
@@ -75,6 +76,10 @@ class Plan:
     check_answers: bool = True
 
     def __post_init__(self) -> None:
+        if visible(self.model) != self.model or set("\n\t") & set(self.model):
+            raise UsageError(
+                f"--model {self.model!r}: it holds a control character: give the archive another name"
+            )
         _check_at_least(1, "workers", *self.workers)
         _check_at_least(1, "batch-size", *self.batch_size)
         # TorchServe 0.12.0 caps batches at 2 when max_batch_delay is 0 or negative.

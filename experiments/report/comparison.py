@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import quote
 
 from matplotlib.axes import Axes
 
@@ -199,11 +200,16 @@ def _runs_section(named: Named, out: Path) -> Section:
     return Section("runs", "The runs", tables=[Table("runs", columns, rows)])
 
 
+def _address(path: str) -> str:
+    """A relative path as an address: that of a folder called `javascript:...` begins with no scheme."""
+    return quote(os.fsencode(path))
+
+
 def _what(name: str, verdict: Verdict, out: Path) -> list[Field]:
     """What a run is."""
     valid = len(verdict.trials) - len(verdict.invalid)
     return [
-        Field(name, link=os.path.relpath(verdict.folder.resolve() / PAGE, out.resolve())),
+        Field(name, link=_address(os.path.relpath(verdict.folder.resolve() / PAGE, out.resolve()))),
         Field(f"{verdict.started_at:%Y-%m-%d %H:%M}") if verdict.started_at else NOTHING,
         Field(verdict.model),
         Field(verdict.hardware),

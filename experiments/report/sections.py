@@ -245,7 +245,7 @@ def reproduce_section(verdict: Verdict) -> Section:
     source, commit = verdict.archive.get("source"), verdict.environment.get("git_commit")
     again = f"{verdict.folder}-again"
     lines = [
-        *([f"git checkout {commit}"] if commit else []),
+        *([command("git", "checkout", commit)] if commit else []),
         command("make", "mar", *([f"{variable}={source}"] if variable and source else [])),
         command("python", "-m", "mps.run", "--plan", verdict.folder / "plan.json", "--out", again),
         command("python", "-m", "mps.report", verdict.folder, again),

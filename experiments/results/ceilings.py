@@ -10,6 +10,7 @@ from typing import Any
 from experiments.base.errors import ExperimentError
 from experiments.base.files import write_json
 from experiments.plan import LIMITS, Cell, limits_told
+from experiments.results.contained import bytes_of
 from experiments.results.roofline import Peaks, Work, roofline
 from experiments.results.typed import record_from, strictly_parsed
 
@@ -113,7 +114,7 @@ def read_ceilings(folder: Path) -> Ceilings | None:
     """The ceilings of a results folder; None where none were measured. Raises ExperimentError."""
     path = folder / FILE
     try:
-        content = strictly_parsed(path.read_bytes())
+        content = strictly_parsed(bytes_of(path))
         if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
             raise ExperimentError(f"{path} has another schema version: measure with --ceilings again")
         found = record_from(Ceilings, content)

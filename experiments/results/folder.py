@@ -26,11 +26,12 @@ import pandas as pd
 
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.files import append_line, cut_torn_line, replacing, write_json, write_whole
-from experiments.base.shown import command
+from experiments.base.shown import command, no_formula
 from experiments.plan import Cell, Plan, plan_from
 from experiments.results.cards.folders import card_folders
 from experiments.results.cards.sittings import of_one_card
 from experiments.results.ceilings import Ceilings, read_ceilings
+from experiments.results.contained import MOST_TRIAL_BYTES, bytes_of, refuse_what_leads_out
 from experiments.results.environment import environment_from
 from experiments.results.trial_result import TrialResult, trial_result_from
 from experiments.results.typed import strictly_parsed
@@ -58,7 +59,8 @@ class Results:
 
 
 def read(folder: Path) -> Results:
-    """Reads a results folder. Raises UsageError where it is none, ExperimentError for damaged files."""
+    """Reads a results folder. Raises UsageError where it is none or leads out of itself, ExperimentError for
+    damaged files."""
     plan = read_plan(folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -94,9 +96,11 @@ def create(folder: Path, plan: Plan, environment: Mapping[str, Any]) -> None:
 
 
 def read_plan(folder: Path) -> Plan:
-    """The plan of a results folder. Raises UsageError when it is not one, ExperimentError if damaged."""
+    """The plan of a results folder. Raises UsageError when it is not one or leads out of itself,
+    ExperimentError if damaged."""
+    refuse_what_leads_out(folder)
     try:
-        values = strictly_parsed((folder / "plan.json").read_bytes())
+        values = strictly_parsed(bytes_of(folder / "plan.json"))
         if not isinstance(values, dict):
             raise ValueError("it holds no object")
         return plan_from(values)
@@ -140,7 +144,7 @@ def read_trials(folder: Path, plan: Plan | None = None) -> list[TrialResult]:
     warning; a line damaged anywhere else, or that is not of `plan`, raises ExperimentError."""
     path = folder / "trials.jsonl"
     try:
-        *lines, rest = path.read_bytes().split(b"\n")
+        *lines, rest = bytes_of(path, MOST_TRIAL_BYTES).split(b"\n")
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -197,7 +201,7 @@ def read_environment(folder: Path) -> dict[str, Any]:
     """Where the results of a folder were measured. Raises ExperimentError when it can't be read."""
     path = folder / "environment.json"
     try:
-        return environment_from(strictly_parsed(path.read_bytes()))
+        return environment_from(strictly_parsed(bytes_of(path)))
     except (OSError, ValueError) as error:
         raise ExperimentError(f"{path} can't be read: {error}") from error
 
@@ -210,9 +214,16 @@ def write_environment(folder: Path, environment: Mapping[str, Any]) -> None:
 def write_summary(folder: Path, summary: pd.DataFrame) -> None:
     """Writes summary.csv, whole or not at all."""
     try:
-        write_whole(folder / "summary.csv", summary.to_csv(index=False, float_format="%.6g"))
+        text = without_formulas(summary).to_csv(index=False, float_format="%.6g")
+        write_whole(folder / "summary.csv", text)
     except OSError as error:
         raise ExperimentError(_cannot_write(folder, error)) from error
+
+
+def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table with no text in it that a spreadsheet would calculate; headings are our own."""
+    texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+    return table.assign(**{name: table[name].map(no_formula) for name in texts})
 
 
 def _save_requests(path: Path, requests: Requests | bytes) -> None:

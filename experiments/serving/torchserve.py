@@ -7,12 +7,14 @@ What load is put on it, and what is measured, lives elsewhere.
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,12 +24,14 @@ from typing import Any
 
 import psutil
 import requests
-import yaml
 
 from experiments.base.cores import core_quota, usable_cores
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.interrupts import carry_through
 from experiments.base.paths import ROOT
+from experiments.base.yaml_files import parsed_yaml
+from experiments.results.contained import bytes_of
+from experiments.results.typed import strictly_parsed
 from experiments.serving.instances import instance_folder, record_server
 from experiments.serving.java import find_java, utf8_env
 from experiments.serving.shadows import python_path_of_workers
@@ -504,13 +508,22 @@ def unpacked_bytes(archive: Path) -> int:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """An archive's content into `folder`. Raises UsageError where there is no archive to unpack."""
+    """An archive's content into `folder`, and nowhere else: names that lead out of it lose what leads out.
+
+    Raises UsageError where there is no archive to unpack, or it would fill the disk.
+    """
+    needed, room = unpacked_bytes(archive), folder.parent
+    if needed and (free := shutil.disk_usage(room).free) < needed:
+        raise UsageError(
+            f"{archive} takes {needed / 2**20:,.0f} MiB unpacked, {room} has {free / 2**20:,.0f} MiB free: "
+            "make room, or set TMPDIR"
+        )
     try:
         with zipfile.ZipFile(archive) as mar:
             mar.extractall(folder)
     except FileNotFoundError as error:
         raise UsageError(f"no archive {archive}: `make mar` builds the ones in model_store/") from error
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:  # encrypted; unknown
         raise UsageError(f"{archive} is not a model archive (.mar): {error}") from error
 
 
@@ -518,9 +531,17 @@ def _refuse_fixed_workers(folder: Path, archive: Path) -> None:
     manifest = folder / "MAR-INF" / "MANIFEST.json"
     if not manifest.is_file():
         raise UsageError(f"{archive} is not a model archive: it has no MAR-INF/MANIFEST.json")
-    config = json.loads(manifest.read_text("utf-8")).get("model", {}).get("configFile")
-    settings = yaml.safe_load((folder / config).read_text("utf-8")) if config else None
-    fixed = {"minWorkers", "maxWorkers"} & set(settings or {})
+    try:
+        config = strictly_parsed(bytes_of(manifest)).get("model", {}).get("configFile")
+        path = (folder / config).resolve() if config else None
+        if path and not path.is_relative_to(folder.resolve()):
+            raise ValueError(f"its configFile {config} leads out of it")
+        settings = parsed_yaml(bytes_of(path).decode(), Path(config)) if path else None
+        fixed = {"minWorkers", "maxWorkers"} & set(settings or {})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ExperimentError) as error:
+        raise UsageError(
+            f"{archive} is not a model archive: its manifest can't be followed: {error}"
+        ) from error
     if fixed:
         raise UsageError(
             f"{archive} sets {' and '.join(sorted(fixed))} in its {config}, which overrides the workers of "

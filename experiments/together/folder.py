@@ -3,7 +3,6 @@
 `plan.json`, `looks.jsonl` (a line each, in the order of measurement), `summary.csv`, `goodput.csv`.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +12,9 @@ import pandas as pd
 
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.files import append_line, cut_torn_line, write_json, write_whole
+from experiments.results.contained import MOST_TRIAL_BYTES, bytes_of, refuse_what_leads_out
+from experiments.results.folder import without_formulas
+from experiments.results.typed import strictly_parsed
 from experiments.together.look import Look, heard
 from experiments.together.plan import Together
 from experiments.together.reading import as_settings, understood
@@ -35,6 +37,7 @@ class Folder:
         """
         with self._room():
             self.path.mkdir(parents=True, exist_ok=True)
+            refuse_what_leads_out(self.path)
             if (self.path / PLAN).exists():
                 taken = self.looks()
                 if taken and replace(self.plan(), runs=plan.runs) != plan:
@@ -48,8 +51,9 @@ class Folder:
 
     def plan(self) -> Together:
         """The plan whose results these are. Raises UsageError."""
+        refuse_what_leads_out(self.path)
         try:
-            return understood(json.loads((self.path / PLAN).read_text("utf-8")), str(self.path / PLAN))
+            return understood(strictly_parsed(bytes_of(self.path / PLAN)), str(self.path / PLAN))
         except (OSError, ValueError) as error:
             raise UsageError(f"{self.path} holds no plan ({error}): choose another folder") from error
 
@@ -59,11 +63,11 @@ class Folder:
         path = self.path / LOOKS
         if not path.exists():
             return []
-        if not path.read_bytes().endswith(b"\n"):
+        if not bytes_of(path, MOST_TRIAL_BYTES).endswith(b"\n"):
             with path.open("rb+") as file:
                 cut_torn_line(file)
         try:
-            return [heard(json.loads(line)) for line in path.read_bytes().splitlines()]
+            return [heard(strictly_parsed(line)) for line in path.read_bytes().splitlines()]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"{path} holds a line that is no look ({error}): choose another --out"
@@ -77,7 +81,7 @@ class Folder:
     def write(self, name: str, frame: pd.DataFrame) -> None:
         """A table as CSV, whole or not at all. Raises ExperimentError."""
         with self._room():
-            write_whole(self.path / name, frame.to_csv(index=False))
+            write_whole(self.path / name, without_formulas(frame).to_csv(index=False))
 
     @contextmanager
     def _room(self) -> Iterator[None]:

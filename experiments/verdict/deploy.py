@@ -1,5 +1,6 @@
 """An advice -> the files to deploy it: model-config.yaml, config.properties, start.sh."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from experiments.serving.workers import limits_env, memory_env, worker_env
 from experiments.verdict.advice import Advice, Rated
 from mps.control import CONTROL, PARTITION_VARIABLE
 
-HANDLERS = "HANDLER_"  # how the variables begin that handlers/model/settings.py heeds
+HANDLERS = re.compile(r"HANDLER_[A-Z0-9_]+", re.ASCII)  # the variables that handlers/model/settings.py heeds
 MODEL_CONFIG, PROPERTIES, START = "model-config.yaml", "config.properties", "start.sh"
 
 
@@ -81,7 +82,7 @@ def _properties(best: Rated) -> str:
 def _start_other(best: Rated, variables: Mapping[str, str]) -> str:
     """One line that starts the server, with what its workers have from their environment."""
     cell = best.cell
-    env = {key: value for key, value in variables.items() if key.startswith(HANDLERS)}
+    env = {key: value for key, value in variables.items() if HANDLERS.fullmatch(key)}
     env |= worker_env(best.torch_threads, cell.precision, cell.engine)
     settings = {
         "workers": cell.workers,
@@ -104,7 +105,7 @@ def _start_other(best: Rated, variables: Mapping[str, str]) -> str:
 
 def _start_script(best: Rated, variables: Mapping[str, str]) -> str:
     cell = best.cell
-    env = {key: value for key, value in variables.items() if key.startswith(HANDLERS)}
+    env = {key: value for key, value in variables.items() if HANDLERS.fullmatch(key)}
     env |= {"OMP_NUM_THREADS": str(best.torch_threads)}
     if best.on_gpu:
         env |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "0"}

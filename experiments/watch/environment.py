@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from mps import card
 
 # Of the environment: what TorchServe, our handlers, torch and CUDA read from it.
 ENGINES = ("onnxruntime", "openvino")  # beside torch, where they are installed
+SECRET = re.compile(r"PASS|SECRET|CREDENTIAL|PRIVATE|(KEY|TOKEN)$")  # TS_KEYSTORE_PASS: results are passed on
 HEEDED = ("TS_", "HANDLER_", "TORCH", "PYTORCH_", "CUDA_", "CUBLAS", "CUDNN_", "NVIDIA_TF32", "OMP_", "MKL_")
 PACKAGES = ("torch", "transformers", "tokenizers", "torchserve", "numpy", "pillow", "uvloop", "httptools")
 CUDA_PACKAGES = ("nvidia-", "cuda-", "triton")  # what pip adds for a torch with CUDA: cuDNN, cuBLAS, ...
@@ -48,9 +50,14 @@ def describe(command: list[str], seed: int) -> dict[str, Any]:
         "engines": {name: found for name in ENGINES if (found := _version(name))},
         "nvml": _nvml_version(),
         **_commit(),
-        "variables": {key: value for key, value in os.environ.items() if key.startswith(HEEDED)},
+        "variables": {key: _noted(key, value) for key, value in os.environ.items() if key.startswith(HEEDED)},
         "load_average_1min": _load_average(),
     }
+
+
+def _noted(name: str, value: str) -> str:
+    """A variable's value, or that it is one to keep."""
+    return "(kept secret)" if SECRET.search(name) else value
 
 
 def cpu_model() -> str | None:

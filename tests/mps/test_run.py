@@ -63,7 +63,7 @@ def test_a_plan_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     (tmp_path / "plan.yaml").write_text("- 1\n- 2\n")
     assert "must hold 'key: value' lines" in refused("--plan", str(tmp_path / "plan.yaml"))
     (tmp_path / "plan.yaml").write_text("a: [\n")
-    assert "is not YAML" in refused("--plan", str(tmp_path / "plan.yaml"))
+    assert "is no YAML" in refused("--plan", str(tmp_path / "plan.yaml"))
 
 
 def test_an_archive_of_unknown_kind_needs_an_input(tmp_path: Path) -> None:

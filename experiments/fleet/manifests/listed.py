@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 import yaml
 
 from experiments.base.errors import UsageError
+from experiments.base.yaml_files import read_yaml
 from experiments.fleet.service import Service, Sharing
 
 _HINTS = get_type_hints(Service)
@@ -20,10 +21,7 @@ def read_services(file: Path) -> tuple[Service, ...]:
     Raises UsageError for a file that can't be read, an unknown or missing key, a value of another type, a
     name that is there twice.
     """
-    try:
-        read = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"can't read {file} as YAML: {' '.join(str(error).split())}") from error
+    read = read_yaml(file, "services")
     entries = read.get("services") if isinstance(read, dict) else None
     if not isinstance(entries, list) or not entries:
         raise UsageError(f"{file} holds no list `services`")

@@ -53,6 +53,16 @@ def test_without_a_gpu_there_is_no_nvml_to_tell_of() -> None:
     assert (told["nvml"] is None) == (told["gpus"] == [])
 
 
+def test_variables_that_hold_secrets_are_named_and_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {"TS_KEYSTORE_PASS": "a", "TS_PRIVATE_KEY": "b", "TORCH_HUB_TOKEN": "c", "TS_SECRET": "d"}
+    for name, value in {**secrets, "HANDLER_ENGINE": "torch", "AWS_SECRET_ACCESS_KEY": "e"}.items():
+        monkeypatch.setenv(name, value)
+    told = describe([], seed=0)["variables"]
+    assert {name: told[name] for name in secrets} == dict.fromkeys(secrets, "(kept secret)")
+    assert told["HANDLER_ENGINE"] == "torch"
+    assert "AWS_SECRET_ACCESS_KEY" not in told
+
+
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with one commit, taken for this project's."""

@@ -59,9 +59,9 @@ def test_mistakes_are_named(services: object, told: str, tmp_path: Path) -> None
 
 def test_what_is_no_yaml_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("services: [\n")
-    with pytest.raises(UsageError, match=r"can't read .* as YAML"):
+    with pytest.raises(UsageError, match="is no YAML"):
         read_services(tmp_path / "a.yaml")
-    with pytest.raises(UsageError, match="can't read"):
+    with pytest.raises(UsageError, match="can't be read"):
         read_services(tmp_path / "none.yaml")
 
 
