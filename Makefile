@@ -30,7 +30,7 @@ SETUP ?= setup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engines mar run gpu-campaign serve stop test test-real test-beside test-fast chaos mutants lint format bench bench-servers lock audit clean
+.PHONY: help setup engines mar run gpu-campaign serve stop test test-fast chaos mutants lint format bench bench-servers lock audit clean
 
 help: ## Show the targets
 	@echo "make run     the main job: set up, archive, sweep workers x batch size, print the table"
@@ -83,18 +83,14 @@ serve: mar ## Serve the models on 127.0.0.1:8080 (torchserve --start)
 stop: ## Stop what `make serve` started
 	@$(VENV)/bin/torchserve --stop
 
-test: setup ## All tests: those with real processes, some of which wait more than they work, beside the fast ones
-	@$(MAKE) --no-print-directory -j 2 test-real test-beside
+# Four at a time on two cores, as some wait more than they work. The folder within is named since what its
+# conftest.py makes has to be there before the four begin.
+test: setup ## All tests, those with real processes first
+	@$(PY) -m pytest -q -n 4 --dist loadgroup --no-loadscope-reorder tests tests/integration
 
-test-real: setup # The tests with real processes: three at a time, since some wait more than they work
-	@$(PY) -m pytest -q -n 3 --dist loadgroup --no-loadscope-reorder tests/integration
-
-test-beside: setup # The fast tests in one process, told when they have ended
-	@mkdir -p .build && { $(PY) -m pytest -q --ignore tests/integration > .build/fast-tests.log 2>&1; \
-		code=$$?; echo; cat .build/fast-tests.log; exit $$code; }
-
-test-fast: setup ## The fast tests only
-	@$(PY) -m pytest -q -n 2 --dist loadgroup --ignore tests/integration
+test-fast: setup ## The tests that take no server and little time
+	@$(PY) -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder --ignore tests/integration \
+		-m "not thorough" --hypothesis-profile few-examples
 
 mutants: setup ## Do the tests notice mistakes in the pure modules? Half an hour; ARGS='--sample 100' for a look
 	@$(PY) -m tests.mutants $(ARGS)

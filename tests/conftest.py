@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-# Property tests have no deadline, which on a busy machine would be a timed assertion.
-settings.register_profile("any machine", deadline=None)
-settings.load_profile("any machine")
+# Property tests have no deadline, which on a busy machine would be a timed assertion. `make test-fast` loads
+# the second: properties that don't say how many examples they need are tried with a few.
+settings.register_profile("any-machine", deadline=None)
+settings.register_profile("few-examples", deadline=None, max_examples=10)
+settings.load_profile("any-machine")
 
 # A script's `make test &` ignores Ctrl-C, and so would every program that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -19,8 +21,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for name in ("no_proxy", "NO_PROXY"):
     os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
 
-# Programs that the tests start need not compile our modules anew, each for itself.
+# Programs that the tests start need not compile our modules anew, each for itself; nor need pytest the tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # TorchServe's JVM lives for seconds here: the quick compiler and collector spare a second of each.
 os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -48,12 +51,18 @@ def forked() -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What a file's tests share stays in one process (--dist loadgroup); all else goes where there is room.
 
-    The single ones come first, as they are the long ones: what is left in the end is short.
+    The long ones come first, so that what is left in the end is short: those with real processes, which wait
+    more than they work, then what is thorough; of both the single ones before those of a file.
     """
     for item in items:
         if _shares(item):
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is not None)
+    items.sort(
+        key=lambda item: (
+            [not item.get_closest_marker(name) for name in ("integration", "thorough")]
+            + [item.get_closest_marker("xdist_group") is not None]
+        )
+    )
 
 
 def _shares(item: pytest.Item) -> bool:

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
+from experiments.placement.latencies import Curve
+
 
 class Interference(Protocol):
     """What a batch feels of its neighbours, and what it does to them."""
@@ -28,6 +30,12 @@ def factor(felt: tuple[float, float], pressure: float) -> float:
     """How many times longer a batch takes, at least 1."""
     base, slope = felt
     return max(1.0, base + slope * pressure)
+
+
+def factors(felt: tuple[Curve, Curve], pressure: float) -> Curve:
+    """The same for many batches, whose bases and slopes are given."""
+    base, slope = felt
+    return np.maximum(1.0, base + slope * pressure)
 
 
 @dataclass(frozen=True, slots=True)

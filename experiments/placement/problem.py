@@ -1,6 +1,6 @@
 """What is to be placed, and by what rules: what every strategy and the checker start from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -101,6 +101,17 @@ class Problem:
             host[known:] = listed[-1]
         return np.asarray((alone * factor + host) * self.rules.latency_ratio, dtype=np.float64)
 
+    def felt(self, workload: int, size: int, processes: int = 1) -> tuple[Curve, Curve]:
+        """Base and slope of the factor of a workload's batches beside others (see Interference), by batch
+        size; 1 and 0 at index 0, as there is no batch of 0."""
+        base, slope, _ = self._beside(workload, size, processes)
+        return base, slope
+
+    def caused(self, workload: int, size: int, processes: int = 1) -> Curve:
+        """The pressure that a workload's batches put on each of their neighbours, by batch size; 0 at index
+        0."""
+        return self._beside(workload, size, processes)[2]
+
     def times(self, factor: float) -> "Problem":
         """The same with so many times the rates."""
         workloads = (replace(each, rate_rps=each.rate_rps * factor) for each in self.workloads)
@@ -127,6 +138,27 @@ class Problem:
             for size in card.sizes
             for processes in card.processes
         }
+
+    def _beside(self, workload: int, size: int, processes: int) -> tuple[Curve, Curve, Curve]:
+        """What is felt and caused, asked of the rules once for each batch: strategies ask again and again."""
+        model, known = self.workloads[workload].model, self._known_beside
+        if (model, size, processes) not in known:
+            batches = range(1, len(self.table.curve(model, size, processes)))
+            felt = [self.rules.interference.felt(model, size, batch) for batch in batches]
+            caused = [self.rules.interference.caused(model, size, batch) for batch in batches]
+            base, slope = np.array([(1.0, 0.0), *felt]).T
+            known[model, size, processes] = base, slope, np.array([0.0, *caused])
+        return known[model, size, processes]
+
+    @cached_property
+    def settled(self) -> dict[Hashable, tuple[Part, ...] | None]:
+        """What was found for the parts of one GPU (strategies/turns.py): strategies try the same again and
+        again."""
+        return {}
+
+    @cached_property
+    def _known_beside(self) -> dict[tuple[str, int, int], tuple[Curve, Curve, Curve]]:
+        return {}
 
     def _can_be_met(self, number: int, workload: Workload) -> None:
         card = self.rules.card

@@ -135,7 +135,7 @@ def _beside(batches: Sequence[Batch], models: Sequence[BareModel], asked: Asked,
         # So long that the slowest is looked at often enough, and the others are at work meanwhile.
         look_s = max(asked.look_s, (asked.fewest + 1) * max(map(statistics.median, alone)) / 1000)
         for model, each in zip(models, batches, strict=True):
-            model.begin_latencies(each.batch, look_s, 1)
+            model.begin_latencies(each.batch, look_s, 2)  # the last one doesn't count
         for number, model in enumerate(models):
             beside = model.heard_ms()[:-1]  # while the last one lasted another may have ended
             together[number].append(statistics.median(beside))

@@ -9,6 +9,7 @@ from benchmarks.autoscaling import app
 from benchmarks.parts.scaling import cases, served
 
 
+@pytest.mark.thorough
 def test_it_ends_with_the_outcomes_of_every_policy() -> None:
     found = CliRunner().invoke(app, ["--only", "bursts", "--shorter", "0.01"])
     assert found.exit_code == 0, found.output

@@ -126,12 +126,14 @@ class TestInputs:
         with pytest.raises(ValueError, match="taller"):
             photographs(100, 1000)
 
+    @pytest.mark.thorough
     def test_the_bomb_is_a_valid_image_and_a_small_file(self) -> None:
         small = Image.open(io.BytesIO(png_bomb(64)))
         small.load()
         assert small.size == (64, 64)
         assert len(png_bomb()) < 200_000
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("kind", ["text", "image"])
     def test_every_malformed_request_deserves_a_4xx(self, kind: str) -> None:
         assert all(400 <= status < 500 for malformed in requests_of(kind) for status in malformed.statuses)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from heapq import heapreplace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ from experiments.base.errors import UsageError
 from experiments.placement.placed import Resident
 from experiments.placement.simulation import poisson
 from experiments.placement.simulation.arrivals import Times
-from experiments.placement.simulation.queues import Queue
+from experiments.placement.simulation.queues import Queue, play_alone
 
 Numbers = npt.NDArray[np.int64]
 
@@ -120,11 +119,7 @@ class Server:
     def play(self, until_s: float) -> None:
         """Serves all batches that are complete before then; who comes later may still be added."""
         seconds, delay_s = self.batches.seconds, self.batches.delay_ms / 1000
-        while (batch := self.queue.collect(self.free_s[0], delay_s)) is not None and batch[0] < until_s:
-            lasts_s = seconds[batch[1]]
-            self.queue.ended(batch[1], batch[0] + lasts_s)
-            heapreplace(self.free_s, batch[0] + lasts_s)
-            self.worked_s += lasts_s
+        self.worked_s = play_alone(self.queue, self.free_s, seconds, until_s, delay_s, self.worked_s)
 
     def worked_until_s(self, now_s: float) -> float:
         """Seconds that its workers were at work until then, where it was played until then; workers that

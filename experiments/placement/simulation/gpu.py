@@ -6,11 +6,11 @@ from heapq import heapify, heappop, heapreplace
 
 import numpy as np
 
-from experiments.placement.interference import factor
+from experiments.placement.interference import NOT_FELT, factor
 from experiments.placement.placed import Part
 from experiments.placement.problem import Problem
 from experiments.placement.simulation.arrivals import Times
-from experiments.placement.simulation.queues import EarlyTurns, LateTurns, Queue, Turns
+from experiments.placement.simulation.queues import EarlyTurns, LateTurns, Queue, Turns, play_alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,16 @@ def play(
 
     Returns the seconds of work, each weighted by its part's share of the GPU.
     """
+    if len(parts) > 1 and problem.rules.interference is NOT_FELT:  # each as if the others weren't there
+        one_by_one = zip(parts, queues, strict=True)
+        return sum(play(problem, [part], [queue], from_s, until_s, delay_s) for part, queue in one_by_one)
     about = [[_batches(problem, part, place) for place in range(len(part.residents))] for part in parts]
+    weights = [part.size / problem.rules.card.sizes[-1] / part.processes for part in parts]
+    if len(parts) == 1 and len(queues[0]) == 1 and not problem.rules.late_binding:
+        free_s, seconds = [from_s] * parts[0].processes, about[0][0].alone_s
+        return weights[0] * play_alone(queues[0][0], free_s, seconds, until_s, delay_s)
     turns = [_turns(problem, part, queue, from_s, delay_s) for part, queue in zip(parts, queues, strict=True)]
     at_work: list[list[tuple[float, float]]] = [[] for _ in parts]
-    weights = [part.size / problem.rules.card.sizes[-1] / part.processes for part in parts]
     order = [(begins, number) for number, turn in enumerate(turns) if (begins := turn.begins_s()) is not None]
     heapify(order)
     worked_s = 0.0

@@ -41,7 +41,7 @@ def outcome(workload: Workload, arrived_s: Times, answered_s: Times) -> Outcome:
     latency_ms = 1000 * (answered_s - arrived_s)
     served = np.isfinite(latency_ms)
     lasted_s = float(answered_s[served].max(initial=arrived_s.max()) - arrived_s.min())
-    p50, p95, p99 = (float(np.percentile(latency_ms, at, method="lower")) for at in (50, 95, 99))
+    p50, p95, p99 = np.percentile(latency_ms, (50, 95, 99), method="lower").tolist()
     return Outcome(
         workload.name,
         len(arrived_s),

@@ -3,6 +3,8 @@
 Batches are formed before they wait for their turn, as TorchServe does, or when their turn comes (Nexus).
 """
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush, heapreplace
 from typing import Protocol
@@ -38,10 +40,7 @@ class Queue:
         if delay_s:
             full_s = times[head + most - 1] if head + most <= len(times) else float("inf")
             closed_s = max(closed_s, min(closed_s + delay_s, full_s))
-        end, last = head + 1, min(head + most, len(times))
-        while end < last and times[end] <= closed_s:
-            end += 1
-        return closed_s, end - head
+        return closed_s, bisect_right(times, closed_s, head + 1, min(head + most, len(times))) - head
 
     def ended(self, count: int, end_s: float) -> None:
         """The next `count` of them are answered then."""
@@ -52,6 +51,39 @@ class Queue:
     def answered_s(self) -> Times:
         """When each request so far was answered."""
         return np.repeat(np.array(self.ends_s, dtype=np.float64), np.array(self.counts, dtype=np.int64))
+
+
+def play_alone(
+    queue: Queue,
+    free_s: list[float],
+    seconds: Sequence[float],
+    until_s: float,
+    delay_s: float,
+    worked_s: float = 0.0,
+) -> float:
+    """Serves the batches that are complete before `until_s`, as EarlyTurns of this one queue would.
+
+    Nobody else waits for the workers, which are free from `free_s` on (a heap), and a batch takes `seconds`
+    by its size. Returns the seconds of work, with the `worked_s` before.
+    """
+    times, most, head, there = queue.times_s, queue.resident.batch, queue.head, len(queue.times_s)
+    counts, ends_s = queue.counts, queue.ends_s
+    while head < there:
+        closed_s = max(free_s[0], times[head])
+        if delay_s:
+            full_s = times[head + most - 1] if head + most <= there else float("inf")
+            closed_s = max(closed_s, min(closed_s + delay_s, full_s))
+        if closed_s >= until_s:
+            break
+        count = bisect_right(times, closed_s, head + 1, min(head + most, there)) - head
+        lasts_s = seconds[count]
+        heapreplace(free_s, closed_s + lasts_s)
+        counts.append(count)
+        ends_s.append(closed_s + lasts_s)
+        worked_s += lasts_s
+        head += count
+    queue.head = head
+    return worked_s
 
 
 class Turns(Protocol):

@@ -4,6 +4,7 @@ A kind of part is its size, the pressure that it may put on its neighbours, and 
 was computed with; without interference that is its size alone.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,7 +13,7 @@ from math import comb
 import numpy as np
 import numpy.typing as npt
 
-from experiments.placement.interference import NOT_FELT, factor
+from experiments.placement.interference import NOT_FELT, factors
 from experiments.placement.placed import Part, Resident
 from experiments.placement.problem import Problem, best_alone
 
@@ -107,14 +108,9 @@ def _curve(problem: Problem, kind: Kind, index: int, processes: int = 1) -> Matr
     alone = problem.latency_ms(index, kind.size, processes)
     if kind.felt is None:
         return alone
-    model, interference = problem.workloads[index].model, problem.rules.interference
-    factors = np.ones(len(alone))
-    for batch in range(1, len(alone)):
-        if interference.caused(model, kind.size, batch) > kind.puts * (1 + 1e-12):
-            factors[batch] = np.inf
-            continue
-        factors[batch] = factor(interference.felt(model, kind.size, batch), kind.felt)
-    return problem.latency_ms(index, kind.size, processes, factors)
+    longer = factors(problem.felt(index, kind.size, processes), kind.felt)
+    presses = problem.caused(index, kind.size, processes) > kind.puts * (1 + 1e-12)
+    return problem.latency_ms(index, kind.size, processes, np.where(presses, np.inf, longer))
 
 
 def _alone(problem: Problem, kind: Kind, index: int) -> Rows:
@@ -180,19 +176,24 @@ def _together(problem: Problem, group: Sequence[int], options: Sequence[Options]
 def _unbeaten(rates: Matrix) -> Whole:
     """Rows that no other row equals or exceeds in every column; of equal rows the first."""
     order = np.lexsort(tuple(-rates[:, column] for column in reversed(range(rates.shape[1]))))
-    kept: list[int] = []
     if rates.shape[1] == 2:
-        best = -np.inf
-        for row in order:
-            if rates[row, 1] > best:
-                kept.append(int(row))
-                best = rates[row, 1]
-        return np.array(kept, dtype=np.int64)
-    front = np.empty((len(order), rates.shape[1]))
-    for row in order:
-        if not kept or not np.all(front[: len(kept)] >= rates[row], axis=1).any():
-            front[len(kept)] = rates[row]
-            kept.append(int(row))
+        best = np.maximum.accumulate(rates[order, 1])
+        kept_rows: Whole = order[np.concatenate([[True], rates[order[1:], 1] > best[:-1]])]
+        return kept_rows
+    # In this order a row is beaten by those before it, if at all: by their second and third rate. `seconds`
+    # ascend, and `thirds` descend, over those before it that no other of them beats in both.
+    seconds: list[float] = []
+    thirds: list[float] = []
+    kept: list[int] = []
+    for row, (second, third) in zip(order.tolist(), rates[order, 1:].tolist(), strict=True):
+        end = begin = bisect_left(seconds, second)
+        if end < len(seconds) and thirds[end] >= third:
+            continue
+        kept.append(row)
+        end += end < len(seconds) and seconds[end] == second
+        while begin and thirds[begin - 1] <= third:
+            begin -= 1
+        seconds[begin:end], thirds[begin:end] = [second], [third]
     return np.array(kept, dtype=np.int64)
 
 
@@ -250,9 +251,9 @@ def _pressed(
 def _marks(problem: Problem, members: Sequence[int], size: int, levels: int) -> list[float]:
     """The softest press of all, and the marks up to which a part may press; the last is the hardest."""
     pressures = sorted(
-        problem.rules.interference.caused(problem.workloads[index].model, size, int(batch))
+        pressure
         for index in members
-        for batch in np.flatnonzero(np.isfinite(problem.latency_ms(index, size)))
+        for pressure in problem.caused(index, size)[np.isfinite(problem.latency_ms(index, size))].tolist()
     )
     if not pressures or pressures[-1] <= 0:
         return [min([0.0, *pressures]), 0.0]

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.placement.checker import latencies_ms
-from experiments.placement.interference import NOT_FELT, factor
+from experiments.placement.interference import NOT_FELT, factors
 from experiments.placement.latencies import Curve
 from experiments.placement.placed import Part, Resident
 from experiments.placement.problem import Problem
 
 ROUNDS = 20
 """How often batches are chosen anew as neighbours press harder than was thought."""
+REMEMBERED = 100_000
+"""Answers of one problem that are kept at a time, for the sake of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,19 @@ class Wanted:
 def settled(problem: Problem, wanted: Sequence[Wanted]) -> tuple[Part, ...] | None:
     """The parts of one GPU, with batches and cycles that serve what is wanted; None where there are none.
 
-    Pressures only rise from round to round, as batches are chosen for them: so it ends.
+    What was asked of the problem before is remembered.
     """
+    known = problem.settled
+    asked = tuple((part.size, *part.rates_rps.items()) for part in wanted)
+    if asked not in known:
+        if len(known) >= REMEMBERED:
+            known.clear()
+        known[asked] = _settled(problem, wanted)
+    return known[asked]
+
+
+def _settled(problem: Problem, wanted: Sequence[Wanted]) -> tuple[Part, ...] | None:
+    """Pressures only rise from round to round, as batches are chosen for them: so it ends."""
     if not problem.rules.card.holds([part.size for part in wanted]) or _over_memory(problem, wanted):
         return None
     beside = len(wanted) > 1 and problem.rules.interference is not NOT_FELT
@@ -97,19 +110,12 @@ def occupancy(wanted: Wanted, part: Part) -> float:
 def _curve(problem: Problem, index: int, size: int, pressure: float | None) -> Curve:
     if pressure is None:
         return problem.latency_ms(index, size)
-    model, interference = problem.workloads[index].model, problem.rules.interference
-    count = len(problem.table.curve(model, size))
-    factors = np.ones(count)  # there is no batch of 0
-    for batch in range(1, count):
-        factors[batch] = factor(interference.felt(model, size, batch), pressure)
-    return problem.latency_ms(index, size, factor=factors)
+    return problem.latency_ms(index, size, factor=factors(problem.felt(index, size), pressure))
 
 
 def _puts(problem: Problem, part: Part) -> float:
-    interference = problem.rules.interference
     return max(
-        interference.caused(problem.workloads[resident.workload].model, part.size, resident.batch)
-        for resident in part.residents
+        float(problem.caused(resident.workload, part.size)[resident.batch]) for resident in part.residents
     )
 
 

@@ -123,6 +123,7 @@ def test_each_row_has_a_source_and_dense_figures_that_fit_together() -> None:
 # What the real architectures ask for. Meta tensors have shapes and no content: nothing is calculated.
 
 
+@pytest.mark.thorough
 def test_bert_base_at_128_tokens_takes_22_gigaflop() -> None:
     from transformers import BertForSequenceClassification
 

@@ -171,6 +171,7 @@ STATED = st.builds(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None)
 @given(
     rates_rps=st.lists(st.floats(0.1, 200), min_size=1, max_size=3),

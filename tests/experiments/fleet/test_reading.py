@@ -59,12 +59,14 @@ def read_or_refused(read: Callable[[Path], object], content: object) -> None:
             read(path)
 
 
+@pytest.mark.thorough
 @settings(max_examples=150, deadline=None)
 @given(content=st.one_of(ANYTHING, DEMANDS))
 def test_any_demand(content: Any) -> None:
     read_or_refused(read_demands, content)
 
 
+@pytest.mark.thorough
 @settings(max_examples=150, deadline=None)
 @given(content=st.one_of(ANYTHING, PRICES))
 def test_any_prices(content: Any) -> None:

@@ -47,6 +47,7 @@ def ways(profile: Profile, demand: Demand) -> dict[str, Option | Refusal]:
     }
 
 
+@pytest.mark.thorough
 def test_shares_need_fewer_cards_than_whole_ones_where_a_model_does_not_fill_one() -> None:
     # A batch of 1 takes 10 ms on the whole card and on half of it: 100 requests/s of a card, 200 of halves.
     points = [Measured("small", size, 1, 10.0) for size in (50, 100)]
@@ -83,6 +84,7 @@ def test_a_profile_of_mig_instances() -> None:
     assert isinstance(found["MIG"], Option)
 
 
+@pytest.mark.thorough
 def test_the_rounds_of_our_own_profile_leave_a_range() -> None:
     (profile,) = read_profiles([str(PUBLISHED / "h200-profile-bert-fp16.csv")])
     assert profile.card == "NVIDIA H200"
@@ -133,6 +135,7 @@ def test_a_profile_that_has_none_of_the_models(tmp_path: Path) -> None:
         plan_fleet([a_demand("bert", 9)], PRICES, profiles=profiles)
 
 
+@pytest.mark.thorough
 @settings(max_examples=6, deadline=None)
 @given(rate_rps=st.floats(1, 1500), spare=st.integers(0, 2))
 def test_never_fewer_cards_than_the_placements_lower_bound(rate_rps: float, spare: int) -> None:

@@ -132,6 +132,7 @@ def test_a_recording_goes_from_process_to_process_unchanged(paced: bool) -> None
 # Real processes.
 
 
+@pytest.mark.thorough
 def test_a_closed_loop_from_two_processes_has_all_its_connections() -> None:
     with serving(always(http(), after_s=0.01)) as server:
         result = run(server.url, [A_TEXT], ClosedLoop(5, duration_s=0.3, warm_up_s=0.1), processes=2)
@@ -143,6 +144,7 @@ def test_a_closed_loop_from_two_processes_has_all_its_connections() -> None:
     assert result.client_cpu_s > 0
 
 
+@pytest.mark.thorough
 def test_an_open_loop_from_three_processes_keeps_the_schedule_of_one() -> None:
     load = OpenLoop(200, 0.4, warm_up_s=0.1, max_in_flight=7)
     with serving(always(http())) as server:
@@ -155,6 +157,7 @@ def test_an_open_loop_from_three_processes_keeps_the_schedule_of_one() -> None:
     assert (result.start_s >= result.pacing.scheduled_s).all()
 
 
+@pytest.mark.thorough
 def test_the_pool_is_sent_in_equal_parts_by_all_processes_together() -> None:
     pool = [Body(bytes([number]), "a/b") for number in range(10)]
     with serving(always(http())) as server:
@@ -162,6 +165,7 @@ def test_the_pool_is_sent_in_equal_parts_by_all_processes_together() -> None:
     assert sorted(request.body for request in server.requests) == sorted(body.data for body in pool * 4)
 
 
+@pytest.mark.thorough
 def test_progress_tells_the_answers_of_all_processes() -> None:
     seen: list[tuple[int, float]] = []
     load = ClosedLoop(2, duration_s=0.6)
@@ -187,6 +191,7 @@ def test_a_load_that_cannot_be_dealt_out_is_refused(
         run("http://127.0.0.1:1/", [], load, processes=processes)
 
 
+@pytest.mark.thorough
 def test_an_unreachable_server_is_told_as_by_one_process() -> None:
     with pytest.raises(LoadError, match=r"cannot connect.*refused.*check that the server runs"):
         run(f"http://127.0.0.1:{a_free_port()}/", [], ClosedLoop(2, duration_s=60), processes=2)
@@ -203,6 +208,7 @@ def assert_no_clients_left() -> None:
     assert list(our_clients()) == []
 
 
+@pytest.mark.thorough
 def test_a_client_that_dies_ends_the_load_and_the_other_clients() -> None:
     async def kill_one(request: Request, writer: asyncio.StreamWriter) -> None:
         if request.number == 5:
@@ -216,6 +222,7 @@ def test_a_client_that_dies_ends_the_load_and_the_other_clients() -> None:
     assert_no_clients_left()
 
 
+@pytest.mark.thorough
 def test_ctrl_c_ends_all_processes() -> None:
     async def interrupt_us(request: Request, writer: asyncio.StreamWriter) -> None:
         if request.number == 5:
@@ -234,6 +241,7 @@ def wait_until_closed(server: SmallServer) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.thorough
 def test_the_program_shares_a_load_between_processes() -> None:
     with serving(always(http(), after_s=0.01)) as server:
         arguments = [server.url, "--processes", "2", "--connections", "4", "--duration", "0.3", "--json"]

@@ -20,6 +20,7 @@ async def echo(request: Request, writer: asyncio.StreamWriter) -> None:
     writer.write(http(200, request.body.upper()))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize(
     "load",

@@ -330,6 +330,7 @@ def test_errors_are_counted_and_the_load_goes_on() -> None:
     assert "5 of 50 answers were no success" in result.problems()[0]
 
 
+@pytest.mark.thorough
 def test_a_server_that_only_fails_stops_the_load_early() -> None:
     with serving(always(http(503, b"no worker"))) as server:
         result = run(server.url, [A_TEXT], OpenLoop(500, 60))

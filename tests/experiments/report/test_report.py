@@ -126,6 +126,7 @@ def test_pictures_lie_beside_the_page(whole: Path) -> None:
     assert pictures == {*expected, "published-torchserve_mps_doc"}
 
 
+@pytest.mark.thorough
 def test_a_report_can_be_made_again_and_keeps_no_picture_of_an_earlier_one(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "run", ONE_CELL, ceilings=True)
     before = write_report(folder).read_bytes()
@@ -205,6 +206,7 @@ def test_a_resumed_run_tells_what_had_changed(tmp_path: Path) -> None:
     assert "on the same machine, with the same software" in text
 
 
+@pytest.mark.thorough
 def test_one_cell_with_one_run_is_no_comparison(tmp_path: Path) -> None:
     page = page_of(a_folder(tmp_path / "run", ONE_CELL))
     assert headline(page).startswith("Use batch size 1 on 1 worker: ")
@@ -260,6 +262,7 @@ def test_what_was_printed_elsewhere_is_text_in_the_page(tmp_path: Path) -> None:
     assert "<script>alert" not in page_of(folder)
 
 
+@pytest.mark.thorough
 def test_shares_that_gave_the_same_multiprocessors_are_said_to_be_one(tmp_path: Path) -> None:
     plan = replace(ONE_CELL, with_mps=True, thread_percentage=(25, 50, 51))
     trials = a_folder(tmp_path / "run", plan) / "trials.jsonl"
@@ -284,6 +287,7 @@ def test_what_is_no_results_folder_is_a_usage_error(tmp_path: Path) -> None:
         write_report(tmp_path)
 
 
+@pytest.mark.thorough
 def test_a_folder_that_can_not_be_written_is_named_with_the_way_on(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "run", ONE_CELL)
     (tmp_path / "file").write_text("")
@@ -293,6 +297,7 @@ def test_a_folder_that_can_not_be_written_is_named_with_the_way_on(tmp_path: Pat
         write_report(folder, out=tmp_path / "file" / "out")
 
 
+@pytest.mark.thorough
 def test_several_runs_are_laid_side_by_side(tmp_path: Path) -> None:
     slow = a_folder(tmp_path / "slow", SMALL)
     fast = a_folder(tmp_path / "fast", SMALL, scale=2.0, environment=ENVIRONMENT | {"git_commit": "other"})
@@ -306,6 +311,7 @@ def test_several_runs_are_laid_side_by_side(tmp_path: Path) -> None:
     assert (tmp_path / "both" / "figures" / "runs.png").exists()
 
 
+@pytest.mark.thorough
 def test_runs_of_other_models_have_no_cells_in_common(tmp_path: Path) -> None:
     bert = a_folder(tmp_path / "bert", SMALL)
     resnet = a_folder(tmp_path / "resnet", replace(SMALL, model="resnet50"))
@@ -314,6 +320,7 @@ def test_runs_of_other_models_have_no_cells_in_common(tmp_path: Path) -> None:
     assert "resnet50 reaches most" in text
 
 
+@pytest.mark.thorough
 def test_figures_of_no_gpu_do_not_win_a_comparison(tmp_path: Path) -> None:
     stand_in = a_folder(tmp_path / "stand-in", SMALL, scale=9.0)
     cpu = a_folder(tmp_path / "cpu", SMALL, environment=WITHOUT_GPU)
@@ -326,6 +333,7 @@ def door(*arguments: object) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
+@pytest.mark.thorough
 def test_the_door_writes_reports_and_says_where(tmp_path: Path) -> None:
     one, other = a_folder(tmp_path / "one", ONE_CELL), a_folder(tmp_path / "other", ONE_CELL)
     assert door(one) == (0, f"{one}/report.html\n{one}/report.md\n")

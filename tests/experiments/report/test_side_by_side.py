@@ -60,6 +60,7 @@ def test_where_all_are_equal_torchserve_with_torch_is_advised(page: tuple[str, s
     assert "within noise: stay with" in page[1] or "(torch)" in page[1].splitlines()[0]
 
 
+@pytest.mark.thorough
 def test_a_folder_of_before_is_torchserves(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "old", Plan(workers=(1,), batch_size=(1, 8), runs=2), environment=ON_A_CPU)
     plan = json.loads((folder / "plan.json").read_text())

@@ -135,6 +135,7 @@ def test_asked_after_every_trial_or_once_a_round_the_race_is_the_same(
     assert next_runs(SMALL, by_round, rules) == []
 
 
+@pytest.mark.thorough
 @settings(max_examples=40)
 @given(st.floats(0, 300))
 def test_a_budget_is_kept(budget_s: float) -> None:
@@ -212,6 +213,7 @@ def test_the_truth_known_of_all_runs_decides_like_the_race() -> None:
     assert keys(full.contenders) == [(4, 128)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("truth_rps", [SPREAD, CLOSE], ids=["spread", "close"])
 @pytest.mark.parametrize("noise", [0.01, 0.03])
 def test_the_race_decides_as_the_full_grid_does_in_half_of_its_time(
@@ -236,6 +238,7 @@ def errors(plan: Plan, truth_rps: Sequence[float], noise: float, races: int) -> 
     return float(np.mean(lost))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("workers", "truth_rps", "races"),
     [((1, 2), [100.1, 100], 200), ((1, 2, 4), [101, 100, 99], 100)],
@@ -248,6 +251,7 @@ def test_the_best_is_ruled_out_in_at_most_5_percent_of_races(
     assert errors(plan, truth_rps, NOISE, races) <= 0.05
 
 
+@pytest.mark.thorough
 def test_nor_among_24_that_are_alike() -> None:
     assert errors(GRID, ALIKE, NOISE, races=60) <= 0.05
 

@@ -81,6 +81,7 @@ def commit_told() -> tuple[str | None, bool | None]:
     return told["git_commit"], told["git_dirty"]
 
 
+@pytest.mark.thorough
 def test_a_clone_tells_its_commit_and_whether_it_was_changed(clone: Path) -> None:
     commit, dirty = commit_told()
     assert (len(commit or ""), dirty) == (40, False)

@@ -109,6 +109,7 @@ class TestProvenance:
         told = read_provenance(store / "embeddings.mar")
         assert (told.kind, told.architecture) == ("embedding", "BertModel")
 
+    @pytest.mark.thorough
     def test_tells_random_weights(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         small = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8] * 4, depths=[1] * 4)
         monkeypatch.setattr("handlers.archive.checkpoints.resnet50", lambda: small)
@@ -116,6 +117,7 @@ class TestProvenance:
         assert (told.source, told.random_weights, told.seed) == ("random", True, archives.SEED)
         assert "predictions are not" in told.note
 
+    @pytest.mark.thorough
     @pytest.mark.usefixtures("forked")
     @pytest.mark.parametrize("family", PLAIN)
     def test_tells_which_families_are_served_without_short_cuts(self, tmp_path: Path, family: str) -> None:
@@ -297,6 +299,7 @@ class TestUnsuitableCheckpoints:
 
 @pytest.mark.usefixtures("forked")
 class TestRecipesOfImages:
+    @pytest.mark.thorough
     def test_are_kept_word_for_word_whichever_file_holds_them(self, tmp_path: Path) -> None:
         folder = tiny_resnet(tmp_path / "newest")
         recipe = {"feature_extractor_type": "ConvNextFeatureExtractor", "size": 224}

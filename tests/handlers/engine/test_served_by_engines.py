@@ -21,6 +21,8 @@ from tests.support.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
 from tests.support.engines import needs_engines
 from tests.support.worker import a_context, handle
 
+pytestmark = pytest.mark.thorough  # its models are exported for the engines
+
 PRECISIONS = [("onnxruntime", "fp32"), ("onnxruntime", "int8"), ("openvino", "fp32"), ("openvino", "bf16")]
 EXACT = [(engine, precision) for engine, precision in PRECISIONS if precision == "fp32"]
 APART = {"fp32": 1e-5, "bf16": 3e-2, "int8": 1e-1}

@@ -99,6 +99,7 @@ def test_is_refused_in_one_line(recipe: object, reason: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.thorough
 def test_of_any_kind_gives_transformers_pixels_or_is_refused() -> None:
     """Forty of them here; `python -m benchmarks.recipes` tries as many as one likes."""
     random, followed = Random(0), 0

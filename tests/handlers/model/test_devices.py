@@ -174,6 +174,7 @@ class TestAttention:
         assert torch.backends.cuda.cudnn_sdp_enabled() is kept
 
 
+@pytest.mark.thorough
 def test_cores_hold_for_every_thread_of_the_process() -> None:
     program = """
 import os, threading, torch

@@ -15,6 +15,7 @@ CUDA = torch.device("cuda", 0)
 FAULT = "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronously ..."
 
 
+@pytest.mark.thorough
 def test_a_worker_with_a_lost_context_ends_with_a_line() -> None:
     program = f"""
         import torch

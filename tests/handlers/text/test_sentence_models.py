@@ -146,6 +146,7 @@ class TestSteps:
         with pytest.raises(CheckpointError, match="wants vectors of 32 numbers, what comes before gives 64"):
             build("embedding", source, tmp_path)
 
+    @pytest.mark.thorough
     @pytest.mark.usefixtures("forked")
     def test_build_the_archive_anew_when_their_weights_change(self, tmp_path: Path) -> None:
         source = a_model(tmp_path, after=[modules.Dense(SIZE, 8)])

@@ -119,6 +119,7 @@ def check(packed: Packed, items: list[Item]) -> None:
     assert packed.per_hour >= packed.at_least_per_hour - 1e-6
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None)
 @given(items=ITEMS)
 def test_everything_is_packed_and_no_node_is_overfull(items: list[Item]) -> None:
@@ -126,6 +127,7 @@ def test_everything_is_packed_and_no_node_is_overfull(items: list[Item]) -> None
     check(pack(items, KINDS, cards_apart=True), items)
 
 
+@pytest.mark.thorough
 @settings(max_examples=20, deadline=None)
 @given(items=ITEMS)
 def test_patterns_made_as_they_are_needed_keep_the_same_rules(items: list[Item]) -> None:
@@ -138,6 +140,7 @@ def test_patterns_made_as_they_are_needed_keep_the_same_rules(items: list[Item])
     assert made.per_hour >= listed.per_hour - 1e-6
 
 
+@pytest.mark.thorough
 def test_thousands_of_instances_are_packed_too() -> None:
     items = [an_item(str(n), 900 + n, vcpus=0.5 + n / 4, memory_gib=1 + n) for n in range(8)]
     large = InstanceType("cpu-96", 20.0, vcpus=96, memory_bytes=384 * GIB)

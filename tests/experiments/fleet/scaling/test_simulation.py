@@ -163,6 +163,7 @@ def test_every_request_is_answered_by_as_many_as_there_may_be(
     assert found.instance_h <= (found.most + found.removed) * 300 / 3600 * (1 + 1e-9)
 
 
+@pytest.mark.thorough
 @settings(max_examples=15, deadline=None)
 @given(POLICIES, st.integers(0, 1000))
 def test_the_fleet_for_the_peak_keeps_at_least_as_many_bounds(policy: Policy, seed: int) -> None:
@@ -176,6 +177,7 @@ def test_the_fleet_for_the_peak_keeps_at_least_as_many_bounds(policy: Policy, se
     assert held.instance_h >= found.instance_h - 0.01
 
 
+@pytest.mark.thorough
 @given(st.integers(1, 6), st.integers(0, 5))
 @settings(max_examples=10, deadline=None)
 def test_more_instances_cost_more_and_miss_no_more(count: int, more: int) -> None:

@@ -42,12 +42,14 @@ def traces(draw: st.DrawFn) -> list[Period]:
     return trace(*draw(st.lists(st.tuples(rate, rate, rate), min_size=2, max_size=4)))
 
 
+@pytest.mark.thorough
 @given(periods=traces())
 @settings(max_examples=8, deadline=None, derandomize=True)
 def test_every_placement_passes_the_checker_on_no_more_gpus_than_anew(periods: list[Period]) -> None:
     keeps_the_rules(periods, demand())
 
 
+@pytest.mark.thorough
 def test_so_it_does_where_neighbours_are_felt() -> None:
     keeps_the_rules(trace((100, 0, 0), (40, 60, 0)), demand(felt=True))
 
@@ -63,6 +65,7 @@ def keeps_the_rules(periods: list[Period], asking: Problem) -> None:
     assert moves(held) == 0
 
 
+@pytest.mark.thorough
 @given(rates=st.tuples(st.floats(1, 400), st.floats(1, 400), st.floats(0, 400)))
 @settings(max_examples=5, deadline=None, derandomize=True)
 def test_where_rates_do_not_change_nothing_moves(rates: tuple[float, ...]) -> None:
@@ -70,6 +73,7 @@ def test_where_rates_do_not_change_nothing_moves(rates: tuple[float, ...]) -> No
     assert (moves(followed), moves(anew)) == (0, 0)
 
 
+@pytest.mark.thorough
 def test_a_rate_that_rises_leaves_the_others_where_they_are() -> None:
     followed, anew, held = courses(demand(), trace((300, 200, 300), (300, 200, 600), (300, 200, 300)), GPUS)
     assert followed.gpus[1] > followed.gpus[0]
@@ -95,6 +99,7 @@ def test_the_part_that_stands_is_filled_before_another_is_made() -> None:
     assert step(old, after).changed == 1
 
 
+@pytest.mark.thorough
 def test_what_stands_and_is_in_nobodys_way_stays() -> None:
     asked = problem(("a", 350, 200), ("b", 400, 200))
     a, b = Part(50, 20, (Resident(0, 4),)), Part(50, 100, (Resident(1, 24),))

@@ -59,6 +59,7 @@ def test_settings_decide_over_the_rules(tmp_path: Path) -> None:
     assert (rules.models_per_part, rules.latency_ratio, rules.interference) == (1, 1.1, NOT_FELT)
 
 
+@pytest.mark.thorough
 def test_a_plan_that_is_written_is_read_again(tmp_path: Path) -> None:
     problem = traffic()
     placement = fewest(problem).placement
@@ -77,6 +78,7 @@ def test_halves_are_told_apart_and_reserved_ones_are_nobodys(tmp_path: Path) -> 
     assert any(line.startswith("ssd-mobilenetv1: 0 of") for line in violations(placement, traffic(20)))
 
 
+@pytest.mark.thorough
 def test_a_model_asked_twice_has_no_name_in_a_plan(tmp_path: Path) -> None:
     once = traffic()
     twice = (*once.workloads, Workload("another", "vgg16", 10, 200))

@@ -76,6 +76,7 @@ def test_batches_are_a_queue_with_bulk_service(batch: int, rate_rps: float) -> N
     assert mean_ms(asked, placement, rate_rps, 1000) == pytest.approx(expected_ms, rel=0.02)
 
 
+@pytest.mark.thorough
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.floats(5, 900), st.floats(12, 200)), min_size=1, max_size=4),
     st.booleans(),
@@ -86,7 +87,7 @@ def test_with_constant_arrivals_every_promised_bound_is_kept(
 ) -> None:
     workloads = tuple(Workload(f"{m}{n}", m, rate, slo) for n, (m, rate, slo) in enumerate(listed))
     asked = Problem(workloads, problem(("a", 1, 100)).table, Rules(late_binding=late_binding))
-    placement = fewest(asked).placement
+    placement = fewest(asked, prove=False).placement
     assert violations(placement, asked) == []
     residents = [(part, resident) for _, part in placement.parts() for resident in part.residents]
     arrivals = [constant(part.capacity_rps(resident), 3.0) for part, resident in residents]

@@ -70,6 +70,7 @@ def test_no_more_than_plans_of_the_original_that_pass(
     assert len(smallest(strategy, problem, 20).gpus) <= originals
 
 
+@pytest.mark.thorough
 def test_the_search_needs_no_more_than_elastic_partitioning_where_memory_is_short() -> None:
     for rates in product((100, 200), repeat=4):
         demand = dict(zip(sharing.FOUR, rates, strict=True))
@@ -77,6 +78,7 @@ def test_the_search_needs_no_more_than_elastic_partitioning_where_memory_is_shor
         assert len(smallest("search", problem, 9).gpus) <= len(smallest("gpulet", problem, 9).gpus)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("rate", "felt", "gpus"), [(150, True, 2), (350, True, 3), (600, False, 4)])
 def test_the_bound_knows_that_neighbours_are_felt(rate: int, felt: bool, gpus: int) -> None:
     problem = sharing.prototype_problem(sharing.TRAFFIC, dict.fromkeys(sharing.TRAFFIC, rate), felt)
@@ -92,6 +94,7 @@ def test_too_few_gpus_are_told_in_one_line(strategy: str) -> None:
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "search"])
 @given(problem=problems())
 @settings(max_examples=12, deadline=None, derandomize=True)
@@ -111,6 +114,7 @@ def test_the_search_passes_the_checker_too(problem: Problem) -> None:
     assert violations(smallest("search", problem, MOST), problem) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_placed_in_groups_takes_no_more_gpus_than_by_another_strategy(seed: int) -> None:
     draw = Random(seed)

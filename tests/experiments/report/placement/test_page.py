@@ -20,6 +20,8 @@ from tests.support.placings import (
     published,
 )
 
+pytestmark = pytest.mark.thorough  # a page compares all strategies
+
 PLACINGS = {
     "one": lambda: a_placing(problem(("a", 100, 50))),
     "two": lambda: a_placing(problem(("a", 100, 200), ("b", 50, 400))),

@@ -38,6 +38,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @needs_engines
+@pytest.mark.thorough
 class TestAnArchive:
     def test_holds_what_both_engines_read_in_one_file_each(self, archive: Path) -> None:
         with zipfile.ZipFile(archive) as mar:
@@ -86,6 +87,7 @@ class TestAnArchive:
 
 
 @needs_engines
+@pytest.mark.thorough
 class TestParity:
     def test_is_told_over_texts_of_ones_own_and_noted(self, archive: Path, tmp_path: Path) -> None:
         copy = tmp_path / "bert.mar"
@@ -126,12 +128,14 @@ class TestWhatIsAskedFor:
         with pytest.raises(EngineError, match=told):
             engines_of(text, int8=int8)
 
+    @pytest.mark.thorough
     def test_at_the_command_is_one_line_and_changes_nothing(self, tmp_path: Path) -> None:
         done = run("handlers.archive", "--engine", "tensorrt", "--out", tmp_path)
         assert done.returncode == 1
         assert done.stderr.startswith("error: tensorrt needs an NVIDIA GPU")
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [

@@ -21,7 +21,9 @@ def off_in_fp32(kind: Kind, checkpoint: Path, folder: Path) -> dict[str, float]:
     return {one.engine: one.decides for one in found if one.precision == "fp32"}
 
 
+@pytest.mark.thorough
 @needs_engines
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("family", ["distilbert", "roberta"])
 def test_classifiers_of_texts(family: str, tmp_path: Path) -> None:
     off = off_in_fp32("text", classifier(family, tmp_path / "checkpoint"), tmp_path)
@@ -29,14 +31,18 @@ def test_classifiers_of_texts(family: str, tmp_path: Path) -> None:
     assert max(off.values()) < 1e-5
 
 
+@pytest.mark.thorough
 @needs_engines
+@pytest.mark.usefixtures("forked")
 def test_a_sentence_model(tmp_path: Path) -> None:
     off = off_in_fp32("embedding", tiny_encoder(tmp_path / "checkpoint"), tmp_path)
     assert off.keys() == {"onnxruntime", "openvino"}
     assert max(off.values()) < 1e-5
 
 
+@pytest.mark.thorough
 @needs_engines
+@pytest.mark.usefixtures("forked")
 def test_a_classifier_of_images(tmp_path: Path) -> None:
     off = off_in_fp32("image", tiny_resnet(tmp_path / "checkpoint"), tmp_path)
     assert off.keys() == {"onnxruntime", "openvino"}

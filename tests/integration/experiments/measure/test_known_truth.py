@@ -77,11 +77,16 @@ def test_a_clock_started_at_the_send_would_hide_a_stall_and_ours_does_not() -> N
     script = Script([0.002], stall=Stall(10.0, 1.0))
     result, witness = measure(OpenLoop(100, 11.5, "constant", max_in_flight=4), script)
     due_s = np.arange(1150) / 100
-    truth_s = departures(due_s, script.services_s, stall=script.stall) - due_s
-    assert np.percentile(truth_s, 99) > 0.8
-    assert_true(result, truth_s, witness)
+    planned_s = departures(due_s, script.services_s, stall=script.stall) - due_s
+    assert np.percentile(planned_s, 99) > 0.8
+    # As the requests came: on a busy machine some do later, and wait for longer since they were due.
+    done_s = departures(witness.arrived_s, script.services_s, stall=script.stall)
+    assert witness.done_s == pytest.approx(done_s, abs=1e-6)
+    assert_true(result, done_s - due_s - result.begin_s, witness)
+    assert result.pacing is not None
+    late_s = (witness.written_s - witness.done_s).max() + 2 * result.pacing.lateness_s.max()
     from_send_s = result.end_s - result.start_s
-    assert np.percentile(from_send_s, 99) * 10 < np.percentile(truth_s, 99)
+    assert (np.percentile(from_send_s, 99) - late_s) * 10 < np.percentile(planned_s, 99)
 
 
 def test_the_goodput_of_a_server_is_found_on_it() -> None:
