@@ -6,6 +6,7 @@ What to start is told by a recipe, of triton.py, litserve.py or bentoml.py. All 
 """
 
 import io
+import json
 import os
 import re
 import signal
@@ -49,6 +50,7 @@ MOST_REFUSED = 50  # answers without a prediction, after all models are loaded
 PROBE = "Is anybody there?"
 PROBE_PIXELS = (64, 64)
 IMAGE_RECIPE = "preprocessor_config.json"  # in the archives of models that take images
+PROVENANCE = "provenance.json"  # in those of make mar
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,13 @@ class Wanted:
         """Whether the model classifies images, and not texts."""
         return (self.store(model) / IMAGE_RECIPE).is_file()
 
+    def tells_vectors(self, model: Registration) -> bool:
+        """Whether the model answers with embeddings, and not with labels."""
+        with suppress(OSError, ValueError):
+            told = json.loads((self.store(model) / PROVENANCE).read_text("utf-8"))
+            return isinstance(told, dict) and told.get("kind") == "embedding"
+        return False
+
     def probe(self, model: Registration) -> Input:
         """What the model is asked to see whether it answers."""
         if not self.takes_images(model):
@@ -85,6 +94,8 @@ class Wanted:
             "workers": model.workers,
             "batch_size": model.batch_size,
             "batch_delay_ms": model.batch_delay_ms,
+            "inputs": model.inputs,
+            "tells_vectors": self.tells_vectors(model),
         }
 
 
