@@ -176,10 +176,14 @@ def _process(recipe: Recipe, wanted: Wanted) -> Iterator["subprocess.Popen[bytes
     """The server's first process; when what is inside is done, it and all that came of it are ended."""
     with interrupts_held_back():  # a process that was begun is known
         process = _spawn(recipe, wanted)
+    end: signal.Signals | None = recipe.end
     try:
         yield process
+    except KeyboardInterrupt:
+        end = None  # nobody waits for what it would still do: what it leaves is removed by us
+        raise
     finally:
-        carry_through(lambda: _stop(process, recipe.end, wanted.folder))
+        carry_through(lambda: _stop(process, end, wanted.folder))
 
 
 def _spawn(recipe: Recipe, wanted: Wanted) -> "subprocess.Popen[bytes]":
@@ -209,12 +213,14 @@ def _spawn(recipe: Recipe, wanted: Wanted) -> "subprocess.Popen[bytes]":
     return process
 
 
-def _stop(process: "subprocess.Popen[bytes]", end: signal.Signals, folder: Path) -> None:
-    """Has the server end by itself, so that it removes what it has made, and kills what is left of it."""
-    with suppress(ProcessLookupError):
-        process.send_signal(end)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(STOP_TIMEOUT_S)
+def _stop(process: "subprocess.Popen[bytes]", end: signal.Signals | None, folder: Path) -> None:
+    """Has the server end by itself on the signal `end`, so that it removes what it has made, and kills what
+    is left of it; all at once where there is no `end`."""
+    if end is not None:
+        with suppress(ProcessLookupError):
+            process.send_signal(end)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT_S)
     end_processes_of(folder)
     process.wait()
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -56,3 +57,14 @@ def test_others_are_left_alone(own_tmp: Path) -> None:
         assert psutil.pid_exists(process.pid)
         assert [each.pid for each in processes_of(other)] == [process.pid]
         process.kill()
+
+
+def test_several_are_ended_together_and_the_rest_left_alone(own_tmp: Path) -> None:
+    with instance_folder() as one, instance_folder() as two, instance_folder() as other, ExitStack() as life:
+        processes = [
+            life.enter_context(subprocess.Popen(["sleep", "60"], env={"TMPDIR": str(folder)}))
+            for folder in (one, two, other)
+        ]
+        end_processes_of(one, two)
+        assert [each.pid for each in processes_of(one, two, other)] == [processes[2].pid]
+        processes[2].kill()
