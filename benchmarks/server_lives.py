@@ -1,8 +1,9 @@
 """Each server started, asked and stopped many times: how long that takes, and that nothing of it is left.
 
 `python -m benchmarks.server_lives`; servers beside TorchServe are added by `python -m mps.servers add NAME`.
-Every other time the server's first process is killed instead of stopped. The last line is one JSON object:
-for each server the starts, what was left (0), and the medians of its start and of its stop in seconds.
+In turns it is stopped, its first process is killed, and Ctrl-C hits while it is up. The last line is one
+JSON object: for each server the starts, what was left (0), and in seconds the medians of its start, of its
+stop and of what it takes after Ctrl-C, and the longest of these last.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -28,6 +29,11 @@ from experiments.serving.torchserve import Registration
 from mps.door import one_line_errors
 
 WORKERS, BATCH_SIZE = 2, 8
+STOPPED, KILLED, INTERRUPTED = ENDS = ("stopped", "killed", "interrupted")
+
+
+class _CtrlC(KeyboardInterrupt):
+    """Ours: a real one ends the benchmark."""
 
 
 def main(
@@ -43,32 +49,42 @@ def main(
         raise typer.Exit(1)
 
 
-def _lives(server: Server, archive: Path, starts: int) -> dict[str, float]:
-    starts_s, stops_s, left = [], [], 0
+def _lives(server: Server, archive: Path, starts: int) -> dict[str, float | None]:
+    starts_s: list[float] = []
+    ends_s: dict[str, list[float]] = {how: [] for how in ENDS}
+    left = 0
     for number in range(starts):
-        kill = number % 2 == 1
+        how = ENDS[number % len(ENDS)]
         with _own_temporary_folder() as folder:
             begin_s = perf_counter()
-            with server.start([Registration(archive, WORKERS, BATCH_SIZE)]) as running:
+            with suppress(_CtrlC), server.start([Registration(archive, WORKERS, BATCH_SIZE)]) as running:
                 starts_s.append(perf_counter() - begin_s)
                 running.predict("Is anybody there?")
-                if kill:
+                if how == KILLED:
                     os.kill(running.pid, signal.SIGKILL)
                 begin_s = perf_counter()
-            if not kill:
-                stops_s.append(perf_counter() - begin_s)
+                if how == INTERRUPTED:
+                    raise _CtrlC
+            ends_s[how].append(perf_counter() - begin_s)
             remains = left_in(folder, running.folder.name) + (
                 [] if is_free(running.port) else [f"port {running.port}"]
             )
         left += len(remains)
-        how = "killed" if kill else "stopped"
-        typer.echo(f"{server.name} {number + 1}: {how}, left: {', '.join(remains) or 'nothing'}", err=True)
+        took = f"started in {starts_s[-1]:.2f} s, {how} in {ends_s[how][-1]:.2f} s"
+        told = f"{took}, left: {', '.join(remains) or 'nothing'}"
+        typer.echo(f"{server.name} {number + 1}: {told}", err=True)
     return {
         "starts": starts,
         "left": left,
-        "start_s": round(median(starts_s), 2),
-        "stop_s": round(median(stops_s), 2),
+        "start_s": _rounded(median, starts_s),
+        "stop_s": _rounded(median, ends_s[STOPPED]),
+        "interrupted_s": _rounded(median, ends_s[INTERRUPTED]),
+        "interrupted_longest_s": _rounded(max, ends_s[INTERRUPTED]),
     }
+
+
+def _rounded(what: Callable[[list[float]], float], values: list[float]) -> float | None:
+    return round(what(values), 2) if values else None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from experiments.base.errors import UsageError
-from experiments.fleet.manifests import Site, Target, read_services, write
+from experiments.fleet.manifests import Autoscaler, Site, Target, read_services, write
 from experiments.fleet.service import Sharing
 from mps.door import one_line_errors, option, to_stdout
 
@@ -47,6 +47,10 @@ def main(
     ] = None,
     namespace: Annotated[str | None, option("--namespace", help="Kubernetes' namespace.")] = None,
     prometheus: Annotated[str | None, option("--prometheus", help="The URL that KEDA asks.")] = None,
+    autoscaler: Annotated[
+        Autoscaler | None,
+        option("--autoscaler", help="Of Kubernetes' pods: its own (hpa) asks prometheus-adapter. [keda]"),
+    ] = None,
     models_claim: Annotated[
         str | None,
         option(
@@ -71,6 +75,7 @@ def main(
             "image": image,
             "namespace": namespace,
             "prometheus": prometheus,
+            "autoscaler": autoscaler,
             "models_claim": models_claim,
             "secret_arn": secret_arn,
             "execution_role_arn": execution_role_arn,

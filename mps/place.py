@@ -26,6 +26,7 @@ from experiments.placement.prototype import (
     read_settings,
     write_plan,
 )
+from experiments.placement.readers import engines_asked
 from experiments.placement.reserve import place_with_reserve
 from experiments.placement.shown import outcome_table, placement_table, proven_table, reserve_told
 from experiments.placement.steps import SEARCH, problem_of
@@ -45,6 +46,7 @@ def main(
     check: options.Check = None,
     gpus: options.Gpus = 1,
     percentile: options.Percentile = "p50",
+    engine: options.Engine = None,
     strategy: options.Strategy = "search",
     parts_per_gpu: options.PartsPerGpu = 2,
     models_per_part: options.ModelsPerPart = 3,
@@ -79,7 +81,9 @@ def main(
         settings = read_settings(sched_config) if sched_config else None
         if settings:
             gpus, strategy = settings.gpus, "greedy" if settings.greedy else strategy
-        table, rules = latencies_and_rules(profile, settings, models_per_part, percentile, warn)
+        table, rules = latencies_and_rules(
+            profile, settings, models_per_part, percentile, warn, engines_asked(engine)
+        )
         if interference:
             rules = replace(rules, interference=interference_of(interference, workloads, table, tell))
         problem = problem_of(workloads, table, rules, parts_per_gpu)

@@ -37,6 +37,13 @@ SchedConfig = Annotated[
 Check = Annotated[Path | None, typer.Option(help="A ModelList.txt that is checked, and nothing is placed.")]
 Gpus = Annotated[int, typer.Option(help="GPUs that there are.")]
 Percentile = Annotated[str, typer.Option(help="Of the profile's latencies: p50, p95, p99 or mean.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        help="What serves, of the engines in the profile: torch, or bert=onnxruntime,resnet50=torch. "
+        "One a model."
+    ),
+]
 Strategy = Annotated[str, typer.Option(help="search, gpulet, greedy, equal-shares or time-sharing.")]
 PartsPerGpu = Annotated[int, typer.Option(help="Shares that a GPU may be cut into.")]
 ModelsPerPart = Annotated[int, typer.Option(help="Models that may take turns on one share.")]

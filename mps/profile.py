@@ -36,6 +36,8 @@ Examples:
 
   python -m mps.profile --model bert,resnet50 --share 25,50,100 --batch-size 1,2,4,8 --precision fp16
 
+  python -m mps.profile --engine torch,onnxruntime --share 100    # engines side by side
+
   python -m mps.profile --share 50,100     # on a machine without a GPU a share is whole cores
 
   python -m mps.profile --model bert,resnet50 --share 50,100 --pairs pairs.csv    # and two beside each other
@@ -56,6 +58,7 @@ def main(
     share: Annotated[str, typer.Option(help="Percent of the GPU or of the cores.")] = "50,100",
     batch_size: Annotated[str, typer.Option(help="Requests in a batch.")] = "1,2,4,8",
     precision: Annotated[str | None, typer.Option(help="fp32, tf32, fp16 or bf16. [the archive's]")] = None,
+    engine: Annotated[str | None, typer.Option(help="torch, onnxruntime or others. [the archive's]")] = None,
     tokens: Annotated[int | None, typer.Option(help="Texts of so many tokens. [of several lengths]")] = None,
     rounds: Annotated[int, typer.Option(help="Looks at each point.")] = 5,
     seconds: Annotated[float, typer.Option(help="Length of a look.")] = 0.2,
@@ -92,6 +95,7 @@ def main(
             rounds,
             seconds,
             seed=seed,
+            engines=engine.split(",") if engine else (None,),
         )
         if not out.absolute().parent.is_dir():
             raise UsageError(f"no folder {out.absolute().parent}: make it, or choose another --out")
@@ -123,13 +127,13 @@ def _table(points: list[Point]) -> Table:
     """Medians in ms, a row for each model and share, a column for each batch size."""
     sizes = sorted({point.batch_size for point in points})
     table = Table(box=box.SIMPLE, title=f"{points[0].device}: median ms of a batch")
-    for heading in ("model", "share", "of it", *(f"batch {size}" for size in sizes)):
+    for heading in ("model", "engine", "share", "of it", *(f"batch {size}" for size in sizes)):
         table.add_column(heading, justify="right")
-    found = {(point.model, point.share_percent, point.batch_size): point for point in points}
-    for name, percent in dict.fromkeys((point.model, point.share_percent) for point in points):
-        row = [found[name, percent, size] for size in sizes]
+    found = {(point.model, point.engine, point.share_percent, point.batch_size): point for point in points}
+    for name, engine, percent in dict.fromkeys(key[:3] for key in found):
+        row = [found[name, engine, percent, size] for size in sizes]
         part = f"{row[0].cores} cores" if row[0].cores else f"{row[0].multiprocessors} SMs"
-        table.add_row(name, f"{percent} %", part, *(f"{point.latency_ms_p50:.3g}" for point in row))
+        table.add_row(name, engine, f"{percent} %", part, *(f"{point.latency_ms_p50:.3g}" for point in row))
     return table
 
 

@@ -87,6 +87,7 @@ def start_one(
     batch_delay: Annotated[int, typer.Option(min=1, help="In ms, as the server means it.")] = 10,
     threads: Annotated[int, typer.Option(min=1, help="Of each worker.")] = 1,
     port: Annotated[int, typer.Option(help="On 127.0.0.1.")] = 8080,
+    client_batch: Annotated[int, typer.Option(min=1, help="Inputs in a request, at most.")] = 1,
 ) -> None:
     """Serve one archive as a sweep does, on the CPU and 127.0.0.1 alone, until Ctrl-C or SIGTERM."""
     with one_line_errors(lambda: "the server is stopped"):
@@ -94,9 +95,9 @@ def start_one(
         server = SERVERS[name]
         if not archive.is_file():
             raise UsageError(f"no archive {archive}: check the path, or run `make mar` first")
-        model = Registration(archive, workers, batch_size, batch_delay, name=archive.stem)
+        model = Registration(archive, workers, batch_size, batch_delay, archive.stem, client_batch)
         with server.start([model], threads=threads, port=port) as running:
-            body = running.dialect.body("The kettle is quiet.")
+            body = running.dialect.body(*["The kettle is quiet."] * client_batch)
             to_stdout().print(f"{name} serves {running.predict_url(model.name)}", markup=False)
             to_stdout().print(f"POST {body.content_type}: {body.data.decode()}", markup=False)
             while is_alive(running.pid):

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.base.errors import UsageError
-from experiments.bench.archive import archive_handler, archive_of, archive_precision, provenance_of, sha256_of
+from experiments.bench.archive import archive_of, archive_precision, provenance_of, sha256_of
+from experiments.bench.engines import engine_served
 from experiments.bench.inputs import pool_for
 from experiments.load import Body, styled
 from experiments.plan import Cell, Plan
 from experiments.serving.arms import MpsOptions
-from experiments.serving.workers import ENGINE_VARIABLE, PRECISION_VARIABLE
+from experiments.serving.workers import PRECISION_VARIABLE
 from handlers.archive.archives import Provenance
 from handlers.archive.parity.measured import read_parity
 from mps.card import Gpu
@@ -65,8 +66,7 @@ class Bench:
 
     def engine_of(self, cell: Cell) -> str:
         """What a cell's workers run on: the cell's own, else the environment's, else the archive's."""
-        named = cell.engine or os.environ.get(ENGINE_VARIABLE)
-        return named or str(archive_handler(self.archive).get("engine", "torch"))
+        return engine_served(self.archive, cell.engine)
 
     def accepted_of(self, cell: Cell) -> float:
         """How far a cell's answers may be from torch's in fp32 because that was accepted when the archive was

@@ -3,6 +3,7 @@
 import os
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 from experiments.base.errors import UsageError
 from experiments.bench.archive import archive_handler, archive_of, provenance_of
@@ -11,6 +12,11 @@ from experiments.plan.engines import pairs
 from experiments.serving.workers import ENGINE_VARIABLE, PRECISION_VARIABLE
 from handlers.engine.names import PACKAGES, why_no_file, why_no_such_precision, why_not_installed
 from mps.card import Gpu
+
+
+def engine_served(archive: Path, asked: str | None) -> str:
+    """What an archive is served on: what is asked for, else the environment's, else its own."""
+    return str(asked or os.environ.get(ENGINE_VARIABLE) or archive_handler(archive).get("engine", "torch"))
 
 
 def possible(plan: Plan, card: Gpu | None) -> tuple[Plan, list[str]]:
@@ -28,10 +34,9 @@ def possible(plan: Plan, card: Gpu | None) -> tuple[Plan, list[str]]:
         held = mar.namelist()
     settings = archive_handler(archive)
     default = os.environ.get(PRECISION_VARIABLE) or settings.get("precision", "fp32")
-    of_archive = os.environ.get(ENGINE_VARIABLE) or settings.get("engine", "torch")
     refused: dict[str | None, str] = {}
     for engine, precision in pairs(plan.engine, plan.precision):
-        asked = engine or of_archive, precision or default
+        asked = engine_served(archive, engine), precision or default
         if why := _why_not(*asked, held, card):
             refused.setdefault(engine, why)
     left = tuple(engine for engine in plan.engine if engine not in refused)

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from experiments.base.errors import UsageError
 from experiments.bench.bench import Bench
+from experiments.bench.inputs import TEXT_KINDS
 from experiments.plan import Plan
 from experiments.plan.servers import TORCHSERVE
 from experiments.servers.environments import WHOLE, environment_of, ingredients, package_of
 
-TAKEN = {"text": "text/plain", "image": "image/"}
+TAKEN = {"text": "text/plain", "embedding": "text/plain", "image": "image/"}
 """The kinds of archives that the others serve, and how the content type of what they are sent begins."""
 
 
@@ -29,15 +30,11 @@ def _why_not(server: str, plan: Plan, bench: Bench) -> str | None:
     kind = bench.provenance.kind
     if kind == "unknown":
         return f"{bench.archive.name} is not built by make mar, and {server} serves our handlers only"
-    if kind not in TAKEN:
-        return f"{server} serves classifiers here, not archives of kind {kind}: --server {TORCHSERVE}"
     if bench.card is not None:
         mps = ", and without MPS" if plan.with_mps else ""
         return f"{server} runs on CPUs here{mps}, and {bench.card.name} is measured: --device cpu"
-    if max(plan.client_batch) > 1:
-        return f"{server} takes a text a request here: leave out --client-batch"
     if not all(body.content_type.startswith(TAKEN[kind]) for body in bench.pool) or (
-        kind == "text" and not all(_is_utf8(body.data) for body in bench.pool)
+        kind in TEXT_KINDS and not all(_is_utf8(body.data) for body in bench.pool)
     ):
         files = "image files" if kind == "image" else ".txt files in UTF-8"
         return f"{server} takes what --input of {files} sends as the body, nothing else: give that"

@@ -84,7 +84,8 @@ def _same_server(trial: Trial) -> tuple[Any, ...]:
     cell = trial.cell
     limits = cell.thread_percentage, cell.memory_limit_mib, cell.sm_chunks
     has = cell.mps, torch_threads(cell.workers), cell.precision, cell.engine, *limits
-    return cell.server, *has, *(() if cell.server == TORCHSERVE else cell.registration)
+    registered = () if cell.server == TORCHSERVE else (*cell.registration, cell.client_batch)
+    return cell.server, *has, *registered
 
 
 def _same_model(trial: Trial) -> tuple[Any, ...]:
@@ -214,7 +215,7 @@ class _Campaign:
     def _measure_loaded(self, serving: Serving, trials: Sequence[Trial], block: list[Trial]) -> None:
         server, cell = serving.server, trials[0].cell
         self.progress.loading(trials[0])
-        registration = Registration(self.bench.archive, cell.workers, cell.batch_size, cell.batch_delay_ms)
+        registration = Registration(self.bench.archive, *cell.registration, inputs=cell.client_batch)
         try:
             workers = server.register(registration)
         except ServerError as error:

@@ -99,7 +99,7 @@ def hosted(
         with torchserve(env=env, settings=settings) as server:
             yield server
         return
-    registration = Registration(archive, *cell.registration)
+    registration = Registration(archive, *cell.registration, inputs=cell.client_batch)
     with ExitStack() as life:
         try:
             started = OTHERS[cell.server].start([registration], threads=threads, env=env)
@@ -128,27 +128,32 @@ def frontends(server: Host, workers: Sequence[int]) -> list[int]:
 
 
 def bodies(server: Host, pool: Sequence[Body]) -> Sequence[Body]:
-    """`pool` as the server wants it: plain texts or images where it is not TorchServe."""
+    """`pool` as the server wants it: plain texts, lists of them, or images where it is not TorchServe."""
     if not isinstance(server, Guest):
         return pool
     dialect = server.running.dialect
-    return [replace(dialect.body(_input(body)), name=body.name) for body in pool]
+    return [replace(dialect.body(*_inputs(body)), name=body.name) for body in pool]
 
 
-def _input(body: Body) -> Input:
-    return body.data if body.content_type.startswith("image/") else body.data.decode()
+def _inputs(body: Body) -> Sequence[Input]:
+    if body.content_type.startswith("image/"):
+        return [body.data]
+    text = body.data.decode()
+    return list(json.loads(text)) if body.content_type.startswith("application/json") else [text]
 
 
 def as_ours(server: Host, answers: Answers) -> Answers:
     """What a server answered, in the form of our handlers' answers. What can't be read stays as it is."""
     if not isinstance(server, Guest):
         return answers
+    dialect = server.running.dialect
+    read = dialect.read_each if server.registration.inputs > 1 else dialect.read
     found: dict[int, dict[bytes, int]] = {}
     for number, known in answers.of.items():
         for answer, count in known.items():
             told = answer
             with suppress(AnswerError):
-                told = json.dumps(server.running.dialect.read(answer)).encode()
+                told = json.dumps(read(answer)).encode()
             of_body = found.setdefault(number, {})
             of_body[told] = of_body.get(told, 0) + count
     return Answers(found, answers.unkept)

@@ -25,10 +25,12 @@ class Measured:
 
 class LatencyTable:
     """Measured latencies. Between two measured batch sizes a latency is taken from the straight line between
-    them; beyond the smallest and the largest, and on sizes that weren't measured, there is none.
+    them; beyond the smallest and the largest, and on sizes that weren't measured, there is none. `engines`
+    are what the models ran on, as far as that is known.
     """
 
-    def __init__(self, points: Iterable[Measured]) -> None:
+    def __init__(self, points: Iterable[Measured], engines: Mapping[str, str] | None = None) -> None:
+        self.engines = dict(engines or {})
         self._points: dict[tuple[str, int, int], dict[int, float]] = {}
         for point in points:
             if point.batch < 1 or not 0 < point.latency_ms < float("inf"):
@@ -55,10 +57,13 @@ class LatencyTable:
         """What was measured on these sizes."""
         kept = set(sizes)
         return LatencyTable(
-            Measured(model, size, batch, latency_ms, processes)
-            for (model, size, processes), batches in self._points.items()
-            if size in kept
-            for batch, latency_ms in batches.items()
+            (
+                Measured(model, size, batch, latency_ms, processes)
+                for (model, size, processes), batches in self._points.items()
+                if size in kept
+                for batch, latency_ms in batches.items()
+            ),
+            self.engines,
         )
 
     def curve(self, model: str, size: int, processes: int = 1) -> Curve:

@@ -9,7 +9,7 @@ Which kind a file is, its content says:
 - the gpu-let prototype's latency file, which has no heading: model, percent, batch, latency in ms.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -17,8 +17,9 @@ import pandas as pd
 
 from experiments.base.errors import UsageError
 from experiments.placement.latencies import LatencyTable, Measured
+from experiments.plan.engines import ENGINES
 from experiments.profile import read_points
-from experiments.profile.points import SCHEMA, Point
+from experiments.profile.points import SCHEMA, UNTOLD, Point
 
 PERCENTILES = ("p50", "p95", "p99", "mean")
 SHARES = ("percent", "share_percent", "sm_percent")
@@ -26,12 +27,31 @@ ALIKE = {"lenet1": tuple(f"lenet{number}" for number in range(1, 7))}
 """Models that share a profile in the prototype's files."""
 
 
+def engines_asked(text: str | None) -> dict[str, str]:
+    """`torch`, or `bert=onnxruntime,resnet50=torch`: engines by models, "" stands for all that are not named.
+
+    Raises UsageError for an engine that is not known.
+    """
+    asked = {}
+    for word in text.split(",") if text else ():
+        model, _, engine = word.strip().rpartition("=")
+        if engine not in ENGINES:
+            raise UsageError(f"--engine must be one of {', '.join(ENGINES)}, or MODEL= and one, not {word!r}")
+        asked[model] = engine
+    return asked
+
+
 def read_latencies(
-    path: Path, warn: Callable[[str], None] = lambda line: None, percentile: str = "p50"
+    path: Path,
+    warn: Callable[[str], None] = lambda line: None,
+    percentile: str = "p50",
+    engines: Mapping[str, str] | None = None,
 ) -> LatencyTable:
     """The latencies in a file. `percentile` is which one of our own profiles counts; others have one only.
+    `engines` are as `engines_asked` tells them; others tell none.
 
-    Raises UsageError where it can't be read or is none of these.
+    Raises UsageError where it can't be read or is none of these, or where a model has several engines and
+    none is asked for, or not the one that is.
     """
     if percentile not in PERCENTILES:
         raise UsageError(f"a profile has {', '.join(PERCENTILES)}, no {percentile!r}")
@@ -40,7 +60,10 @@ def read_latencies(
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} can't be read ({error}): write one with `python -m mps.profile`") from error
     if text.split("\n", 1)[0].rstrip("\r") == SCHEMA:
-        return LatencyTable(_own(path, read_points(path), percentile))
+        points, served = _of_one_engine(path, read_points(path), engines or {})
+        return LatencyTable(_own(path, points, percentile), served)
+    if engines:
+        raise UsageError(f"{path} doesn't tell the engine of its latencies: leave --engine out")
     table = _frame(path, text)
     if "mig_slices" in table.columns:
         return LatencyTable(_slices(table))
@@ -49,6 +72,32 @@ def read_latencies(
     if left_out.any():
         warn(f"{path}: {left_out.sum()} of {len(table)} rows are marked as dropped or time-sliced: left out")
     return LatencyTable(_shares(table[~left_out].rename(columns={share: "percent"})))
+
+
+def _of_one_engine(
+    path: Path, points: Sequence[Point], asked: Mapping[str, str]
+) -> tuple[list[Point], dict[str, str]]:
+    """The points of each model's one engine, and which that is, where the file tells it."""
+    measured: dict[str, dict[str, None]] = {}
+    for point in points:
+        measured.setdefault(point.model, {})[point.engine] = None
+    if unknown := sorted(set(asked) - set(measured) - {""}):
+        raise UsageError(f"--engine {unknown[0]}=: {path} has no such model, only {', '.join(measured)}")
+    chosen = {}
+    for model, there in measured.items():
+        engine = asked.get(model, asked.get("")) or next(iter(there))
+        if len(there) > 1 and not {model, ""} & set(asked):
+            raise UsageError(
+                f"{path} has {model} on {' and '.join(there)}: give one of them, as in --engine {engine}"
+            )
+        if engine not in there:
+            raise UsageError(
+                f"{path} has {model} on {', '.join(there)}, not on {engine}: give another --engine, or "
+                f"measure it with `python -m mps.profile --engine {engine}`"
+            )
+        chosen[model] = engine
+    kept = [point for point in points if point.engine == chosen[point.model]]
+    return kept, {model: engine for model, engine in chosen.items() if engine != UNTOLD}
 
 
 def _own(path: Path, points: list[Point], percentile: str) -> Iterator[Measured]:

@@ -84,9 +84,10 @@ class Cell:
     @property
     def started_with(self) -> tuple[Any, ...]:
         """What a server must be started anew for: whatever its workers have from its environment; where it
-        is not TorchServe, the registration too, which the others have from their start on."""
+        is not TorchServe, the registration too, which the others have from their start on, with the inputs of
+        a request."""
         limits = self.thread_percentage, self.memory_limit_mib, self.sm_chunks
-        registered = () if self.server == TORCHSERVE else self.registration
+        registered = () if self.server == TORCHSERVE else (*self.registration, self.client_batch)
         return self.server, self.workers, self.mps, *limits, self.precision, self.engine, *registered
 
 

@@ -1,7 +1,7 @@
 """Measures a profile: the model loaded once on every share, and timed in turns, one process at a time.
 
 Shares of a GPU are MPS's active thread percentages, of a CPU they are whole cores. All rounds go over all
-batch sizes and shares, so that a change of the machine falls on all points alike.
+batch sizes, engines and shares, so that a change of the machine falls on all points alike.
 """
 
 import os
@@ -16,11 +16,13 @@ import numpy as np
 from experiments.base.cores import usable_cores
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.bench.archive import provenance_of
+from experiments.bench.engines import engine_served, possible
 from experiments.bench.inputs import TEXT_KINDS
 from experiments.ceilings.bare import BareModel, BareModelError, Loaded, Seat, seated_models
+from experiments.plan import Plan
 from experiments.profile.points import Point
 from experiments.serving.arms import MpsOptions, arm
-from experiments.serving.workers import share_env
+from experiments.serving.workers import ENGINE_VARIABLE, share_env
 from experiments.watch.environment import cpu_model
 from mps.card import Gpu
 
@@ -29,7 +31,8 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is profiled: shares (percent of the GPU or of the cores) and batch sizes, all with each other.
+    """What is profiled: shares (percent of the GPU or of the cores), batch sizes and engines, all with each
+    other. An engine None is the archive's.
 
     Each point gets `rounds` looks of `look_s` seconds, with `fewest` executions at least in each.
     """
@@ -42,6 +45,16 @@ class Asked:
     look_s: float = 0.2
     fewest: int = 5
     seed: int = 0
+    engines: Sequence[str | None] = (None,)
+
+    def engines_for(self, archive: Path, card: Gpu | None, warn: Tell) -> list[str]:
+        """Those that an archive can be served on here; about the others it warns. Raises UsageError where
+        there is none, or one is unknown or has no such precision."""
+        plan = Plan(str(archive), engine=tuple(self.engines), precision=(self.precision,))
+        left, lines = possible(plan, card)
+        for line in lines:
+            warn(f"{archive.stem} {line}")
+        return list(dict.fromkeys(engine_served(archive, engine) for engine in left.engine))
 
     def tokens_for(self, archive: Path) -> int | None:
         """The length of the texts that an archive's model is fed; None of one that takes none."""
@@ -58,9 +71,10 @@ class Asked:
 
 @dataclass(slots=True)
 class _Profiled:
-    """One model on one share: its process, what it tells of itself, and the milliseconds by batch size, a
-    list a round."""
+    """One model on one engine and share: its process, what it tells of itself, and the milliseconds by batch
+    size, a list a round."""
 
+    engine: str
     share: int
     cores: int | None
     model: BareModel
@@ -71,14 +85,19 @@ class _Profiled:
 def profile(
     archive: Path, asked: Asked, card: Gpu | None, mps: MpsOptions, tell: Tell, warn: Tell
 ) -> list[Point]:
-    """The points of an archive's model, in the order of shares and batch sizes.
+    """The points of an archive's model, in the order of engines, shares and batch sizes.
 
     A share on which the model refuses to load is left out, with a warning. Raises UsageError for shares that
-    come to the same cores, ExperimentError where nothing can be measured.
+    come to the same cores and what `engines_for` does, ExperimentError where nothing can be measured.
     """
-    seats = {share: Seat(share_env(share)) for share in asked.shares} if card else core_seats(asked.shares)
+    shares = {share: Seat(share_env(share)) for share in asked.shares} if card else core_seats(asked.shares)
+    engines = asked.engines_for(archive, card, warn)
     with arm(card is not None, card, mps, warn) as current:
-        seats = {share: Seat({**current.env, **seat.env}, seat.cores) for share, seat in seats.items()}
+        seats = {
+            (engine, share): Seat({**current.env, **seat.env, ENGINE_VARIABLE: engine}, seat.cores)
+            for engine in engines
+            for share, seat in shares.items()
+        }
         with seated_models(
             archive,
             list(seats.values()),
@@ -88,7 +107,8 @@ def profile(
             seed=asked.seed,
             gpu_id=0 if card else None,
         ) as models:
-            tell(f"{archive.stem}: loading it on {len(seats)} shares")
+            on = f" with {', '.join(engines)}" if any(asked.engines) else ""
+            tell(f"{archive.stem}: loading it on {len(shares)} shares{on}")
             profiled = _loaded(dict(zip(seats, models, strict=True)), seats, asked, warn)
             _measure(profiled, asked, lambda line: tell(f"{archive.stem}: {line}"))
     device = card.name if card else cpu_model() or "CPU"
@@ -109,19 +129,22 @@ def core_seats(shares: Sequence[int]) -> dict[int, Seat]:
 
 
 def _loaded(
-    models: Mapping[int, BareModel], seats: Mapping[int, Seat], asked: Asked, warn: Tell
+    models: Mapping[tuple[str, int], BareModel],
+    seats: Mapping[tuple[str, int], Seat],
+    asked: Asked,
+    warn: Tell,
 ) -> list[_Profiled]:
     there = []
     for model in models.values():
         model.load(max(asked.batch_sizes))
-    for share, model in models.items():
+    for (engine, share), model in models.items():
         try:
             loaded = model.loaded()
         except BareModelError as error:
             warn(f"a share of {share} % is left out: {error}")
             continue
-        cores = seats[share].cores
-        there.append(_Profiled(share, None if cores is None else len(cores), model, loaded))
+        cores = seats[engine, share].cores
+        there.append(_Profiled(engine, share, None if cores is None else len(cores), model, loaded))
     if not there:
         raise ExperimentError("no share could be measured: see the warnings")
     return there
@@ -159,4 +182,5 @@ def _point(one: _Profiled, asked: Asked, archive: Path, device: str, size: int) 
         latency_ms_p50_least=min(medians),
         latency_ms_p50_most=max(medians),
         memory_bytes=one.loaded.memory_bytes,
+        engine=one.engine,
     )

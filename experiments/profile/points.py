@@ -10,6 +10,8 @@ from experiments.base.errors import ExperimentError, UsageError
 from experiments.results.typed import record_from
 
 SCHEMA = "# torchserve-mps profile, schema 1"
+UNTOLD = "as archived"
+"""The engine of a profile from before they were told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Point:
     may use of a CPU. `executions` were timed over all rounds, results on the CPU; percentiles are of all of
     them, `latency_ms_p50_least` and `latency_ms_p50_most` those of the fastest and the slowest round.
     `memory_bytes` is what the process takes: the GPU's for its tensors, the CUDA context not included, or on
-    a CPU what it has resident; both with batches of the largest size.
+    a CPU what it has resident; both with batches of the largest size. `engine` is what it ran on.
     """
 
     device: str
@@ -38,6 +40,7 @@ class Point:
     latency_ms_p50_least: float
     latency_ms_p50_most: float
     memory_bytes: int
+    engine: str = UNTOLD
 
 
 COLUMNS = {f.name: f.type for f in dataclasses.fields(Point)}
@@ -65,7 +68,8 @@ def read_points(path: Path) -> list[Point]:
 
 def _point(path: Path, line: int, row: dict[str, str]) -> Point:
     try:
-        return record_from(Point, {name: _value(name, row[name]) for name in COLUMNS})
+        told = [name for name in COLUMNS if name in row or name != "engine"]
+        return record_from(Point, {name: _value(name, row[name]) for name in told})
     except (KeyError, TypeError, ValueError) as error:
         raise ExperimentError(f"{path}, line {line}: {error} is missing or wrong") from error
 

@@ -8,6 +8,7 @@ import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import combinations_with_replacement, product
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from experiments.ceilings.bare import BareModel, Seat, seated_models
 from experiments.profile.measure import Asked
 from experiments.profile.neighbours import MOST, Batch, Beside, Pair
 from experiments.serving.arms import MpsOptions, arm
-from experiments.serving.workers import share_env
+from experiments.serving.workers import ENGINE_VARIABLE, share_env
 from experiments.watch.environment import cpu_model
 from mps.card import Gpu
 
@@ -38,8 +39,11 @@ def profile_side_by_side(
     """Each `together` of the models, also several of one kind, on all of the shares that fill the device,
     with all batch sizes of each.
 
-    Raises UsageError where no shares add up to 100 % or the cores are too few, and what `profile` raises.
+    Raises UsageError where no shares add up to 100 %, the cores are too few or there are several engines, and
+    what `profile` raises.
     """
+    if len(asked.engines) > 1:
+        raise UsageError("neighbours are measured on one engine: give one --engine beside --pairs")
     if not 2 <= together <= MOST:
         raise UsageError(f"{together} side by side can't be measured: use 2 or {MOST}")
     groups = list(groups_of(archives, asked.shares, together))
@@ -55,7 +59,7 @@ def profile_side_by_side(
         for number, sides in enumerate(groups, 1):
             names = " beside ".join(f"{archive.stem} on {share} %" for archive, share in sides)
             tell(f"{number} of {len(groups)}: {names}")
-            found += _measured(sides, asked, card, current.env, device)
+            found += _measured(sides, asked, card, current.env, device, warn)
         return found
 
 
@@ -72,17 +76,18 @@ def groups_of(archives: Sequence[Path], shares: Sequence[int], together: int) ->
 
 
 def _measured(
-    sides: Sides, asked: Asked, card: Gpu | None, env: Mapping[str, str], device: str
+    sides: Sides, asked: Asked, card: Gpu | None, env: Mapping[str, str], device: str, warn: Tell
 ) -> list[Beside]:
     """One group, all batch sizes."""
     with ExitStack() as stack:
         models = []
         seats = _seats([share for _, share in sides], card, env)
         for (archive, _), seat in zip(sides, seats, strict=True):
+            (engine,) = asked.engines_for(archive, card, warn)
             (model,) = stack.enter_context(
                 seated_models(
                     archive,
-                    [seat],
+                    [replace(seat, env={**seat.env, ENGINE_VARIABLE: engine})],
                     threads=1 if card else usable_cores(),
                     tokens=asked.tokens_for(archive),
                     precision=asked.precision,

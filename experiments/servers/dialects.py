@@ -1,12 +1,14 @@
 """How each server is asked, and what it says: texts or images -> a request's body; an answer -> predictions.
 
-All of them answer with the labels of each and their probabilities, the most probable first. The forms are
-what a user of that server would write; images are raw in TorchServe, base64 in JSON. Pure.
+Classifiers answer with the labels of each and their probabilities, the most probable first, embeddings with a
+vector. The forms are what a user of that server would write; images are raw in TorchServe, base64 in JSON.
+Pure.
 """
 
 import json
+import math
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,8 +18,9 @@ from experiments.load import Body
 Input = str | bytes
 """What a model predicts from: a text, or the bytes of an image file."""
 
-Prediction = list[dict[str, Any]]
-"""The labels of an input: {"label", "probability"} of each, the most probable first."""
+Prediction = list[Any]
+"""What is said of an input: {"label", "probability"} of each of the labels, the most probable first, or the
+numbers of its vector."""
 
 WHOLE = 0.999
 """What the probabilities of all labels sum to, rounding apart; those of the top few are less."""
@@ -33,7 +36,7 @@ class Dialect(Protocol):
     @property
     def predict_path(self) -> str: ...
     def body(self, *inputs: Input) -> Body:
-        """A request that asks for the labels of an input, or of several: all texts, or all images."""
+        """A request that asks for the prediction of an input, or of several: all texts, or all images."""
         ...
 
     def read(self, answer: bytes) -> Prediction:
@@ -102,7 +105,8 @@ class ListOfTexts:
 
 @dataclass(frozen=True, slots=True)
 class V2:
-    """Triton: the V2 protocol's JSON, with a tensor of strings; two tensors, with a row for each.
+    """Triton: the V2 protocol's JSON, with a tensor of strings; two tensors, with a row for each, or one of
+    vectors.
 
     https://github.com/kserve/open-inference-protocol
     """
@@ -122,37 +126,50 @@ class V2:
     def read_each(self, answer: bytes) -> list[Prediction]:
         try:
             tensors = {each["name"]: each for each in _parsed(answer)["outputs"]}
-            rows, labels = tensors["LABEL"]["shape"]
-            pairs = zip(tensors["LABEL"]["data"], tensors["PROBABILITY"]["data"], strict=True)
-            found = [{"label": label, "probability": probability} for label, probability in pairs]
-            if len(found) != rows * labels:
-                raise _unreadable(answer)
-            each_row = [found[row * labels : (row + 1) * labels] for row in range(rows)]
+            name = "VECTOR" if "VECTOR" in tensors else "LABEL"
+            found = tensors[name]["data"]
+            if name == "LABEL":
+                pairs = zip(found, tensors["PROBABILITY"]["data"], strict=True)
+                found = [{"label": label, "probability": probability} for label, probability in pairs]
+            rows = _rows(found, *tensors[name]["shape"])
         except (KeyError, TypeError, ValueError):
             raise _unreadable(answer) from None
-        return _each_checked(each_row, answer)
+        return _each_checked(rows, answer)
 
 
 def worst_difference(right: Sequence[Prediction], found: Sequence[Prediction]) -> float:
-    """The largest difference of two probabilities of the same label of the same input; infinite where one of
-    the two lacks a label.
+    """The largest difference of two probabilities of the same label of the same input, or of two numbers of
+    its vector, relative to that one's length; infinite where one of the two lacks a label or a number.
 
     Of the top few labels, equal in number, the last may change places with one that is not told: such a one
     is at most as probable as the last.
     """
-    worst = 0.0
-    for one, other in zip(right, found, strict=True):
-        expected, told = ({each["label"]: each["probability"] for each in side} for side in (one, other))
-        if len(expected) != len(told) or (expected.keys() != told.keys() and _is_whole(expected, told)):
-            return float("inf")
-        worst = max([worst, *(abs(expected[label] - told[label]) for label in expected.keys() & told.keys())])
-        for side, its_rival in ((expected, told), (told, expected)):
-            lacking = side.keys() - its_rival.keys()
-            worst = max([worst, *(side[label] - min(its_rival.values()) for label in lacking)])
-    return worst
+    return max((_difference(one, other) for one, other in zip(right, found, strict=True)), default=0.0)
 
 
-def _is_whole(*sides: dict[str, float]) -> bool:
+def _difference(right: Prediction, found: Prediction) -> float:
+    vectors = _is_vector(right), _is_vector(found)
+    if all(vectors) and len(right) == len(found):
+        length = math.hypot(*right) or 1.0
+        return _largest([(one - other) / length for one, other in zip(right, found, strict=True)])
+    if any(vectors):
+        return math.inf
+    expected, told = ({each["label"]: each["probability"] for each in side} for side in (right, found))
+    if len(expected) != len(told) or (expected.keys() != told.keys() and _is_whole(expected, told)):
+        return math.inf
+    apart = [expected[label] - told[label] for label in expected.keys() & told.keys()]
+    for side, its_rival in ((expected, told), (told, expected)):
+        lacking = side.keys() - its_rival.keys()
+        apart += [max(side[label] - min(its_rival.values()), 0.0) for label in lacking]
+    return _largest(apart)
+
+
+def _largest(apart: Sequence[float]) -> float:
+    """What is no number is as far off as can be."""
+    return math.inf if any(map(math.isnan, apart)) else max(map(abs, apart), default=0.0)
+
+
+def _is_whole(*sides: Mapping[str, float]) -> bool:
     return any(not side or sum(side.values()) > WHOLE for side in sides)
 
 
@@ -176,8 +193,15 @@ def _parsed(answer: bytes) -> Any:
         raise _unreadable(answer) from None
 
 
+def _rows(values: Sequence[Any], rows: int, width: int) -> list[Sequence[Any]]:
+    """A tensor's values as its rows. Raises ValueError where they are of another number."""
+    if len(values) != rows * width:
+        raise ValueError(f"{len(values)} values are no {rows} x {width}")
+    return [values[row * width : (row + 1) * width] for row in range(rows)]
+
+
 def _checked(found: Any, answer: bytes) -> Prediction:
-    if isinstance(found, list) and found and all(map(_is_labelled, found)):
+    if isinstance(found, list) and found and (all(map(_is_labelled, found)) or _is_vector(found)):
         return found
     raise _unreadable(answer)
 
@@ -194,7 +218,11 @@ def _is_labelled(one: Any) -> bool:
     return isinstance(one["label"], str) and isinstance(one["probability"], (int, float))
 
 
+def _is_vector(found: Prediction) -> bool:
+    return bool(found) and all(type(each) in (float, int) for each in found)
+
+
 def _unreadable(answer: bytes) -> AnswerError:
     return AnswerError(
-        f"an answer holds no labels and probabilities: {answer[:200].decode(errors='replace')}"
+        f"an answer holds no labels and probabilities, and no vector: {answer[:200].decode(errors='replace')}"
     )

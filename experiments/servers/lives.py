@@ -6,6 +6,7 @@ What to start is told by a recipe, of triton.py, litserve.py or bentoml.py. All 
 """
 
 import io
+import json
 import os
 import re
 import signal
@@ -49,6 +50,7 @@ MOST_REFUSED = 50  # answers without a prediction, after all models are loaded
 PROBE = "Is anybody there?"
 PROBE_PIXELS = (64, 64)
 IMAGE_RECIPE = "preprocessor_config.json"  # in the archives of models that take images
+PROVENANCE = "provenance.json"  # in those of make mar
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,13 @@ class Wanted:
         """Whether the model classifies images, and not texts."""
         return (self.store(model) / IMAGE_RECIPE).is_file()
 
+    def tells_vectors(self, model: Registration) -> bool:
+        """Whether the model answers with embeddings, and not with labels."""
+        with suppress(OSError, ValueError):
+            told = json.loads((self.store(model) / PROVENANCE).read_text("utf-8"))
+            return isinstance(told, dict) and told.get("kind") == "embedding"
+        return False
+
     def probe(self, model: Registration) -> Input:
         """What the model is asked to see whether it answers."""
         if not self.takes_images(model):
@@ -85,6 +94,8 @@ class Wanted:
             "workers": model.workers,
             "batch_size": model.batch_size,
             "batch_delay_ms": model.batch_delay_ms,
+            "inputs": model.inputs,
+            "tells_vectors": self.tells_vectors(model),
         }
 
 
@@ -165,10 +176,14 @@ def _process(recipe: Recipe, wanted: Wanted) -> Iterator["subprocess.Popen[bytes
     """The server's first process; when what is inside is done, it and all that came of it are ended."""
     with interrupts_held_back():  # a process that was begun is known
         process = _spawn(recipe, wanted)
+    end: signal.Signals | None = recipe.end
     try:
         yield process
+    except KeyboardInterrupt:
+        end = None  # nobody waits for what it would still do: what it leaves is removed by us
+        raise
     finally:
-        carry_through(lambda: _stop(process, recipe.end, wanted.folder))
+        carry_through(lambda: _stop(process, end, wanted.folder))
 
 
 def _spawn(recipe: Recipe, wanted: Wanted) -> "subprocess.Popen[bytes]":
@@ -198,12 +213,14 @@ def _spawn(recipe: Recipe, wanted: Wanted) -> "subprocess.Popen[bytes]":
     return process
 
 
-def _stop(process: "subprocess.Popen[bytes]", end: signal.Signals, folder: Path) -> None:
-    """Has the server end by itself, so that it removes what it has made, and kills what is left of it."""
-    with suppress(ProcessLookupError):
-        process.send_signal(end)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(STOP_TIMEOUT_S)
+def _stop(process: "subprocess.Popen[bytes]", end: signal.Signals | None, folder: Path) -> None:
+    """Has the server end by itself on the signal `end`, so that it removes what it has made, and kills what
+    is left of it; all at once where there is no `end`."""
+    if end is not None:
+        with suppress(ProcessLookupError):
+            process.send_signal(end)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT_S)
     end_processes_of(folder)
     process.wait()
 

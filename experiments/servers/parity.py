@@ -17,7 +17,7 @@ from experiments.serving.torchserve import MODEL, unpack
 from experiments.serving.workers import worker_env
 
 TOLERANCE = 1e-4
-"""Of a probability, as a sweep has it for fp32 (experiments/answers/compare.py). In a batch of
+"""Of a probability or a vector, as a sweep has it for fp32 (experiments/answers/compare.py). In a batch of
 BERT-base, whose products have other shapes, one was off by 8e-6."""
 TIMEOUT_S = 600.0
 
@@ -55,7 +55,8 @@ def check(
     model: str = MODEL,
     tolerance: float = TOLERANCE,
 ) -> float:
-    """The largest difference of a probability from what is right, over texts asked one after the other.
+    """The largest difference of a probability, or of a vector's number relative to its length, from what is
+    right, over texts asked one after the other.
 
     Raises ParityError beyond `tolerance`.
     """
@@ -74,7 +75,7 @@ def judged(
     worst = worst_difference([one for one, _ in pairs], [other for _, other in pairs])
     if not worst <= tolerance:
         raise ParityError(
-            f"{server.server} answers otherwise than its model: a probability is off by {worst:.2g}, where "
+            f"{server.server} answers otherwise than its model: it is off by {worst:.2g}, where "
             f"{tolerance:g} is allowed: look at its log, and add it anew",
             server.log(),
         )

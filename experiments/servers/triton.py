@@ -22,14 +22,19 @@ name: "{name}"
 backend: "python"
 max_batch_size: {batch_size}
 input [ {{ name: "{input}" data_type: TYPE_STRING dims: [ 1 ] }} ]
-output [
-  {{ name: "LABEL" data_type: TYPE_STRING dims: [ -1 ] }},
-  {{ name: "PROBABILITY" data_type: TYPE_FP32 dims: [ -1 ] }}
-]
+output [ {outputs} ]
 instance_group [ {{ count: {workers} kind: KIND_CPU }} ]
 dynamic_batching {{ max_queue_delay_microseconds: {delay_us} }}
-parameters [ {{ key: "folder" value: {{ string_value: "{folder}" }} }} ]
+parameters [
+  {{ key: "folder" value: {{ string_value: "{folder}" }} }},
+  {{ key: "batch_size" value: {{ string_value: "{requests}" }} }}
+]
 """
+LABELS = """
+  { name: "LABEL" data_type: TYPE_STRING dims: [ -1 ] },
+  { name: "PROBABILITY" data_type: TYPE_FP32 dims: [ -1 ] }
+"""
+VECTOR = '{ name: "VECTOR" data_type: TYPE_FP32 dims: [ -1 ] }'
 
 
 def recipe(environment: Environment, wanted: Wanted) -> Recipe:
@@ -41,7 +46,8 @@ def recipe(environment: Environment, wanted: Wanted) -> Recipe:
         shutil.copy(PROGRAMS / "triton_model.py", code / "model.py")
         shutil.copy(PROGRAMS / "archived.py", code)
         (code.parent / "config.pbtxt").write_text(
-            config(model, wanted.store(model), wanted.takes_images(model)), "utf-8"
+            config(model, wanted.store(model), wanted.takes_images(model), wanted.tells_vectors(model)),
+            "utf-8",
         )
     server = environment.site / "pytriton" / "tritonserver"
     _lay_out(server, backends)
@@ -64,13 +70,18 @@ def recipe(environment: Environment, wanted: Wanted) -> Recipe:
     )
 
 
-def config(model: Registration, folder: Path, images: bool = False) -> str:
+def config(model: Registration, folder: Path, images: bool = False, vectors: bool = False) -> str:
     """A model's config.pbtxt: batches over the workers on the CPU. `folder`: its unpacked archive, `images`
-    what it takes in place of texts."""
+    what it takes in place of texts, `vectors` what it tells in place of labels.
+
+    Triton counts the inputs of a batch, and refuses a request that holds more than there may be.
+    """
     return CONFIG.format(
         input="IMAGE" if images else "TEXT",
+        outputs=VECTOR if vectors else LABELS,
         name=model.name,
-        batch_size=model.batch_size,
+        batch_size=model.batch_size * model.inputs,
+        requests=model.batch_size,
         workers=model.workers,
         delay_us=1000 * model.batch_delay_ms,
         folder=str(folder).replace("\\", "\\\\").replace('"', '\\"'),

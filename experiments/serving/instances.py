@@ -97,30 +97,34 @@ def _owner_of(folder: Path) -> dict[str, Any] | None:
     return found
 
 
-def processes_of(folder: Path) -> list[psutil.Process]:
-    """Our processes whose TMPDIR is the instance's folder: the server and all that came of it, also those
-    whose parent is gone, or that have left its group."""
+def processes_of(*folders: Path) -> list[psutil.Process]:
+    """Our processes whose TMPDIR is the folder of one of these instances: the server and all that came of it,
+    also those whose parent is gone, or that have left its group."""
+    wanted = {b"TMPDIR=" + os.fsencode(folder) for folder in folders}
     found = []
-    for process in psutil.process_iter():
+    for pid in psutil.pids():  # most are others': a tenth of the time that psutil takes to look at each
         with suppress(psutil.Error, OSError):
-            ours = process.uids().real == os.getuid() and process.status() != psutil.STATUS_ZOMBIE
-            if ours and process.environ().get("TMPDIR") == str(folder):
+            if wanted.isdisjoint(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")):
+                continue
+            process = psutil.Process(pid)
+            if process.uids().real == os.getuid() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
 
 
-def end_processes_of(folder: Path) -> None:
+def end_processes_of(*folders: Path) -> None:
     """Kills what `processes_of` finds, and removes the shared memory that they had, and can't remove any
     more. Returns when none is left, or after END_TIMEOUT_S."""
     deadline = time.monotonic() + END_TIMEOUT_S
     shared: set[Path] = set()
-    while (family := processes_of(folder)) and time.monotonic() < deadline:
+    while (family := processes_of(*folders)) and time.monotonic() < deadline:
         for process in family:
             shared |= _semaphores(process.pid)
             with suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(family, timeout=1)
-    for path in (*shared, *SHARED_MEMORY.glob(f"{folder.name}*")):  # what bears the instance's name
+    named = (path for folder in folders for path in SHARED_MEMORY.glob(f"{folder.name}*"))
+    for path in (*shared, *named):  # what bears the instance's name
         path.unlink(missing_ok=True)
 
 

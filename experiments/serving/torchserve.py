@@ -78,7 +78,8 @@ class ServerError(ExperimentError):
 class Registration:
     """How a model is registered. `batch_delay_ms` is TorchServe's max_batch_delay, at least 1.
 
-    `archive` is a .mar, or a folder that the server's store has already.
+    `archive` is a .mar, or a folder that the server's store has already. A request holds `inputs` at most:
+    TorchServe's batches are of requests, those of some other servers of inputs, so many times as many.
     """
 
     archive: Path
@@ -86,6 +87,7 @@ class Registration:
     batch_size: int
     batch_delay_ms: int = 10
     name: str = MODEL
+    inputs: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,11 +62,11 @@ class Asked:
 
 def asked(model: Served, threads: int) -> Asked:
     """The inputs of a model and its handler's own predictions. Raises UsageError for an archive that is
-    missing or not of texts or images, ExperimentError where its handler does not answer."""
+    missing or not one of `make mar`, ExperimentError where its handler does not answer."""
     archive = archive_of(model.archive)
     kind = provenance_of(archive).kind
-    if kind not in ("text", "image"):
-        raise UsageError(f"{model.name}: other servers classify texts or images, and {archive} is of {kind}")
+    if kind == "unknown":
+        raise UsageError(f"{model.name}: other servers serve archives of `make mar`, and {archive} is none")
     pool = pool_for(kind, model.input, model.tokens, archive)
     inputs = [_input(body, kind, model.name) for body in spread(pool, MOST_INPUTS)]
     tolerance = TOLERANCE[archive_precision(archive)]
@@ -74,8 +74,9 @@ def asked(model: Served, threads: int) -> Asked:
 
 
 def checked(server: Running, one: Asked, settling_s: float) -> float:
-    """The largest difference of a probability, each input alone and then in batches, under a load that does
-    not count and has the server settle. Raises ParityError, or ServerError where the load fails."""
+    """The largest difference of a probability, or of a vector's number, each input alone and then in batches,
+    under a load that does not count and has the server settle. Raises ParityError, or ServerError where the
+    load fails."""
     name = one.model.name
     alone = parity.check(server, one.inputs, one.right, name, one.tolerance)
     load = ClosedLoop(IN_FLIGHT, duration_s=settling_s)

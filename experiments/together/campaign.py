@@ -82,7 +82,7 @@ def _check(running: dict[str, Running], plan: Together, models: Sequence[Asked],
     for name, server in running.items():
         with at_work(server):
             worst = max(checked(server, one, plan.settling_s) for one in models)
-        tell(f"{name} answers as the models do: no probability is off by more than {worst:.1g}")
+        tell(f"{name} answers as the models do: nothing is off by more than {worst:.1g}")
 
 
 def _missing(plan: Together, taken: Sequence[Look]) -> Iterator[tuple[str, int]]:

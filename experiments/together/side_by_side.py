@@ -4,9 +4,7 @@ Here: starting them, and pausing those whose turn it is not, so that what one bu
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from time import sleep
 
 import psutil
@@ -36,14 +34,8 @@ def side_by_side(
                 stack.callback(resume, running[server.name])  # what is paused can't end by itself
             yield running
         except KeyboardInterrupt:
-            carry_through(lambda: _kill([each.folder for each in running.values()]))
+            carry_through(lambda: end_processes_of(*(each.folder for each in running.values())))
             raise
-
-
-def _kill(folders: Sequence[Path]) -> None:
-    """The servers of these folders, all at the same time."""
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(end_processes_of, folders))
 
 
 @contextmanager

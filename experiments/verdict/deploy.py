@@ -89,6 +89,7 @@ def _start_other(best: Rated, variables: Mapping[str, str]) -> str:
         "batch-size": cell.batch_size,
         "batch-delay": cell.batch_delay_ms,
         "threads": best.torch_threads,
+        **({"client-batch": cell.client_batch} if cell.client_batch > 1 else {}),
     }
     asked = [word for name, value in settings.items() for word in (f"--{name}", f"{value}")]
     archive = f"model_store/{cell.model}.mar"

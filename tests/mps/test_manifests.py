@@ -19,6 +19,14 @@ def test_it_names_each_file_that_it_writes(target: str, tmp_path: Path) -> None:
     assert sorted(told) == sorted(str(path) for path in tmp_path.rglob("*") if path.is_file())
 
 
+def test_kubernetes_own_autoscaler_in_place_of_keda(tmp_path: Path) -> None:
+    options = ["--write", str(tmp_path), "--target", "kubernetes", "--autoscaler", "hpa"]
+    done = RUN.invoke(app, [str(EXAMPLE), *options])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "bert" / "horizontalpodautoscaler.yaml").exists()
+    assert not list(tmp_path.rglob("scaledobject.yaml"))
+
+
 def test_options_are_in_the_files(tmp_path: Path) -> None:
     options = [
         "--sharing",

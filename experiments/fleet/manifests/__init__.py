@@ -5,7 +5,7 @@ is what runs in an instance. Nothing is started or sent anywhere from here.
 """
 
 from experiments.fleet.manifests.listed import read_services, write_services
-from experiments.fleet.manifests.site import SHARINGS, TARGETS, Site, Target
+from experiments.fleet.manifests.site import SHARINGS, TARGETS, Autoscaler, Site, Target
 from experiments.fleet.manifests.written import write
 
-__all__ = ["SHARINGS", "TARGETS", "Site", "Target", "read_services", "write", "write_services"]
+__all__ = ["SHARINGS", "TARGETS", "Autoscaler", "Site", "Target", "read_services", "write", "write_services"]

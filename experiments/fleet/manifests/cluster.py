@@ -20,8 +20,9 @@ from experiments.fleet.manifests.settings import (
     probe_command,
     properties,
 )
-from experiments.fleet.manifests.site import Site
+from experiments.fleet.manifests.site import Autoscaler, Site
 
+AUTOSCALERS: dict[Autoscaler, str] = {"keda": "scaledobject", "hpa": "horizontalpodautoscaler"}
 LONGEST_START_PERIOD_S = 300  # of a health check of Amazon ECS
 MOST_RETRIES = 10
 
@@ -44,10 +45,12 @@ def kubernetes_files(fleet: Sequence[Pods], site: Site, tokens: tuple[str, str])
     shared = sorted({pods.per_card for pods in fleet if pods.sharing == "mps-device-plugin"})
     if shared:
         yield File("00-device-plugin.yaml", render("kubernetes/device-plugin.yaml.j2", replica_counts=shared))
+    if site.autoscaler == "hpa" and any(pods.least < pods.most for pods in fleet):
+        yield File("00-prometheus-adapter.yaml", render("kubernetes/prometheus-adapter.yaml.j2", site=site))
     for pods in fleet:
         kinds = ["configmap", "deployment", "service", "podmonitor", "poddisruptionbudget", "networkpolicy"]
         if pods.least < pods.most:
-            kinds.append("scaledobject")
+            kinds.append(AUTOSCALERS[site.autoscaler])
         if pods.sharing == "mps-dra":
             kinds.append("resourceclaimtemplate")
         values = _values(pods, site)

@@ -8,6 +8,7 @@ from experiments.fleet.manifests.names import refuse_name
 from experiments.fleet.service import Service, Sharing
 
 Target = Literal["kubernetes", "ecs", "compose", "systemd"]
+Autoscaler = Literal["keda", "hpa"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 SHARINGS: tuple[Sharing, ...] = ("mps-in-pod", "mps-device-plugin", "mps-dra", "whole")
 SCALE_AT = 0.8
@@ -20,7 +21,8 @@ minute's mean) and the new one loads."""
 class Site:
     """`image` is the image without its kind, which is added to its tag: `IMAGE-cpu` or `IMAGE-cuda`.
 
-    `prometheus` is the URL that KEDA asks; `models_claim` the PersistentVolumeClaim that holds the archives,
+    `prometheus` is the URL that KEDA asks; `autoscaler` changes the number of Kubernetes' pods: `hpa` is its
+    own, which asks prometheus-adapter; `models_claim` is the PersistentVolumeClaim that holds the archives,
     None where they are in the image; `secret_arn` and `execution_role_arn` are Amazon's names for the secret
     with the tokens and the role that may read it; `prefix` the folder that holds this project on a host with
     systemd.
@@ -37,6 +39,7 @@ class Site:
     execution_role_arn: str = "arn:aws:iam::ACCOUNT:role/NAME"
     prefix: str = "/opt/torchserve-mps"
     scale_at: float | None = None
+    autoscaler: Autoscaler = "keda"
 
     def __post_init__(self) -> None:
         refuse_name("image", self.image)

@@ -16,7 +16,8 @@ BATCH_DELAY_MS = 1
 class Seat:
     """A resident as TorchServe serves it: under `name`, one worker, `weight` of its workload's requests.
 
-    `cores` are those of a CPU that it keeps to, None on a GPU. `shares_part` with others, in turns.
+    `cores` are those of a CPU that it keeps to, None on a GPU. `shares_part` with others, in turns. `engine`
+    is what it was profiled on, None where that is not known: then it is the archive's own.
     """
 
     name: str
@@ -28,12 +29,15 @@ class Seat:
     weight: float
     cores: tuple[int, ...] | None
     shares_part: bool
+    engine: str | None = None
 
     def handler_settings(self, turns: str) -> dict[str, Any]:
         """Its `handler:` section; `turns` is a folder for the files that those of a part lock in turns."""
         section: dict[str, Any] = (
             {"thread_percentage": self.size} if self.cores is None else {"cores": list(self.cores)}
         )
+        if self.engine is not None:
+            section["engine"] = self.engine
         if self.shares_part:
             section["turns"] = f"{turns}/gpu{self.gpu}-part{self.place}"
         return section
@@ -72,6 +76,7 @@ def seats(placement: Placement, problem: Problem, cores: tuple[int, ...] | None 
                         part.capacity_rps(resident) / capacities[index],
                         mine,
                         len(part.residents) > 1,
+                        problem.table.engines.get(problem.workloads[index].model),
                     )
                 )
     return found

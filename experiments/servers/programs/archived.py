@@ -20,12 +20,13 @@ import yaml
 
 FAILED = "failed-to-load"
 
-Predict = Callable[[Sequence[str]], list[list[dict[str, Any]]]]
+Predict = Callable[[Sequence[str]], Any]
+"""n texts or images -> n lists of {"label", "probability"}; of embeddings a NumPy array, n x size, fp32."""
 
 
 def asked() -> dict[str, Any]:
     """What to serve: {"host", "port", "models": [{"name", "folder", "workers", "batch_size",
-    "batch_delay_ms"}]}, from the file that the environment names."""
+    "batch_delay_ms", "inputs", "tells_vectors"}]}, from the file that the environment names."""
     return dict(json.loads(Path(os.environ["SERVED_MODELS"]).read_text("utf-8")))
 
 
@@ -35,7 +36,7 @@ def takes_images(folder: str) -> bool:
 
 
 def load(folder: str, batch_size: int) -> Predict:
-    """The `predict` of the archive's handler: n texts -> n lists of {"label", "probability"}.
+    """The `predict` of the archive's handler.
 
     Notes this process in the temporary folder, by which whoever started the server knows its workers, or why
     it can't be loaded: the servers say that in many ways, or begin anew for ever.
@@ -61,14 +62,28 @@ def _loaded(folder: str, batch_size: int) -> Predict:
     )
     handler = _handler_class(Path(folder) / manifest["handler"])()
     handler.initialize(context)
-    predict: Predict = _of_images(handler) if takes_images(folder) else handler.predict
+    return _of_images(handler) if takes_images(folder) else _of_texts(handler)
+
+
+def plain(prediction: Any) -> Any:
+    """As JSON can hold it: a vector as a list."""
+    return prediction.tolist() if hasattr(prediction, "tolist") else prediction
+
+
+def _of_texts(handler: Any) -> Predict:
+    """Tensors of vectors become arrays, which any server can tell."""
+
+    def predict(texts: Sequence[str]) -> Any:
+        found = handler.predict(list(texts))
+        return found.numpy() if hasattr(found, "numpy") else found
+
     return predict
 
 
 def _of_images(handler: Any) -> Predict:
     """Decodes and scales in as many threads as the handler does when TorchServe runs it."""
 
-    def predict(images: Sequence[str]) -> list[list[dict[str, Any]]]:
+    def predict(images: Sequence[str]) -> Any:
         scaled = handler.each(handler.read_item, map(base64.b64decode, images))
         return list(handler.predict(list(scaled)))
 
@@ -90,4 +105,4 @@ def _handler_class(source: Path) -> Any:
 
 if __name__ == "__main__":
     predict = load(sys.argv[1], 1)
-    json.dump([predict([text])[0] for text in json.load(sys.stdin)], sys.stdout)
+    json.dump([plain(predict([text])[0]) for text in json.load(sys.stdin)], sys.stdout)

@@ -1,6 +1,7 @@
 """LitServe with our models: POST /<name> with {"text": "..."} -> [{"label", "probability"}, ...].
 
 An image is {"image": base64}; {"texts": [...]} and {"images": [...]} are answered with a list of such lists.
+Embeddings are answered with a vector's numbers in place of labels.
 """
 
 import signal
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import litserve
-from archived import asked, load
+from archived import asked, load, plain
 from litserve.utils import generate_random_zmq_address
 
 
@@ -40,7 +41,7 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc]
     def answers(self, requests: Sequence[dict[str, Any]]) -> list[Any]:
         """One call of the model for all that the requests hold -> an answer to each."""
         held = [inputs_of(request) for request in requests]
-        predictions = iter(self.classify([one for inputs, _ in held for one in inputs]))
+        predictions = map(plain, self.classify([one for inputs, _ in held for one in inputs]))
         return [
             [next(predictions) for _ in inputs] if several else next(predictions) for inputs, several in held
         ]

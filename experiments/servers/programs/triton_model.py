@@ -1,4 +1,5 @@
-"""A model of Triton's Python backend: TEXT or IMAGE, a string -> LABEL and PROBABILITY, in falling order."""
+"""A model of Triton's Python backend: TEXT or IMAGE, a string -> LABEL and PROBABILITY, in falling order, or
+VECTOR."""
 
 import json
 from typing import Any
@@ -15,16 +16,19 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         self.input = config["input"][0]["name"]
         folder = config["parameters"]["folder"]["string_value"]
-        self.predict = load(folder, max(1, config["max_batch_size"]))
+        self.predict = load(folder, int(config["parameters"]["batch_size"]["string_value"]))
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """The requests of a batch, each of one text or several -> as many answers."""
         texts = [triton.get_input_tensor_by_name(each, self.input).as_numpy().ravel() for each in requests]
-        predictions = iter(self.predict([text.decode() for each in texts for text in each]))
-        return [_response([next(predictions) for _ in each]) for each in texts]
+        predictions = self.predict([text.decode() for each in texts for text in each])
+        ends = np.cumsum([len(each) for each in texts])
+        return [_response(predictions[end - len(each) : end]) for each, end in zip(texts, ends, strict=True)]
 
 
-def _response(predictions: list[list[dict[str, Any]]]) -> Any:
+def _response(predictions: Any) -> Any:
+    if isinstance(predictions, np.ndarray):
+        return triton.InferenceResponse([triton.Tensor("VECTOR", predictions)])
     labels = np.array([[one["label"].encode() for one in each] for each in predictions], np.object_)
     probabilities = np.array([[one["probability"] for one in each] for each in predictions], np.float32)
     return triton.InferenceResponse(

@@ -47,9 +47,8 @@ def test_where_it_is_the_only_one_that_is_wrong_usage() -> None:
 @pytest.mark.parametrize(
     ("plan", "bench", "told"),
     [
-        (PLAN, a_bench("embedding"), "not archives of kind embedding: --server torchserve"),
         (PLAN, a_bench("unknown"), "small.mar is not built by make mar"),
-        (replace(PLAN, client_batch=(1, 5)), a_bench(), "leave out --client-batch"),
+        (PLAN, a_bench("embedding", pool=[Body(b"\xff", "text/plain")]), "--input of .txt files in UTF-8"),
         (PLAN, a_bench(pool=[Body(b'{"text": "a"}', "application/json")]), "--input of .txt files in UTF-8"),
         (PLAN, a_bench(pool=[Body(b"\xff", "text/plain")]), "--input of .txt files in UTF-8"),
         (PLAN, a_bench("image", pool=[Body(b"{}", "application/json")]), "--input of image files"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.paths import ROOT
-from experiments.placement.readers import read_latencies
+from experiments.placement.readers import engines_asked, read_latencies
 from experiments.profile import Point, write_points
 
 PUBLISHED = ROOT / "benchmarks" / "data" / "gpulet"
@@ -41,7 +41,57 @@ class TestOurOwn:
             read_latencies(path)
 
 
+class TestEngines:
+    """A placement takes one engine's latencies for each model."""
+
+    ON_TWO = (
+        replace(POINT, engine="torch"),
+        replace(POINT, engine="onnxruntime", latency_ms_p50=4),
+        replace(POINT, model="resnet50", engine="torch", latency_ms_p50=9),
+    )
+
+    @pytest.mark.parametrize(
+        ("asked", "bert_ms", "engines"),
+        [
+            ("torch", 5, {"bert": "torch", "resnet50": "torch"}),
+            ("torch,bert=onnxruntime", 4, {"bert": "onnxruntime", "resnet50": "torch"}),
+            ("bert=onnxruntime", 4, {"bert": "onnxruntime", "resnet50": "torch"}),
+        ],
+    )
+    def test_are_chosen(self, tmp_path: Path, asked: str, bert_ms: float, engines: dict[str, str]) -> None:
+        write_points(path := tmp_path / "profile.csv", self.ON_TWO)
+        table = read_latencies(path, engines=engines_asked(asked))
+        assert table.curve("bert", 50)[4] == bert_ms
+        assert table.engines == engines
+        assert table.only([50]).engines == engines
+
+    @pytest.mark.parametrize(
+        ("asked", "told"),
+        [
+            (None, "has bert on torch and onnxruntime: give one of them, as in --engine torch"),
+            ("resnet50=torch", "has bert on torch and onnxruntime"),
+            ("onnxruntime", "has resnet50 on torch, not on onnxruntime: give another"),
+            ("torch,vgg16=torch", "--engine vgg16=: .* has no such model, only bert, resnet50"),
+            ("bert=abacus", "--engine must be one of torch, .*, or MODEL= and one, not 'bert=abacus'"),
+        ],
+    )
+    def test_that_are_not_there_or_too_many_are_told(
+        self, tmp_path: Path, asked: str | None, told: str
+    ) -> None:
+        write_points(path := tmp_path / "profile.csv", self.ON_TWO)
+        with pytest.raises(UsageError, match=told):
+            read_latencies(path, engines=engines_asked(asked))
+
+    def test_of_yesterday_are_not_known(self, tmp_path: Path) -> None:
+        write_points(path := tmp_path / "profile.csv", [POINT])
+        assert read_latencies(path).engines == {}
+
+
 class TestThoseOfOthers:
+    def test_tell_no_engine(self) -> None:
+        with pytest.raises(UsageError, match="doesn't tell the engine of its latencies: leave --engine out"):
+            read_latencies(PUBLISHED / "rtx2080ti_latency_fig3.csv", engines=engines_asked("torch"))
+
     def test_with_a_heading(self) -> None:
         table = read_latencies(PUBLISHED / "rtx2080ti_latency_fig3.csv")
         assert table.models() == ["googlenet", "resnet50", "ssd-mobilenetv1", "vgg16"]

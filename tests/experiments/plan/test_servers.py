@@ -43,6 +43,12 @@ def test_torchserve_is_started_for_what_its_workers_have_the_others_for_their_ba
     }
 
 
+def test_the_others_are_started_anew_for_requests_of_more_inputs() -> None:
+    plan = Plan(workers=(1,), batch_size=(8,), server=("torchserve", "triton"), client_batch=(1, 5))
+    started = {(cell.server, cell.started_with) for cell in plan.cells()}
+    assert sorted(server for server, _ in started) == ["torchserve", "triton", "triton"]
+
+
 @pytest.mark.parametrize("interleave", [False, True])
 def test_no_server_is_started_more_often_than_a_pass_needs(interleave: bool) -> None:
     plan = Plan(workers=(1,), batch_size=(1, 8), server=("torchserve", "triton"), runs=4,

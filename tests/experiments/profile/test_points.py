@@ -28,7 +28,9 @@ POINTS = st.builds(
     latency_ms_p50_least=MS,
     latency_ms_p50_most=MS,
     memory_bytes=COUNT,
+    engine=st.sampled_from(["torch", "onnxruntime"]),
 )
+POINT = Point("GPU", "bert", "fp16", 50, 66, None, 8, 100, 1.5, 1.5, 2, 3, 1, 2, 10**6)
 
 
 @given(points=st.lists(POINTS, max_size=5))
@@ -49,10 +51,17 @@ def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, 
 )
 def test_a_damaged_file_is_named_with_its_line(tmp_path: Path, damage: object, told: str) -> None:
     path = tmp_path / "profile.csv"
-    write_points(path, [Point("GPU", "bert", "fp16", 50, 66, None, 8, 100, 1.5, 1.5, 2, 3, 1, 2, 10**6)])
+    write_points(path, [POINT])
     path.write_text(damage(path.read_text("utf-8")), "utf-8")  # type: ignore[operator]
     with pytest.raises(ExperimentError, match=told):
         read_points(path)
+
+
+def test_a_file_from_before_engines_were_told_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "profile.csv"
+    write_points(path, [POINT])
+    path.write_text(path.read_text("utf-8").replace(",engine", "").replace(",as archived", ""), "utf-8")
+    assert read_points(path) == [POINT]
 
 
 def test_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:

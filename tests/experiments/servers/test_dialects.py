@@ -73,6 +73,38 @@ def test_no_answer_breaks_a_reader_of_several(dialect: Dialect, answer: bytes) -
         dialect.read_each(answer)
 
 
+VECTORS = [[0.25, -1.0, 3], [0.5, 0.0, 1e-9]]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_embeddings_are_vectors(dialect: Dialect) -> None:
+    def answer(vectors: list[list[float]]) -> bytes:
+        data = [number for vector in vectors for number in vector]
+        tensors = {"outputs": [{"name": "VECTOR", "shape": [len(vectors), 3], "data": data}]}
+        several = len(vectors) > 1 or isinstance(dialect, ListOfTexts)
+        own = vectors if several else vectors[0]
+        return json.dumps(tensors if isinstance(dialect, V2) else own).encode()
+
+    assert dialect.read(answer(VECTORS[:1])) == VECTORS[0]
+    assert dialect.read_each(answer(VECTORS)) == VECTORS
+
+
+def test_vectors_differ_by_their_worst_number_relative_to_their_length() -> None:
+    assert worst_difference([[3.0, 4.0]], [[3.0, 4.5]]) == pytest.approx(0.1)
+    assert worst_difference(VECTORS, VECTORS) == 0.0
+
+
+@pytest.mark.parametrize("other", [[3.0], [3.0, float("nan")], SAID, []])
+def test_what_is_no_such_vector_is_infinitely_wrong(other: Prediction) -> None:
+    assert worst_difference([[3.0, 4.0]], [other]) == float("inf")
+    assert worst_difference([other], [[3.0, 4.0]]) == float("inf")
+
+
+def test_a_probability_that_is_no_number_is_infinitely_wrong() -> None:
+    none = [{"label": "good", "probability": float("nan")}, SAID[1]]
+    assert worst_difference([SAID], [none]) == float("inf")
+
+
 def test_of_the_top_labels_the_last_may_change_places_with_one_not_told() -> None:
     right = [{"label": "a", "probability": 0.3}, {"label": "b", "probability": 0.2}]
     found = [{"label": "a", "probability": 0.3}, {"label": "c", "probability": 0.21}]

@@ -32,6 +32,13 @@ def test_a_model_of_triton_has_a_config_with_its_batches_workers_and_delay() -> 
     assert r'string_value: "/tmp/a \"folder\""' in config
 
 
+def test_a_batch_of_triton_has_room_for_all_inputs_of_its_requests() -> None:
+    config = triton.config(replace(SMALL, inputs=5), Path("/tmp/folder"), vectors=True)
+    assert "max_batch_size: 40" in config
+    assert 'key: "batch_size" value: { string_value: "8" }' in config
+    assert 'output [ { name: "VECTOR" data_type: TYPE_FP32 dims: [ -1 ] } ]' in config
+
+
 def test_litserve_loads_a_model_in_each_of_its_workers_and_ends_on_ctrl_c(tmp_path: Path) -> None:
     recipe = litserve.recipe(Environment("litserve", tmp_path), WANTED)
     assert recipe.loads == 3
@@ -57,7 +64,17 @@ def test_the_programs_are_told_of_each_model() -> None:
         "workers": 1,
         "batch_size": 8,
         "batch_delay_ms": 10,
+        "inputs": 1,
+        "tells_vectors": False,
     }
+
+
+def test_an_archive_of_make_mar_says_whether_it_tells_vectors(tmp_path: Path) -> None:
+    wanted = Wanted([SMALL], tmp_path, 8123)
+    wanted.store(SMALL).mkdir(parents=True)
+    for kind in ("embedding", "text"):
+        (wanted.store(SMALL) / "provenance.json").write_text(f'{{"kind": "{kind}"}}')
+        assert wanted.told(SMALL)["tells_vectors"] == (kind == "embedding")
 
 
 def test_servers_are_found_by_their_names() -> None:

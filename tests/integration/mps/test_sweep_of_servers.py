@@ -13,11 +13,12 @@ import pytest
 
 from experiments.base.paths import ROOT
 from experiments.results import read
+from experiments.servers.known import OTHERS
 from experiments.serving.instances import PREFIX
 from experiments.verdict import judge
 from handlers.archive.archives import build
 from tests.integration.mps.test_sweep import DOOR, first_attempts, started, trials
-from tests.support.checkpoints import tiny_bert
+from tests.support.checkpoints import tiny_bert, tiny_encoder
 from tests.support.other_servers import server_that_was_added, small_classifier
 
 pytestmark = pytest.mark.integration
@@ -70,6 +71,24 @@ def test_torchserve_and_triton_in_one_sweep(tmp_path: Path, own_tmp: Path) -> No
     refused = finished([*DOOR, "--resume", str(out)])
     assert refused.returncode == 2
     assert "was measured with another triton" in refused.stderr
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_embeddings_and_several_texts_in_a_request(tmp_path: Path, other: str) -> None:
+    server_that_was_added(other)
+    model = build("embedding", tiny_encoder(tmp_path / "encoder"), tmp_path, name="encoder", trial=False)
+    out = tmp_path / "out"
+    asked = ("--server", f"torchserve,{other}", "--batch-size", "2", "--client-batch", "1,3", "--runs", "1")
+    run = finished([*DOOR, "--model", str(model), "--out", str(out), *QUICK, *asked, "--requests", "48"])
+    assert run.returncode == 0, run.stderr
+    measured = first_attempts(out)
+    assert {(trial["server"], trial["client_batch"]) for trial in measured} == {
+        (server, inputs) for server in ("torchserve", other) for inputs in (1, 3)
+    }
+    for trial in measured:
+        assert trial["valid"]
+        assert trial["answers_checked"]
+        assert trial["answers_wrong"] == 0
 
 
 def test_a_server_that_is_killed_is_started_anew_and_the_sweep_goes_on(tmp_path: Path, own_tmp: Path) -> None:

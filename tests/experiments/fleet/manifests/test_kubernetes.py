@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from experiments.fleet.manifests import write
+from experiments.fleet.manifests import Site, write
 from tests.experiments.fleet.manifests.services import on_cpu, on_gpu
 from tests.experiments.fleet.manifests.written import every_kubernetes_object, refuse_unlike
 
@@ -130,6 +130,26 @@ def test_a_pod_is_added_before_its_capacity_is_reached(tmp_path: Path) -> None:
     assert (spec["minReplicaCount"], spec["fallback"]["replicas"], spec["maxReplicaCount"]) == (1, 2, 4)
     deployment = yaml.safe_load((tmp_path / "embeddings/deployment.yaml").read_text())
     assert "replicas" not in deployment["spec"]  # else each apply would undo what KEDA did
+
+
+def test_kubernetes_own_autoscaler_adds_a_pod_at_the_same_rate(tmp_path: Path) -> None:
+    service = on_cpu(capacity_rps=4.01, least_instances=1, instances=2, most_instances=4)
+    write([service], tmp_path, "kubernetes", site=Site(autoscaler="hpa", namespace="models"))
+    assert not (tmp_path / "embeddings/scaledobject.yaml").exists()
+    hpa = yaml.safe_load((tmp_path / "embeddings/horizontalpodautoscaler.yaml").read_text())
+    (metric,) = hpa["spec"]["metrics"]
+    assert metric["pods"]["target"] == {"type": "AverageValue", "averageValue": "3208m"}
+    assert (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) == (1, 4)
+    adapter = yaml.safe_load((tmp_path / "00-prometheus-adapter.yaml").read_text())
+    (rule,) = yaml.safe_load(adapter["data"]["config.yaml"])["rules"]
+    assert rule["name"]["as"] == metric["pods"]["metric"]["name"]
+    assert 'namespace="models"' in rule["seriesQuery"]
+
+
+def test_an_adapter_is_asked_for_only_where_pods_come_and_go(objects: dict[str, dict[str, Any]]) -> None:
+    own = [name for name, each in objects.items() if each["kind"] == "HorizontalPodAutoscaler"]
+    assert own
+    assert all(name.endswith("bert/horizontalpodautoscaler.yaml") for name in own)  # the other's don't
 
 
 def test_the_startup_probe_knows_how_long_loading_takes(tmp_path: Path) -> None:

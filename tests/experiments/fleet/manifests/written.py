@@ -23,11 +23,13 @@ def fleet(sharing: Sharing) -> list[Service]:
 
 
 def every_kubernetes_object(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Objects of all ways to share a card, with archives in the image and on a volume, each by a name."""
+    """Objects of all ways to share a card, with archives in the image and KEDA, and with archives on a volume
+    and Kubernetes' own autoscaler, each by a name."""
     for sharing in SHARINGS:
         for claim in (None, "models"):
             where = folder / f"{sharing}-{claim}"
-            for path in write(fleet(sharing), where, "kubernetes", site=Site(models_claim=claim)):
+            site = Site(models_claim=claim, autoscaler="hpa" if claim else "keda")
+            for path in write(fleet(sharing), where, "kubernetes", site=site):
                 yield str(path.relative_to(folder)), yaml.safe_load(path.read_text())
 
 

@@ -1,9 +1,12 @@
 """Who sits where under TorchServe: names, cores or shares, turns, and the part of the requests."""
 
+from dataclasses import replace
+
 import pytest
 
 from experiments.base.errors import UsageError
 from experiments.placement.deployment import seats
+from experiments.placement.latencies import LatencyTable, Measured
 from experiments.placement.placed import Part, Placement, Resident
 from tests.experiments.placement.profiles import problem
 
@@ -24,6 +27,13 @@ def test_on_a_cpu_they_have_cores_of_their_own() -> None:
     found = seats(Placement(((A8, BOTH),)), ASKED, cores=(0, 1, 2, 3))
     assert [seat.cores for seat in found] == [(0, 1), (2, 3), (2, 3)]
     assert found[0].handler_settings("/turns") == {"cores": [0, 1]}
+
+
+def test_they_run_on_what_they_were_profiled_on() -> None:
+    table = LatencyTable([Measured(name, 50, 8, 10.0) for name in ("a", "b")], {"a": "onnxruntime"})
+    first, _, third = seats(Placement(((A8, BOTH),)), replace(ASKED, table=table))
+    assert first.handler_settings("/turns") == {"thread_percentage": 50, "engine": "onnxruntime"}
+    assert "engine" not in third.handler_settings("/turns")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from experiments.profile import Asked, profile
 from experiments.profile.measure import core_seats
 from experiments.serving.arms import MpsOptions
 from handlers.archive.archives import build
+from handlers.archive.engines.asked import Engines
 from tests.support.checkpoints import tiny_bert
+from tests.support.engines import needs_engines
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has no shares")
@@ -30,6 +32,31 @@ def test_every_share_and_batch_size_is_measured(tmp_path: Path) -> None:
         assert point.latency_ms_p50 <= point.latency_ms_p95 <= point.latency_ms_p99
         assert point.memory_bytes > 10**7
     assert told[-1] == "tiny: round 2 of 2"
+
+
+@needs_engines
+def test_engines_are_profiled_side_by_side(tmp_path: Path) -> None:
+    tiny = tiny_bert(tmp_path / "tiny", spread=0.2)
+    engines = Engines(("onnxruntime",))
+    archive = build("text", tiny, tmp_path, name="tiny", trial=False, engines=engines)
+    asked = Asked([100], [1, 4], rounds=1, look_s=0.01, fewest=3, engines=("torch", "onnxruntime"))
+    points = profile(archive, asked, None, MpsOptions(), print, print)
+    assert [(point.engine, point.batch_size) for point in points] == [
+        ("torch", 1),
+        ("torch", 4),
+        ("onnxruntime", 1),
+        ("onnxruntime", 4),
+    ]
+
+
+def test_an_engine_that_an_archive_was_not_built_for_is_left_out(tmp_path: Path) -> None:
+    archive = build("text", tiny_bert(tmp_path / "tiny"), tmp_path, name="tiny", trial=False)
+    told: list[str] = []
+    asked = Asked([100], [1], engines=("torch", "onnxruntime"))
+    assert asked.engines_for(archive, None, told.append) == ["torch"]
+    assert told[0].startswith("tiny without onnxruntime: ")
+    with pytest.raises(UsageError, match="onnxruntime"):
+        Asked([100], [1], engines=("onnxruntime",)).engines_for(archive, None, told.append)
 
 
 def test_shares_that_come_to_the_same_cores_are_refused() -> None:

@@ -25,7 +25,7 @@ from experiments.servers.served import Server
 from experiments.serving.torchserve import Registration, ServerError
 from handlers.archive.archives import build
 from tests.support import small_archives
-from tests.support.checkpoints import tiny_resnet
+from tests.support.checkpoints import tiny_encoder, tiny_resnet
 from tests.support.other_servers import server_that_was_added, small_classifier
 
 pytestmark = pytest.mark.integration
@@ -96,6 +96,22 @@ def test_it_takes_images_and_several_texts_in_a_request(
         answer = requests.post(running.predict_url("texts"), body.data, headers=headers, timeout=60)
         said = running.dialect.read_each(answer.content)
         assert worst_difference(parity.direct(archive, TEXTS), said) <= parity.TOLERANCE
+
+
+def test_it_tells_embeddings_and_answers_requests_of_more_texts_than_a_batch_has(
+    server: Server, tmp_path: Path
+) -> None:
+    encoder = build("embedding", tiny_encoder(tmp_path / "encoder"), tmp_path, name="encoder", trial=False)
+    right = parity.direct(encoder, TEXTS)
+    with server.start([Registration(encoder, workers=1, batch_size=2, inputs=len(TEXTS))]) as running:
+        assert parity.check(running, TEXTS, right) <= parity.TOLERANCE
+        bodies = [running.dialect.body(*TEXTS)]
+        load = ClosedLoop(8, requests=50)
+        found = run(running.predict_url(), bodies, load, headers=running.headers, keep_answers=True)
+        assert found.problems() == []
+        assert found.answers is not None
+        for answer in found.answers.of[0]:
+            assert worst_difference(right, running.dialect.read_each(answer)) <= parity.TOLERANCE
 
 
 def test_two_models_are_served_at_once(server: Server, archive: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import os
 import resource
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -117,3 +117,14 @@ def test_a_server_that_could_not_open_its_files_is_refused(own_tmp: Path) -> Non
             instance_folder().__enter__()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+
+
+def test_several_are_ended_together_and_the_rest_left_alone(own_tmp: Path) -> None:
+    with instance_folder() as one, instance_folder() as two, instance_folder() as other, ExitStack() as life:
+        processes = [
+            life.enter_context(subprocess.Popen(["sleep", "60"], env={"TMPDIR": str(folder)}))
+            for folder in (one, two, other)
+        ]
+        end_processes_of(one, two)
+        assert [each.pid for each in processes_of(one, two, other)] == [processes[2].pid]
+        processes[2].kill()
