@@ -11,7 +11,7 @@ from experiments.plan.defaults import ARRIVALS, LONGEST_LOOK_S
 # its longest looks (benchmarks/goodput.py).
 LOADING_S = 6.0
 REQUESTS_TAKE_S = 5.0
-SEARCH_TAKES_LOOKS = 1.5
+SEARCH_TAKES_LOOKS = 1.9
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,7 @@ class Expected:
 
 def fitted(slo: Slo, looks: Sequence[tuple[float, Evidence]], expected: Expected, confidence: float) -> Limit:
     """The limit, given looks: the rate of each in requests/s and what it saw."""
+    looks = _as_inflated(slo, looks)
     rates = np.array([rate for rate, _ in looks] + [expected.rate_rps])
     low, high = rates.min() / _FAR, rates.max() * _FAR
     calm = 1.0
@@ -137,6 +138,15 @@ def _seen(slo: Slo, found: Evidence, part: float) -> float:
     long rows."""
     more = part * found.inflation
     return float(np.clip((found.misses + more / 2) / (found.requests + more), *_near(slo)))
+
+
+def _as_inflated(slo: Slo, looks: Sequence[tuple[float, Evidence]]) -> list[tuple[float, Evidence]]:
+    """Looks that happen to see no row of late requests seem to say more than they do: none is taken to have
+    a smaller inflation than the mean of all that are not far above the limit."""
+    near = [found for _, found in looks if found.misses <= _near(slo)[1] * found.requests]
+    requests = sum(found.requests for found in near)
+    least = sum(found.requests * found.inflation for found in near) / requests if requests else 1.0
+    return [(rate, replace(found, inflation=max(found.inflation, least))) for rate, found in looks]
 
 
 def _parts(looks: Sequence[tuple[float, Evidence]]) -> list[float]:
