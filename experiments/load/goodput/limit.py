@@ -31,7 +31,7 @@ _LIMITS = 121
 _FAR = 16.0  # times as far as anything that was looked at
 _TAIL = 1e-7  # of the probability, that a finer grid may leave out
 _NEAR = 6.0  # times the allowed share, or a part of it: the line is one in between
-_ABOVE_CAPACITY = 0.03  # as a logarithm: so far off is what a closed loop tells
+_ABOVE_CAPACITY = 0.04  # as a logarithm: so far off is what a closed loop tells, and seldom much farther
 _FEWEST = 4  # looks that tell how far they scatter beyond chance
 
 
@@ -100,7 +100,7 @@ def _log_probabilities(
     sum_of_all: Floats = -np.log1p(off**2)[:, None] + _log_of_steeps()[None, :]
     if expected.capacity_rps is not None:
         above = np.maximum(0.0, np.log(limits / expected.capacity_rps)) / _ABOVE_CAPACITY
-        sum_of_all = sum_of_all - (above**2)[:, None] / 2
+        sum_of_all = sum_of_all - 1.5 * np.log1p(above**2)[:, None]
     for (rate_rps, found), part in zip(looks, _parts(looks), strict=True):
         share = _share(slo, rate_rps, limits[:, None], _STEEPS[None, :])
         if not found.requests:

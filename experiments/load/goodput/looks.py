@@ -37,7 +37,7 @@ _ALONE_REQUESTS = 7
 _MOST_WAITING, _MORE_WAITING = 3, 16  # bounds' worth of requests without an answer, and some: it is broken
 _FILLED = 1.5  # times the bound that an answer takes where a closed loop keeps the server full
 _FEWEST_CONNECTIONS, _FILLINGS = 4, 3
-_SHORTEST_S = 0.5
+_SHORTEST_S = 1.0
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class Looks:
 
     @property
     def warm_up_s(self) -> float:
-        return _WARM_UP_S + _WARM_UP_IN_BOUNDS * self.slo.bound_s
+        return min(_WARM_UP_S + _WARM_UP_IN_BOUNDS * self.slo.bound_s, self.longest_s / 3)
 
     def alone_s(self) -> float | None:
         """How long a request takes that has the server to itself; None where none was answered.
@@ -80,18 +80,20 @@ class Looks:
         None where none came. More are not needed: whoever waits for so long has missed the bound."""
         bound_s = self.slo.bound_s
         connections = _FEWEST_CONNECTIONS if alone_s is None else math.ceil(2 * bound_s / alone_s)
-        seconds = max(_SHORTEST_S, min(10 * bound_s, self.longest_s / 15))
+        seconds = max(_SHORTEST_S, min(10 * bound_s, self.longest_s / 10))
+        reached_rps = 0.0
         for _ in range(_FILLINGS):
             connections = min(max(connections, _FEWEST_CONNECTIONS), self.max_in_flight)
             load = ClosedLoop(connections, duration_s=seconds, warm_up_s=min(seconds / 2, self.warm_up_s))
             result = self.send(load, next(self.seeds))
             if not result.requests:
-                return None
+                break
+            reached_rps = max(reached_rps, result.throughput_rps)
             filled = float(np.median(result.latency_s)) >= _FILLED * bound_s
             if filled or connections == self.max_in_flight or result.problems():
                 break
             connections *= 4
-        return result.throughput_rps or None
+        return reached_rps or None
 
     def at(self, rate_rps: float, length_s: float) -> Probe:
         """A look at a rate, which ends before `length_s` where the server clearly does not keep up."""

@@ -58,11 +58,11 @@ def find(
     """The goodput of the server that `send` puts loads on, within `tolerance` (0.05: 5 %).
 
     Begins at `start_rps` where somebody predicts the limit, unless a closed loop tells that it can't be. Ends
-    when it is known within the tolerance, with
-    that confidence, or SEARCH_IN_LOOKS times `longest_s` have passed on the `clock`, of which a look takes
-    `longest_s` at most. `note` hears of each look. One of which `disturbed` says what else the machine did
-    meanwhile is taken again, twice at most. Raises NoGoodputError where no rate keeps the bound or none can
-    be measured, ValueError for a start or tolerance that isn't above 0, and what `send` raises.
+    when it is known within the tolerance, with that confidence, or after three looks or more when
+    SEARCH_IN_LOOKS times `longest_s` have passed on the `clock`, of which a look takes `longest_s` at most.
+    `note` hears of each look. One of which `disturbed` says what else the machine did meanwhile is taken
+    again, twice at most. Raises NoGoodputError where no rate keeps the bound or none can be measured,
+    ValueError for a start or tolerance that isn't above 0, and what `send` raises.
     """
     check(start_rps, tolerance)
     now_s = clock or monotonic
@@ -109,7 +109,8 @@ class Search:
         self._check_some_rate_may_hold(rate_rps)
         beside_s = self.warm_up_s + self.slo.bound_s + _BESIDE_S
         left_s = SEARCH_IN_LOOKS * self.longest_s - spent_s - beside_s
-        if self._known(limit) or (self.probes and left_s < min(length_s, self._short_s(rate_rps))):
+        over = left_s < min(length_s, self._short_s(rate_rps)) and len(self.probes) >= _FEWEST_LOOKS
+        if self._known(limit) or over:
             return None
         return _rounded(rate_rps), min(length_s, max(left_s, self._short_s(rate_rps)), self.longest_s)
 

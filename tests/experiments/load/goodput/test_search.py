@@ -207,7 +207,9 @@ def test_it_is_enough_when_the_limit_is_known() -> None:
 
 
 def test_it_is_enough_when_the_time_is_over() -> None:
-    pure = Search(P99_100MS, 400, None, longest_s=10, probes=[a_look(300, 0)])
+    pure = Search(P99_100MS, 400, None, longest_s=10, probes=[a_look(250, 0), a_look(300, 0)])
+    assert pure.next_look(20.0) is not None  # two looks tell little
+    pure.probes.append(a_look(370, 200))
     assert pure.next_look(3.0) is not None
     assert pure.next_look(20.0) is None
 
