@@ -36,7 +36,8 @@ _MOST_LATE_IN_BOUNDS = 0.1
 _ALONE_REQUESTS = 7
 _MOST_WAITING, _MORE_WAITING = 3, 16  # bounds' worth of requests without an answer, and some: it is broken
 _FILLED = 1.5  # times the bound that an answer takes where a closed loop keeps the server full
-_FEWEST_CONNECTIONS, _FILLINGS = 4, 3
+_FEWEST_CONNECTIONS, _FIRST_CONNECTIONS, _FILLINGS = 4, 32, 3
+_GROWN = 1.1  # times the throughput, where more connections are of use
 _SHORTEST_S = 1.0
 
 
@@ -76,23 +77,25 @@ class Looks:
         return alone_s
 
     def capacity_rps(self, alone_s: float | None) -> float | None:
-        """Requests/s in a closed loop with so many connections that an answer takes longer than the bound;
-        None where none came. More are not needed: whoever waits for so long has missed the bound."""
+        """Requests/s in a closed loop with so many connections that an answer takes longer than the bound, or
+        that more of them bring nothing; None where requests failed. Whoever waits for so long has missed the
+        bound, so that more connections aren't needed, and a short queue may refuse them."""
         bound_s = self.slo.bound_s
-        connections = _FEWEST_CONNECTIONS if alone_s is None else math.ceil(2 * bound_s / alone_s)
+        wanted = _FEWEST_CONNECTIONS if alone_s is None else math.ceil(2 * bound_s / alone_s)
+        connections = min(max(wanted, _FEWEST_CONNECTIONS), _FIRST_CONNECTIONS, self.max_in_flight)
         seconds = max(_SHORTEST_S, min(10 * bound_s, self.longest_s / 10))
         reached_rps = 0.0
         for _ in range(_FILLINGS):
-            connections = min(max(connections, _FEWEST_CONNECTIONS), self.max_in_flight)
             load = ClosedLoop(connections, duration_s=seconds, warm_up_s=min(seconds / 2, self.warm_up_s))
             result = self.send(load, next(self.seeds))
-            if not result.requests:
+            if result.problems():
                 break
+            grown = result.throughput_rps > _GROWN * reached_rps
             reached_rps = max(reached_rps, result.throughput_rps)
             filled = float(np.median(result.latency_s)) >= _FILLED * bound_s
-            if filled or connections == self.max_in_flight or result.problems():
+            if filled or not grown or connections == self.max_in_flight:
                 break
-            connections *= 4
+            connections = min(4 * connections, self.max_in_flight)
         return reached_rps or None
 
     def at(self, rate_rps: float, length_s: float) -> Probe:

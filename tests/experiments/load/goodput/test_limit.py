@@ -92,3 +92,15 @@ def test_rates_beside_the_limit_are_on_its_line() -> None:
     found = limit_of(*((rate, exact(rate, 500)) for rate in (480.0, 500.0, 520.0)))
     assert found.rate_of(1.0) == found.rate_rps
     assert mm1_late(found.rate_of(2.5), 500) == pytest.approx(0.025, rel=0.3)
+
+
+def test_a_closed_loop_that_told_too_little_does_not_hold_the_limit_down() -> None:
+    looks = [(rate, exact(rate, 200)) for rate in (150.0, 190.0, 205.0, 215.0)]
+    found = limit_of(*looks, expected=Expected(37, 0.25, capacity_rps=50))
+    assert found.rate_rps == pytest.approx(200, rel=0.03)
+
+
+def test_a_limit_is_not_expected_above_what_a_closed_loop_reached() -> None:
+    hold = (380, Evidence(2000, 0, 1.0))
+    assert limit_of(hold, expected=Expected(300, 0.25, capacity_rps=400)).rate_rps < 410
+    assert limit_of(hold, expected=Expected(300, 0.25)).most_rps > 450
