@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +14,12 @@ import typer
 from experiments.base.errors import INTERRUPTED, ExperimentError
 from experiments.base.shown import never_fail_to_print
 from experiments.load import DEFAULT_TIMEOUT_S, Body, ClosedLoop, Load, LoadResult, OpenLoop, run, styled
-from experiments.load.goodput import DEFAULT_START_RPS, Goodput, Send, find
+from experiments.load.goodput import Goodput, Send, find
 from experiments.load.goodput import as_json as goodput_as_json
+from experiments.load.goodput.others import Others
+from experiments.load.goodput.search import check
 from experiments.load.shown import show
-from experiments.plan import parse_slo
+from experiments.plan import parse_slo, search_takes_s
 from experiments.plan.defaults import LONGEST_LOOK_S, MOST_IN_FLIGHT
 
 DEFAULT_CONNECTIONS = 64
@@ -59,7 +61,7 @@ def main(
     slo: Annotated[
         str | None,
         typer.Option(
-            help="Such as p99=100ms: find the highest rate that keeps it, beginning at --rate (10)."
+            help="Such as p99=100ms: find the highest rate that keeps it; --rate is where you expect it."
         ),
     ] = None,
     arrivals: Annotated[
@@ -67,7 +69,7 @@ def main(
     ] = "poisson",
     duration: Annotated[
         float | None,
-        typer.Option(help="Seconds to measure (5 without --requests), with --slo at each rate at most (30)."),
+        typer.Option(help="Seconds to measure (5 without --requests), with --slo in one look at most (30)."),
     ] = None,
     requests: Annotated[int | None, typer.Option(help="Answers to measure, instead of seconds.")] = None,
     warm_up: Annotated[float, typer.Option(help="Seconds of the same load before, not counted.")] = 1.0,
@@ -90,18 +92,20 @@ def main(
     with _told_in_one_line():
         pool = [] if body is None else [styled(Body(body.read_bytes(), content_type, body.name), input_as)]
         headers = dict(_split_header(text) for text in header or [])
+        others = Others(url)
 
         def send(load: Load, seed: int) -> LoadResult:
-            return run(
-                url,
-                pool,
-                load,
-                headers=headers,
-                seed=seed,
-                processes=processes,
-                timeout_s=timeout,
-                ca=None if ca is None else str(ca),
-            )
+            with nullcontext() if slo is None else others.counted():
+                return run(
+                    url,
+                    pool,
+                    load,
+                    headers=headers,
+                    seed=seed,
+                    processes=processes,
+                    timeout_s=timeout,
+                    ca=None if ca is None else str(ca),
+                )
 
         if slo is None:
             load = _load(rate, arrivals, connections, duration, requests, warm_up)
@@ -111,7 +115,7 @@ def main(
         else:
             if requests is not None:
                 raise ValueError(_NO_REQUESTS)
-            goodput = _find(send, slo, rate, arrivals, connections, duration, seed)
+            goodput = _find(send, slo, rate, arrivals, connections, duration, seed, others)
             typer.echo(json.dumps(goodput_as_json(goodput)) if as_json else goodput.explain())
             problems = goodput.problems()
     if problems:
@@ -167,17 +171,23 @@ def _find(
     connections: int | None,
     duration: float | None,
     seed: int,
+    others: Others,
 ) -> Goodput:
-    """Searches for the highest rate and tells on stderr what each rate gave."""
+    """Searches for the highest rate and tells on stderr how long that takes, and what each look gave."""
+    bound, longest_s = parse_slo(slo), LONGEST_LOOK_S if duration is None else duration
+    check(start)
+    told = f"searching the highest rate that keeps {bound}, about {search_takes_s(longest_s):.0f} s"
+    typer.echo(told, err=True)
     return find(
         send,
-        parse_slo(slo),
-        start_rps=DEFAULT_START_RPS if start is None else start,
+        bound,
+        start_rps=start,
         arrivals=arrivals,
         max_in_flight=MOST_IN_FLIGHT if connections is None else connections,
-        longest_s=LONGEST_LOOK_S if duration is None else duration,
+        longest_s=longest_s,
         seed=seed,
         note=lambda probe: typer.echo(str(probe), err=True),
+        disturbed=others.told,
     )
 
 

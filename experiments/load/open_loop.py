@@ -41,7 +41,8 @@ class OpenLoop:
 
     Arrivals are "poisson" (independent users: the gaps are exponential) or "constant". What counts are the
     requests that are due inside the window; they are waited for after its end. At most `max_in_flight` are on
-    their way to the server at a time, each on a connection of its own.
+    their way to the server at a time, each on a connection of its own. Where more than `most_waiting` of
+    those that are due have no answer yet, the window ends then: a server that far behind stays behind.
     """
 
     rate_rps: float
@@ -49,6 +50,7 @@ class OpenLoop:
     arrivals: str = "poisson"
     warm_up_s: float = 0.0
     max_in_flight: int = MOST_IN_FLIGHT
+    most_waiting: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_rps < math.inf:
@@ -61,6 +63,10 @@ class OpenLoop:
             raise ValueError(f"{self.arrivals!r} is no way to arrive: give {' or '.join(ARRIVALS)}")
         if self.max_in_flight < 1:
             raise ValueError(f"{self.max_in_flight} connections carry no load: give at least 1")
+        if self.most_waiting is not None and self.most_waiting < 1:
+            raise ValueError(
+                f"with {self.most_waiting} requests waiting at most no load begins: give at least 1"
+            )
 
     def schedule(self, seed: int) -> NDArray[np.float64]:
         """When the requests are due, in seconds from the begin of the warm-up, ascending.
@@ -101,27 +107,42 @@ async def drive_open(
         await traffic.connect(min(bound, part.split(_OPENED_BEFOREHAND) or 1))
         start_s = await ready() + _LEAD_S
         traffic.begin(due_s + start_s)
-        await _measure(traffic, start_s, load, timeout_s)
+        most_waiting = None if load.most_waiting is None else max(1, part.split(load.most_waiting))
+        await _measure(traffic, start_s, load, timeout_s, most_waiting)
         await traffic.drain()
     finally:
         await traffic.close()
     return traffic.recording
 
 
-async def _measure(traffic: _OpenTraffic, start_s: float, load: OpenLoop, timeout_s: float) -> None:
+async def _measure(
+    traffic: _OpenTraffic, start_s: float, load: OpenLoop, timeout_s: float, most_waiting: int | None
+) -> None:
     """Walk through warm-up, window and backlog: sets all of the recording that isn't of single answers."""
     recording = traffic.recording
     recording.first_send_s, recording.opens_s = start_s, start_s + load.warm_up_s
     closes_s = recording.opens_s + load.duration_s
     await traffic.watch_until(recording.opens_s)
     cpu_begin_s, waited_begin_s = thread_time(), _waited_for_a_core_s()
-    await traffic.watch_until(closes_s)
+    closes_s = await _watch_window(traffic, closes_s, most_waiting)
     recording.cpu_s = thread_time() - cpu_begin_s
     busy_s = recording.cpu_s + _waited_for_a_core_s() - waited_begin_s
     await traffic.send_the_rest(closes_s + timeout_s)
     traffic.stop(closes_s)
     recording.closes_s = min(recording.closes_s, closes_s)
     recording.pace = traffic.pace(busy_s)
+
+
+async def _watch_window(traffic: _OpenTraffic, closes_s: float, most_waiting: int | None) -> float:
+    """Return when the window is over: at `closes_s`, or before where too many requests wait."""
+    if most_waiting is None:
+        await traffic.watch_until(closes_s)
+        return closes_s
+    while (now_s := perf_counter()) < closes_s and not traffic.stopped.is_set():
+        await traffic.watch_until(min(closes_s, now_s + _TICK_S))
+        if traffic.waiting > most_waiting and perf_counter() < closes_s:
+            return traffic.cut()
+    return closes_s
 
 
 class _OpenTraffic(Traffic):
@@ -154,6 +175,18 @@ class _OpenTraffic(Traffic):
         self._next_due_s = self._due_s[0]
         self._free.extend(self._connections)
         self._alarm.set(self._next_due_s)
+
+    @property
+    def waiting(self) -> int:
+        """So many requests that are due have no answer yet."""
+        return self._reached - len(self._ends_s) - self.recording.lost_connections
+
+    def cut(self) -> float:
+        """Let the schedule end here: what is due later is no part of it. Returns when that is."""
+        now_s = perf_counter()
+        self._due_s = [*self._due_s[: self._reached], math.inf]
+        self._next_due_s = math.inf
+        return now_s
 
     async def send_the_rest(self, until_s: float) -> None:
         """Return when all that was due has been sent, or at `until_s`, or when the traffic has stopped."""

@@ -78,7 +78,8 @@ def measure(
             others = partial(_others, recorder)
             measured, goodput = _put_on(trial, server, pool, note, others, keep_answers)
     except NoGoodputError as error:
-        return failed(trial, str(error), serving.torch_threads), None
+        busy = error.disturbed is not None
+        return failed(trial, str(error), serving.torch_threads, may_have_passed=busy), None
     except LoadError as error:
         raise ServerError(str(error), details=server.log_since(0)) from error
     after = counters_of(server)
@@ -168,8 +169,8 @@ def _put_on(
     others: Callable[[LoadResult], str | None],
     keep_answers: bool,
 ) -> tuple[LoadResult, Goodput | None]:
-    """Sends the trial's load, or loads of many rates; of those, the result is one of the highest that the
-    bound allows. `others` tells what other programs did during one of them."""
+    """Sends the trial's load, or loads of many rates; of those, the result is that of the rate nearest to the
+    highest that the bound allows. `others` tells what other programs did during one of them."""
     load = trial.load
 
     def send(traffic: ClosedLoop | OpenLoop, seed: int) -> LoadResult:
@@ -187,9 +188,11 @@ def _put_on(
         return send(traffic_of(trial), trial.seed), None
     sent: dict[float, LoadResult] = {}
 
-    def keep(traffic: OpenLoop, seed: int) -> LoadResult:
-        sent[traffic.rate_rps] = send(traffic, seed)
-        return sent[traffic.rate_rps]
+    def keep(traffic: ClosedLoop | OpenLoop, seed: int) -> LoadResult:
+        result = send(traffic, seed)
+        if isinstance(traffic, OpenLoop):
+            sent[traffic.rate_rps] = result
+        return result
 
     goodput = find(
         keep,
@@ -201,7 +204,7 @@ def _put_on(
         note=lambda probe: note(str(probe)),
         disturbed=others,
     )
-    return sent[goodput.rate_rps], goodput
+    return sent[goodput.nearest.rate_rps], goodput
 
 
 def _others(recorder: Recorder, measured: LoadResult) -> str | None:

@@ -9,7 +9,7 @@ from experiments.plan.keys import plan_from
 from experiments.plan.plan import Plan
 from experiments.plan.plan_file import settings_in
 from experiments.plan.slo import Slo, parse_slo
-from experiments.plan.trial import Load, Trial, estimated_s
+from experiments.plan.trial import Load, Trial, estimated_s, search_takes_s
 
 __all__ = [
     "DEFAULT_DELAY_MS",
@@ -27,5 +27,6 @@ __all__ = [
     "limits_told",
     "parse_slo",
     "plan_from",
+    "search_takes_s",
     "settings_in",
 ]

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from experiments.plan.cell import Cell
-from experiments.plan.defaults import ARRIVALS
+from experiments.plan.defaults import ARRIVALS, LONGEST_LOOK_S
 
-# For estimates: a model's load with all its workers, a run that is told in requests, a search for a rate.
+# For estimates: a model's load with all its workers, a run that is told in requests, a search for a rate in
+# its longest looks (benchmarks/goodput.py).
 LOADING_S = 6.0
 REQUESTS_TAKE_S = 5.0
-SEARCH_TAKES_S = 90.0
+SEARCH_TAKES_LOOKS = 1.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,12 @@ def estimated_s(trials: Sequence[Trial]) -> float:
     return sum(map(_takes_s, trials)) + loads * LOADING_S
 
 
+def search_takes_s(longest_s: float = LONGEST_LOOK_S) -> float:
+    """How long a search for the highest rate may take whose looks take `longest_s` at most, in seconds."""
+    return SEARCH_TAKES_LOOKS * longest_s
+
+
 def _takes_s(trial: Trial) -> float:
     if trial.load.slo:
-        return SEARCH_TAKES_S
+        return search_takes_s(trial.load.duration_s or LONGEST_LOOK_S)
     return trial.load.warm_up_s + (trial.load.duration_s or REQUESTS_TAKE_S)

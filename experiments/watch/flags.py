@@ -8,13 +8,13 @@ trial was disturbed from outside, and is worth measuring again. Pure functions o
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from experiments.load.goodput.others import MOST_OTHER_CPU, too_busy
 from experiments.load.result import LoadResult
 from experiments.load.steadiness import drift
 from experiments.plan import Cell
 from experiments.results.telemetry import Telemetry
 from mps.card import THROTTLE_REASONS
 
-MOST_OTHER_CPU = 0.1  # share of the usable cores that programs which are no part of the trial may use
 LEAST_SERVED = 0.95  # of an open loop's rate
 
 # What slows a GPU down without being asked to. A clock that somebody has set is no throttling.
@@ -49,10 +49,7 @@ def flags_of(
 
 def others_too_busy(telemetry: Telemetry, cores: int) -> str | None:
     """What other programs took of the cores, in words; None where it is little, or not known."""
-    others = telemetry.other_cpu_cores
-    if others is None or others <= MOST_OTHER_CPU * cores:
-        return None
-    return f"other programs used {others:.2f} of {cores} cores"
+    return too_busy(telemetry.other_cpu_cores, cores, MOST_OTHER_CPU)
 
 
 def _of_load(cell: Cell, measured: LoadResult) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 The p99 is within the bound where at most 1 in 100 requests takes longer: so those that take longer are
 counted, and the count is compared with the binomial distribution. That is the order-statistic interval of
-the percentile, seen from the bound. Which rates are tried, and for how long, is decided in goodput.py.
+the percentile, seen from the bound. Which rates are tried, and for how long, is decided in search.py.
 """
 
 from __future__ import annotations
@@ -72,11 +72,6 @@ def judge(slo: Slo, found: Evidence, risk: float) -> Verdict:
     if 1 - at_most(math.floor(misses) - 1, n, slo.allowed) <= risk:
         return "fails"
     return "unsure"
-
-
-def least_requests(slo: Slo, risk: float) -> int:
-    """So many independent requests, none of them late, are needed to be sure that the bound holds."""
-    return math.ceil(math.log(risk) / math.log(slo.percentile / 100))
 
 
 def at_most(count: int, n: int, share: float) -> float:

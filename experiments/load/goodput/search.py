@@ -1,178 +1,50 @@
 """Goodput: the highest rate of requests at which a latency bound is kept.
 
-Here: `find`, which tries rates on a server; `search`, the bisection, which knows nothing of servers; and what
-they found, with how sure that is. Not here: sending, what a sample of latencies proves (evidence.py).
+Here: `find`, which searches on a server; `Search`, which says where to look next and when it is enough, and
+knows nothing of servers. Not here: looks (looks.py), the limit that follows from them (limit.py).
+
+First a closed loop tells about how much the server can do. Then rates are looked at, each where the limit is
+likely by then: shortly while that is far from known, longer the closer it gets.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
 
-import numpy as np
-from numpy.typing import NDArray
-
-from experiments.base.errors import ExperimentError
-from experiments.load.goodput.evidence import Evidence, Verdict, evidence, judge, least_requests
-from experiments.load.open_loop import OpenLoop
-from experiments.load.result import MOST_BUSY, LoadResult, Pacing
+from experiments.load.goodput.found import Goodput, NoGoodputError, Probe
+from experiments.load.goodput.limit import Expected, Limit, fitted
+from experiments.load.goodput.looks import Disturbed, Looks, Send
 from experiments.plan import Slo
-from experiments.plan.defaults import LONGEST_LOOK_S, MOST_IN_FLIGHT
+from experiments.plan.defaults import CONFIDENCE, LONGEST_LOOK_S, MOST_IN_FLIGHT
 
 TOLERANCE = 0.05
-CONFIDENCE = 0.95
 DEFAULT_START_RPS = 10.0
+SEARCH_IN_LOOKS = 2.0
+"""So many of its longest looks a search may take."""
 
-# With 5 % more than a server can do, latency grows by 5 % of the time that passes: the bound is passed after
-# 20 times the bound. A look that is to find that out lasts longer.
-_LOOK_IN_BOUNDS = 25
-_GLANCE_IN_BOUNDS = 5
-_GLANCE_REQUESTS = 30
-_GLANCE_RISK = 0.01
+_OF_CAPACITY, _SPREAD = 0.75, 0.25  # the limit, of what a closed loop reaches
+_NO_CAPACITY_SPREAD = 1.0
+_PLAUSIBLE = (0.2, 1.2)  # a start, of what a closed loop reaches
 _LIMIT_TOLERANCE = 0.5  # the generator's limit isn't what is searched for
-_BEYOND = (1.1, 1.25, 1.5)  # where to look for certainty
-_SHORTEST_S = 0.5
-_MOST_TAKES = 3  # of a look that was disturbed
-_WARM_UP_IN_BOUNDS = 3
-_MOST_LATE_IN_BOUNDS = 0.1
-_ALONE_REQUESTS = 7
 _ALONE = 0.05  # requests in the time of the bound: then they hardly ever meet
-
-Send = Callable[[OpenLoop, int], LoadResult]
-"""Puts a load on the server, its arrivals drawn with the given seed."""
-
-
-class NoGoodputError(ExperimentError):
-    """The bound is not kept at any rate, or no rate can be measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What a rate gave. `verdict` is sure or "unsure"; `holds` is the best guess where it is.
-
-    `latency_ms` is the bound's percentile of the sample. `generator_problem` tells why the rate could not be
-    measured, `failure` what failed besides latency, `disturbed` what else the machine did meanwhile.
-    """
-
-    rate_rps: float
-    verdict: Verdict
-    holds: bool
-    glance: bool
-    latency_ms: float
-    found: Evidence
-    measured_s: float
-    failure: str | None = None
-    generator_problem: str | None = None
-    disturbed: str | None = None
-
-    def __str__(self) -> str:
-        why = self.generator_problem or self.failure or f"{self.latency_ms:,.3g} ms"
-        why += f", {self.disturbed}" if self.disturbed else ""
-        verdict = "holds" if self.holds else "fails"
-        sure = "at a glance" if self.glance else "not sure" if self.verdict == "unsure" else "sure"
-        return f"{self.rate_rps:g} requests/s: {verdict}, {sure} ({why}, {self.measured_s:.1f} s)"
-
-
-@dataclass(frozen=True, slots=True)
-class Goodput:
-    """The bound holds at `rate_rps` and not at `fails_at_rps`, the next higher rate that was tried.
-
-    With `confidence` the rate at which it stops to hold is above `surely_rps`, and below `surely_not_rps`;
-    None where nothing that was measured is so clear.
-    """
-
-    slo: Slo
-    rate_rps: float
-    fails_at_rps: float
-    confidence: float
-    probes: tuple[Probe, ...]
-
-    @property
-    def generator_problem(self) -> str | None:
-        """Why higher rates than `rate_rps` could not be measured; None where they were."""
-        return _of_rate(self.probes, self.fails_at_rps).generator_problem
-
-    @property
-    def disturbed(self) -> str | None:
-        """What else the machine did while one of the two ends was measured; None where they were quiet."""
-        ends = [_of_rate(self.probes, rate_rps) for rate_rps in (self.rate_rps, self.fails_at_rps)]
-        return next((each.disturbed for each in ends if each.disturbed), None)
-
-    @property
-    def surely_rps(self) -> float | None:
-        return max((each.rate_rps for each in self.probes if each.verdict == "holds"), default=None)
-
-    @property
-    def surely_not_rps(self) -> float | None:
-        return min((each.rate_rps for each in self.probes if each.verdict == "fails"), default=None)
-
-    @property
-    def sure(self) -> bool:
-        """Whether both ends of the bisection are beyond chance."""
-        return (self.surely_rps, self.surely_not_rps) == (self.rate_rps, self.fails_at_rps)
-
-    def problems(self) -> list[str]:
-        """Why this is not the server's goodput; empty when it is."""
-        if self.disturbed:
-            why = f"this machine was busy, each time that it was looked at: {self.disturbed}"
-            return [f"the goodput may be other than {self.rate_rps:g} requests/s: {why}"]
-        if problem := self.generator_problem:
-            return [f"the goodput is {self.rate_rps:g} requests/s or more: {problem}"]
-        if self.surely_rps and self.surely_not_rps and self.surely_rps > self.surely_not_rps:
-            rates = f"it holds at {self.surely_rps:g} requests/s and fails at {self.surely_not_rps:g}"
-            return [f"{rates}: the server or the machine changed meanwhile; measure again"]
-        return []
-
-    def explain(self) -> str:
-        """The goodput in a sentence, with how sure it is and on how many requests that rests."""
-        at_rate = _of_rate(self.probes, self.rate_rps)
-        end = "or more" if self.generator_problem else f"and not at {self.fails_at_rps:g}"
-        text = f"{self.slo} is kept up to {self.rate_rps:g} requests/s {end}"
-        late = f"{at_rate.found.misses:,} of {at_rate.found.requests:,} requests took longer"
-        text += f" ({late}, {self.slo.allowed * 100:.3g}% of them may)"
-        if self.sure:
-            return f"{text}; {self.confidence:.0%} sure"
-        ends = [f"kept at {self.surely_rps:g}"] if self.surely_rps else []
-        ends += [f"not kept at {self.surely_not_rps:g}"] if self.surely_not_rps else []
-        if not ends:
-            return f"{text}; a guess: measure longer at each rate to be sure"
-        return f"{text}; {self.confidence:.0%} sure is {' and '.join(ends)}: measure longer to narrow that"
-
-
-def as_json(goodput: Goodput) -> dict[str, Any]:
-    """For machines: the goodput, how sure it is, and every rate that was tried, in the order of trying."""
-    return {
-        "slo": str(goodput.slo),
-        "goodput_rps": goodput.rate_rps,
-        "fails_at_rps": goodput.fails_at_rps,
-        "surely_rps": goodput.surely_rps,
-        "surely_not_rps": goodput.surely_not_rps,
-        "sure": goodput.sure,
-        "confidence": goodput.confidence,
-        "explanation": goodput.explain(),
-        "valid": not goodput.problems(),
-        "problems": goodput.problems(),
-        "probes": [_probe_as_json(probe) for probe in goodput.probes],
-    }
-
-
-def _probe_as_json(probe: Probe) -> dict[str, Any]:
-    fields = asdict(probe)
-    fields |= fields.pop("found")
-    fields["latency_ms"] = None if math.isnan(probe.latency_ms) else probe.latency_ms
-    return fields
-
-
-# Trying rates on a server.
+_MISSES = 3  # that a short look sees where exactly the allowed share is late
+_LEAST_REQUESTS, _IN_BOUNDS, _SHORTEST_S = 100, 25, 0.5
+_GLANCE_REQUESTS = 30  # where no rate is known yet that the generator can send
+_SHORT, _LONG = 1 / 3, 1 / 2  # of the longest look
+_NARROW = 0.25  # as a logarithm: from there on looks are as long as they need to be
+_FEWEST_LOOKS = 3
+_BESIDE_S = 0.5  # of a look: to connect, and for the last answers
+_AT = (1.0, 2.5)  # times the allowed share is late where looks are taken, in turns
 
 
 def find(
     send: Send,
     slo: Slo,
     *,
-    start_rps: float = DEFAULT_START_RPS,
+    start_rps: float | None = None,
     arrivals: str = "poisson",
     max_in_flight: int = MOST_IN_FLIGHT,
     longest_s: float = LONGEST_LOOK_S,
@@ -180,228 +52,171 @@ def find(
     confidence: float = CONFIDENCE,
     seed: int = 0,
     note: Callable[[Probe], None] | None = None,
-    disturbed: Callable[[LoadResult], str | None] = lambda result: None,
+    disturbed: Disturbed = lambda result: None,
+    clock: Callable[[], float] | None = None,
 ) -> Goodput:
     """The goodput of the server that `send` puts loads on, within `tolerance` (0.05: 5 %).
 
-    Begins at `start_rps`, best somewhat below what the server can do. A rate is measured until what it shows
-    is beyond chance, for `longest_s` at most. `note` hears of each rate. A look of which `disturbed` says
-    what else the machine did meanwhile is taken again, twice at most. Raises NoGoodputError where no rate
-    keeps the bound or none can be measured, and what `send` raises.
+    Begins at `start_rps` where somebody predicts the limit, unless a closed loop tells that it can't be. Ends
+    when it is known within the tolerance, with that confidence, or after three looks or more when
+    SEARCH_IN_LOOKS times `longest_s` have passed on the `clock`, of which a look takes `longest_s` at most.
+    `note` hears of each look. One of which `disturbed` says what else the machine did meanwhile is taken
+    again, twice at most. Raises NoGoodputError where no rate keeps the bound or none can be measured,
+    ValueError for a start or tolerance that isn't above 0, and what `send` raises.
     """
-    _check(start_rps, tolerance)
-    seeds = iter(range(seed, 2**31))
-    warm_up_s = _SHORTEST_S + _WARM_UP_IN_BOUNDS * slo.bound_s
-
-    def probe(rate_rps: float, glance: bool) -> Probe:
-        looks = _glance(slo, rate_rps) if glance else _looks(slo, rate_rps, longest_s, confidence)
-        loads = (
-            (OpenLoop(rate_rps, length_s, arrivals, warm_up_s, max_in_flight), risk)
-            for length_s, risk in looks
-        )
-        found = _measure(send, slo, rate_rps, loads, seeds, glance, disturbed)
+    check(start_rps, tolerance)
+    now_s = clock or monotonic
+    begin_s = now_s()
+    looks = Looks(send, slo, arrivals, max_in_flight, longest_s, iter(range(seed, 2**31)), disturbed)
+    capacity_rps = looks.capacity_rps(looks.alone_s())
+    search = Search(slo, capacity_rps, start_rps, longest_s, tolerance, confidence, looks.warm_up_s)
+    while (planned := search.next_look(now_s() - begin_s)) is not None:
+        probe = looks.at(*planned)
+        search.probes.append(probe)
         if note is not None:
-            note(found)
-        return found
-
-    _check_alone(send, slo, next(seeds))
-    return search(probe, slo, start_rps=start_rps, tolerance=tolerance, confidence=confidence)
+            note(probe)
+    return search.goodput()
 
 
-def _check_alone(send: Send, slo: Slo, seed: int) -> None:
-    """Raises NoGoodputError where a request takes too long even if it has the server to itself."""
-    result = send(OpenLoop(_ALONE_REQUESTS / slo.bound_s, slo.bound_s, "constant", max_in_flight=1), seed)
-    if result.requests:
-        alone_ms = float(np.median(result.end_s - result.start_s) * 1e3)
-        if alone_ms > slo.bound_ms:
-            raise NoGoodputError(
-                f"{slo} is not kept at any rate: a request by itself takes {alone_ms:,.3g} ms"
-            )
-
-
-def _glance(slo: Slo, rate_rps: float) -> Iterator[tuple[float, float]]:
-    """One short look: enough to see that a rate is far too high, and no proof of anything."""
-    yield max(_GLANCE_IN_BOUNDS * slo.bound_s, _GLANCE_REQUESTS / rate_rps, _SHORTEST_S), _GLANCE_RISK
-
-
-def _looks(slo: Slo, rate_rps: float, longest_s: float, confidence: float) -> Iterator[tuple[float, float]]:
-    """How long to look, and at which risk to judge all that was seen so far: again while that is unsure.
-
-    Each look doubles the sample, and is given half the risk that is left: so all together keep to it.
-    """
-    risk = (1 - confidence) / 2  # for each end of the bisection
-    next_s = max(
-        _LOOK_IN_BOUNDS * slo.bound_s, least_requests(slo, risk / 2) / rate_rps, _GLANCE_REQUESTS / rate_rps
-    )
-    looked_s = 0.0
-    while looked_s < longest_s:
-        next_s = min(next_s, longest_s - looked_s)
-        risk /= 2
-        yield next_s, risk
-        looked_s += next_s
-        next_s = looked_s
-
-
-def _measure(
-    send: Send,
-    slo: Slo,
-    rate_rps: float,
-    loads: Iterator[tuple[OpenLoop, float]],
-    seeds: Iterator[int],
-    glance: bool,
-    disturbed: Callable[[LoadResult], str | None],
-) -> Probe:
-    samples: list[NDArray[np.float64]] = []
-    measured_s = 0.0
-    verdict: Verdict = "unsure"
-    found, problem, failure = Evidence(0, 0, 1.0), None, None
-    others: str | None = None
-    for load, risk in loads:
-        result, problem, busy = _send_on_time(send, slo, load, seeds, disturbed)
-        others = others or busy
-        measured_s += load.duration_s
-        failure = _failure(result)
-        if problem or failure:
-            break
-        samples.append(_in_order(result))
-        found = evidence(slo, np.concatenate(samples))
-        verdict = judge(slo, found, risk)
-        if verdict != "unsure":
-            break
-    latency_s = np.concatenate(samples) if samples else np.empty(0)
-    return Probe(
-        rate_rps=rate_rps,
-        verdict="unsure" if glance or problem else "fails" if failure else verdict,
-        holds=not (problem or failure) and _likely(slo, found, verdict, glance),
-        glance=glance,
-        latency_ms=float(np.percentile(latency_s, slo.percentile) * 1e3) if len(latency_s) else math.nan,
-        found=found,
-        measured_s=measured_s,
-        failure=failure,
-        generator_problem=problem,
-        disturbed=others,
-    )
-
-
-def _send_on_time(
-    send: Send,
-    slo: Slo,
-    load: OpenLoop,
-    seeds: Iterator[int],
-    disturbed: Callable[[LoadResult], str | None],
-) -> tuple[LoadResult, str | None, str | None]:
-    """The result, why the generator could not send that load, and what else the machine did: something may be
-    in its way once, or twice."""
-    for take in range(_MOST_TAKES):
-        result = send(load, next(seeds))
-        assert result.pacing is not None
-        problem, busy = _generator_problem(slo, result.pacing), disturbed(result)
-        if busy is None and (problem is None or take):
-            break
-    return result, problem, busy
-
-
-def _generator_problem(slo: Slo, pacing: Pacing) -> str | None:
-    """Why the latencies may be the generator's own: its lateness is part of them, so it must be little."""
-    if pacing.busy > MOST_BUSY:
-        return pacing.generator_problem
-    late_ms = pacing.lateness_ms(slo.percentile)
-    if late_ms <= slo.bound_ms * _MOST_LATE_IN_BOUNDS or not len(pacing.lateness_s):
-        return None
-    late = f"it was {late_ms:.2g} ms late at p{slo.percentile:g}, more than a tenth of the bound"
-    return f"the generator could not keep up: {late}; use more client processes or an idle machine"
-
-
-def _failure(result: LoadResult) -> str | None:
-    """A rate at which anything fails is too high, however fast the rest is."""
-    assert result.pacing is not None
-    others = [each for each in result.problems() if each != result.pacing.generator_problem]
-    return others[0] if others and result.pacing.scheduled else None
-
-
-def _in_order(result: LoadResult) -> NDArray[np.float64]:
-    """The latencies in the order in which the requests were due."""
-    assert result.pacing is not None
-    return result.latency_s[np.argsort(result.pacing.scheduled_s, kind="stable")]
-
-
-def _likely(slo: Slo, found: Evidence, verdict: Verdict, glance: bool) -> bool:
-    if verdict != "unsure" or glance:
-        return verdict != "fails"
-    return found.misses <= slo.allowed * found.requests
-
-
-# Which rates to try: pure.
-
-
-def search(
-    probe: Callable[[float, bool], Probe],
-    slo: Slo,
-    *,
-    start_rps: float,
-    tolerance: float = TOLERANCE,
-    confidence: float = CONFIDENCE,
-) -> Goodput:
-    """Doubles or halves the rate until the bound is between two, then bisects to within `tolerance`.
-
-    `probe(rate_rps, glance)` tries a rate, at a glance or thoroughly; both ends of the result were tried
-    thoroughly. Where they are too close to the truth to be sure, some rates beyond them are tried as well.
-    Raises NoGoodputError as `find` does, ValueError for a start or tolerance that isn't above 0.
-    """
-    _check(start_rps, tolerance)
-    probes: list[Probe] = []
-
-    def holds(rate_rps: float, *, glance: bool = False) -> bool:
-        found = probe(rate_rps, glance)
-        probes.append(found)
-        if found.holds or rate_rps * slo.bound_s > _ALONE:
-            return found.holds
-        if glance:
-            return holds(rate_rps)
-        raise NoGoodputError(_nothing_holds(slo, found))
-
-    def tried(rate_rps: float) -> bool:
-        return any(each.rate_rps == rate_rps and not each.glance for each in probes)
-
-    def precision(high_rps: float) -> float:
-        limited = any(each.rate_rps == high_rps and each.generator_problem for each in probes)
-        return max(tolerance, _LIMIT_TOLERANCE) if limited else tolerance
-
-    low, high = _bracket(holds, _rounded(start_rps))
-    while True:
-        while high / low > 1 + precision(high) and low < (middle := _rounded(math.sqrt(low * high))) < high:
-            low, high = (middle, high) if holds(middle) else (low, middle)
-        if not tried(low) and not holds(low):
-            low, high = _rounded(low / 2), low
-        elif not tried(high) and holds(high):
-            low, high = high, _rounded(high * 2)
-        else:
-            break
-    for factor in _BEYOND:
-        goodput = Goodput(slo, low, high, confidence, tuple(probes))
-        if goodput.surely_rps is None:
-            holds(_rounded(low / factor))
-        if goodput.surely_not_rps is None and not goodput.problems():
-            holds(_rounded(high * factor))
-    return Goodput(slo, low, high, confidence, tuple(probes))
-
-
-def _check(start_rps: float, tolerance: float) -> None:
-    if not 0 < start_rps < math.inf:
+def check(start_rps: float | None, tolerance: float = TOLERANCE) -> None:
+    """Raises ValueError for a start or a tolerance that makes no search."""
+    if start_rps is not None and not 0 < start_rps < math.inf:
         raise ValueError(f"a search can't start at {start_rps} requests/s: give more than 0")
     if not tolerance > 0:
         raise ValueError(f"a search to within {tolerance} never ends: give more than 0")
 
 
-def _bracket(holds: Callable[..., bool], rate_rps: float) -> tuple[float, float]:
-    """A rate at which the bound holds at a glance, and twice that, at which it doesn't."""
-    if holds(rate_rps, glance=True):
-        while holds(2 * rate_rps, glance=True):
-            rate_rps *= 2
-        return rate_rps, 2 * rate_rps
-    while not holds(rate_rps / 2, glance=True):
-        rate_rps /= 2
-    return rate_rps / 2, rate_rps
+@dataclass(slots=True)
+class Search:
+    """Says where to look next, given the `probes` so far, and what follows from them. Pure."""
+
+    slo: Slo
+    capacity_rps: float | None
+    start_rps: float | None
+    longest_s: float = LONGEST_LOOK_S
+    tolerance: float = TOLERANCE
+    confidence: float = CONFIDENCE
+    warm_up_s: float = 0.0
+    probes: list[Probe] = field(default_factory=list)
+
+    def next_look(self, spent_s: float) -> tuple[float, float] | None:
+        """The rate to look at next, in requests/s, and for how many seconds at most; None when it is enough.
+
+        Raises NoGoodputError where even single requests, far apart, don't keep the bound.
+        """
+        limit = self._limit()
+        rate_rps, length_s = self._wanted(limit)
+        self._check_some_rate_may_hold(rate_rps)
+        beside_s = self.warm_up_s + self.slo.bound_s + _BESIDE_S
+        left_s = SEARCH_IN_LOOKS * self.longest_s - spent_s - beside_s
+        over = left_s < min(length_s, self._short_s(rate_rps)) and len(self.probes) >= _FEWEST_LOOKS
+        if self._known(limit) or over:
+            return None
+        return _rounded(rate_rps), min(length_s, max(left_s, self._short_s(rate_rps)), self.longest_s)
+
+    def goodput(self) -> Goodput:
+        """What the looks so far say. Raises NoGoodputError where the bound was kept in none of them."""
+        limit = self._limit()
+        if limit.width > _NARROW and not any(each.holds for each in self.probes):
+            raise _nothing_holds(self.slo, min(self.probes, key=lambda each: each.rate_rps))
+        if (ends := self._stopped(limit)) is not None:
+            low, high = ends
+            surely = min(low, limit.least_rps) if low < limit.rate_rps else limit.least_rps
+            above = _of_rate(self.probes, high)
+            surely_not = None if above.generator_problem else high
+            return self._told(low, surely, surely_not, high / low <= 1 + self.tolerance)
+        return self._told(limit.rate_rps, limit.least_rps, limit.most_rps, self._narrow_enough(limit))
+
+    def _told(self, rate_rps: float, surely_rps: float, surely_not_rps: float | None, sure: bool) -> Goodput:
+        least = _rounded(surely_rps) if any(each.holds for each in self.probes) else None
+        most = None if surely_not_rps is None else _rounded(surely_not_rps)
+        if not any(not each.holds and not each.generator_problem for each in self.probes):
+            most = None  # nothing that was seen says so
+        return Goodput(self.slo, _rounded(rate_rps), least, most, sure, self.confidence, tuple(self.probes))
+
+    # Where the limit is.
+
+    def _limit(self) -> Limit:
+        """That of the latencies."""
+        looks = [(each.rate_rps, each.found) for each in self.probes if not each.stops]
+        return fitted(self.slo, looks, self._expected(), self.confidence)
+
+    def _expected(self) -> Expected:
+        """A start is a prediction, unless the closed loop rules it out."""
+        start_rps, capacity_rps = self.start_rps, self.capacity_rps
+        if capacity_rps is None:
+            return Expected(start_rps or DEFAULT_START_RPS, _NO_CAPACITY_SPREAD)
+        if start_rps is not None and _PLAUSIBLE[0] < start_rps / capacity_rps < _PLAUSIBLE[1]:
+            return Expected(start_rps, _SPREAD, capacity_rps)
+        return Expected(_OF_CAPACITY * capacity_rps, _SPREAD, capacity_rps)
+
+    def _stopped(self, limit: Limit) -> tuple[float, float] | None:
+        """The highest rate that was kept below the lowest that failed or could not be sent, and that one;
+        None where the latencies are the limit."""
+        stops = [each.rate_rps for each in self.probes if each.stops]
+        if not stops or limit.most_rps < min(stops):
+            return None
+        held = [each.rate_rps for each in self.probes if each.holds and each.rate_rps < min(stops)]
+        low, high = max(held, default=0.0), min(stops)
+        return None if low and limit.rate_rps < low else (low, high)
+
+    # What to do next.
+
+    def _wanted(self, limit: Limit) -> tuple[float, float]:
+        """The rate and the length of a look that tells most."""
+        if not self.probes:
+            rate_rps = self._expected().rate_rps
+            return rate_rps, self._short_s(rate_rps)
+        if (ends := self._stopped(limit)) is not None:
+            low, high = ends
+            if not low:
+                return high / 4, self._glance_s(high / 4)
+            return math.sqrt(low * high), self._short_s(low)
+        if limit.width > _NARROW:
+            return limit.rate_rps, self._short_s(limit.rate_rps)
+        rate_rps = limit.rate_of(_AT[len(self.probes) % len(_AT)])
+        return rate_rps, self._needed_s(limit)
+
+    def _needed_s(self, limit: Limit) -> float:
+        """Half of what is missing: widths shrink with the root of the time."""
+        near = [each for each in self.probes if abs(math.log(each.rate_rps / limit.rate_rps)) < _NARROW]
+        near_s = sum(each.measured_s for each in near)
+        missing_s = near_s * ((limit.width / math.log1p(self.tolerance)) ** 2 - 1)
+        return max(self._short_s(limit.rate_rps), min(missing_s / 2, _LONG * self.longest_s))
+
+    def _short_s(self, rate_rps: float) -> float:
+        """Long enough to tell whether a rate is far too high, or too low."""
+        requests = max(_MISSES / self.slo.allowed, _LEAST_REQUESTS)
+        least_s = max(_IN_BOUNDS * self.slo.bound_s, requests / rate_rps, _SHORTEST_S)
+        return min(least_s, _SHORT * self.longest_s)
+
+    def _glance_s(self, rate_rps: float) -> float:
+        return max(_SHORTEST_S, min(_GLANCE_REQUESTS / rate_rps, _SHORT * self.longest_s))
+
+    def _known(self, limit: Limit) -> bool:
+        if (ends := self._stopped(limit)) is not None:
+            low, high = ends
+            sent = not _of_rate(self.probes, high).generator_problem
+            return low > 0 and high / low <= 1 + (self.tolerance if sent else _LIMIT_TOLERANCE)
+        return len(self.probes) >= _FEWEST_LOOKS and self._narrow_enough(limit)
+
+    def _narrow_enough(self, limit: Limit) -> bool:
+        return limit.width <= math.log1p(self.tolerance)
+
+    def _check_some_rate_may_hold(self, rate_rps: float) -> None:
+        if not self.probes or any(each.holds for each in self.probes):
+            return
+        lowest = min(self.probes, key=lambda each: each.rate_rps)
+        if lowest.rate_rps * self.slo.bound_s <= _ALONE:
+            raise _nothing_holds(self.slo, lowest)
+
+
+def _nothing_holds(slo: Slo, found: Probe) -> NoGoodputError:
+    if found.generator_problem:
+        return NoGoodputError(f"no rate can be measured: {found.generator_problem}", found.disturbed)
+    why = found.failure or f"p{slo.percentile:g} is {found.latency_ms:,.3g} ms"
+    told = f"{slo} is not kept at any rate: even at {found.rate_rps:g} requests/s {why}"
+    return NoGoodputError(told, found.disturbed)
 
 
 def _rounded(rate_rps: float) -> float:
@@ -409,12 +224,5 @@ def _rounded(rate_rps: float) -> float:
     return float(f"{rate_rps:.4g}")
 
 
-def _nothing_holds(slo: Slo, found: Probe) -> str:
-    if found.generator_problem:
-        return f"no rate can be measured: {found.generator_problem}"
-    why = found.failure or f"p{slo.percentile:g} is {found.latency_ms:,.3g} ms"
-    return f"{slo} is not kept at any rate: even at {found.rate_rps:g} requests/s {why}"
-
-
-def _of_rate(probes: tuple[Probe, ...], rate_rps: float) -> Probe:
+def _of_rate(probes: list[Probe], rate_rps: float) -> Probe:
     return next(each for each in reversed(probes) if each.rate_rps == rate_rps)

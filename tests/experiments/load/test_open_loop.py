@@ -122,6 +122,7 @@ def test_another_seed_is_another_poisson_schedule() -> None:
         ({"rate_rps": 1, "duration_s": 1, "warm_up_s": -1}, "warm-up"),
         ({"rate_rps": 1, "duration_s": 1, "arrivals": "bursts"}, "poisson or constant"),
         ({"rate_rps": 1, "duration_s": 1, "max_in_flight": 0}, "at least 1"),
+        ({"rate_rps": 1, "duration_s": 1, "most_waiting": 0}, "at least 1"),
     ],
 )
 def test_a_load_that_measures_nothing_is_refused(arguments: dict[str, float], words: str) -> None:
@@ -280,6 +281,24 @@ def test_waiting_for_the_server_is_not_the_generators_lateness() -> None:
     waited_s = result.start_s - pacing_of(result).scheduled_s
     assert waited_s.max() > 0.5
     assert pacing_of(result).lateness_s.max() < waited_s.max()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_window_ends_when_too_many_requests_wait(processes: int) -> None:
+    with serving(always(http(), after_s=0.4)) as server:
+        load = OpenLoop(200, 20.0, "constant", warm_up_s=0.1, most_waiting=20)
+        result = run(server.url, [], load, processes=processes)
+    assert result.window_s < 10
+    assert result.problems() == [] or "generator" in result.problems()[0]
+    assert result.pacing is not None
+    assert result.requests == result.pacing.scheduled == result.pacing.sent > 0
+    assert result.pacing.scheduled_s.max() < result.window_s
+
+
+def test_a_window_is_whole_where_few_requests_wait() -> None:
+    with serving(always(http())) as server:
+        result = run(server.url, [], OpenLoop(100, 0.5, "constant", most_waiting=50))
+    assert (result.window_s, result.requests) == (pytest.approx(0.5), 50)
 
 
 def test_connections_are_opened_on_demand_up_to_the_bound() -> None:

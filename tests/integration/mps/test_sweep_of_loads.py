@@ -62,7 +62,7 @@ def test_the_highest_rate_that_keeps_a_bound_is_found_and_advised(tmp_path: Path
     (trial,) = trials(out)
     assert trial["goodput"]["slo"] == "p90=300ms"
     assert 50 < trial["throughput_rps"] == trial["goodput"]["goodput_rps"] <= 210
-    assert len(trial["goodput"]["probes"]) > 3
+    assert len(trial["goodput"]["probes"]) >= 3
     assert "requests/s" in run.stdout
     assert "the highest rate that keeps p90=300ms" in (out / "report.md").read_text()
 
