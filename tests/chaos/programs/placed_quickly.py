@@ -4,7 +4,7 @@ from experiments.placement.deployment import live
 from mps.place import app
 
 if __name__ == "__main__":
-    live.BATCHES_S = 0.2
+    live.BATCHES_S = 0.5
     live.BATCHES_WARM_UP_S = 0.1
     live.MOST_LATE = 100.0
     app(prog_name="mps.place")
