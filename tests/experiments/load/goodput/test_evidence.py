@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.load.goodput.evidence import Evidence, at_most, evidence, judge, least_requests
+from experiments.load.goodput.evidence import Evidence, at_most, evidence, judge
 from experiments.plan import Slo
 
 MEDIAN_100MS = Slo(50, 100)  # as many may be late as not: probabilities are those of tossing coins
@@ -87,11 +87,6 @@ def test_twenty_requests_that_say_as_much_as_ten_are_judged_like_ten() -> None:
     assert (
         judge(MEDIAN_100MS, Evidence(20, 3, 2.0), 0.011) == "unsure"
     )  # 1.5 count as 2, for either end as less
-
-
-def test_a_p99_needs_299_requests_for_95_percent_and_a_median_five() -> None:
-    assert least_requests(P99_100MS, 0.05) == 299
-    assert least_requests(MEDIAN_100MS, 0.05) == 5
 
 
 # The binomial distribution
