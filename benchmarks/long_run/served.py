@@ -31,6 +31,7 @@ LONGEST_START_S = 900.0
 LONGEST_STOP_S = 60.0
 LONGEST_LOAD_S = 900.0
 LOOKS_S = 0.5
+LOOKS_AT_KEYS = 10
 
 
 class Served:
@@ -99,30 +100,47 @@ class Served:
         with self._keys_lock:
             token = self._keys["API"]["key"]
         for api in ("inference", "management"):
-            self._asked("GET", f"/token?type={api}", token, None, 60.0)
-            self.read_keys()
+            self._checked("GET", f"/token?type={api}", self._asked("GET", f"/token?type={api}", token))
+        self.is_renewed("inference", "")
 
-    def read_keys(self) -> None:
-        """Those that are in force now, by the server's own file."""
-        keys = self._read_keys()
-        with self._keys_lock:
-            self._keys = keys
+    def is_renewed(self, api: str, key: str) -> bool:
+        """Whether the server's file holds another key than `key` by now, which then is in force: who was on
+        the way with the old one asks again."""
+        for _ in range(LOOKS_AT_KEYS):
+            with suppress(OSError, ValueError):  # half written
+                keys = self._read_keys()
+                with self._keys_lock:
+                    self._keys = keys
+                if keys[api]["key"] != key:
+                    return True
+            time.sleep(LOOKS_S)
+        return False
 
     def _manage(
         self, method: str, path: str, query: Mapping[str, Any] | None = None, timeout_s: float = 60.0
     ) -> requests.Response:
-        with self._keys_lock:
-            token = self._keys["management"]["key"]
-        return self._asked(method, path, token, query, timeout_s)
+        while True:
+            with self._keys_lock:
+                token = self._keys["management"]["key"]
+            answer = self._asked(method, path, token, query, timeout_s)
+            if not is_of_an_old_token(answer) or not self.is_renewed("management", token):
+                return self._checked(method, path, answer)
 
     def _asked(
-        self, method: str, path: str, token: str, query: Mapping[str, Any] | None, timeout_s: float
+        self,
+        method: str,
+        path: str,
+        token: str,
+        query: Mapping[str, Any] | None = None,
+        timeout_s: float = 60.0,
     ) -> requests.Response:
         url = f"http://127.0.0.1:{self._ports['management']}{path}"
         try:
-            answer = call(method, url, token, query, timeout_s)
+            return call(method, url, token, query, timeout_s)
         except requests.RequestException as error:
             raise ExperimentError(f"{method} {path}: {error}") from error
+
+    def _checked(self, method: str, path: str, answer: requests.Response) -> requests.Response:
         if answer.status_code not in (200, 202):
             raise ExperimentError(f"{method} {path}: status {answer.status_code}: {answer.text[:200]}")
         return answer
@@ -130,6 +148,11 @@ class Served:
     def _read_keys(self) -> dict[str, dict[str, str]]:
         keys: dict[str, dict[str, str]] = json.loads((self.folder / KEYS).read_text("utf-8"))
         return keys
+
+
+def is_of_an_old_token(answer: requests.Response) -> bool:
+    """Whether a token was refused."""
+    return answer.status_code == 400 and b"InvalidKeyException" in answer.content
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import requests
 
 from benchmarks.long_run.answers import Model
-from benchmarks.long_run.served import Served
+from benchmarks.long_run.served import Served, is_of_an_old_token
 from benchmarks.parts.malformed import Malformed, requests_of
 from experiments.load import Body
 
@@ -163,10 +163,8 @@ def _ask(session: requests.Session, served: Served, name: str, body: Body) -> tu
             )
         except requests.RequestException as error:
             return type(error).__name__, str(error).encode()
-        if answer.status_code != 400 or b"InvalidKeyException" not in answer.content:
-            return str(answer.status_code), answer.content
-        served.read_keys()
-        if served.authorization == token:
+        key = token.removeprefix("Bearer ")
+        if not is_of_an_old_token(answer) or not served.is_renewed("inference", key):
             return str(answer.status_code), answer.content
 
 
