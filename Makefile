@@ -96,7 +96,7 @@ test-beside: setup # The fast tests in one process, told when they have ended
 test-fast: setup ## The fast tests only
 	@$(PY) -m pytest -q -n 2 --dist loadgroup --ignore tests/integration
 
-mutants: setup ## Do the tests notice mistakes in the pure modules? Half an hour; ARGS='--sample 100' for a look
+mutants: setup ## Do the tests notice mistakes in the pure modules? An hour; ARGS='--sample 100' for a look
 	@$(PY) -m tests.mutants $(ARGS)
 
 lint: setup ## ruff, mypy --strict, and who may import whom
