@@ -92,7 +92,7 @@ test-fast: setup ## The tests that take no server and little time
 	@$(PY) -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder --ignore tests/integration \
 		-m "not thorough" --hypothesis-profile few-examples
 
-mutants: setup ## Do the tests notice mistakes in the pure modules? Half an hour; ARGS='--sample 100' for a look
+mutants: setup ## Do the tests notice mistakes in the pure modules? An hour; ARGS='--sample 100' for a look
 	@$(PY) -m tests.mutants $(ARGS)
 
 lint: setup ## ruff, mypy --strict, and who may import whom

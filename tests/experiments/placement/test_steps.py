@@ -29,6 +29,7 @@ class TestTheCard:
 
     def test_is_one_of_mig_where_the_profile_is_of_slices(self) -> None:
         assert problem_of([A], measured_on(a=(1, 2, 7)), Rules(), 3).rules.card == Slices((1, 2, 7))
+        assert problem_of([A], measured_on(a=(1, 2, 3, 4, 7)), Rules(), 3).rules.card == Slices()
         assert problem_of([A], measured_on(a=(1, 2, 50)), Rules(), 3).rules.card == Shares((1, 2, 50), 3)
 
     def test_needs_a_share_of_all(self) -> None:

@@ -203,6 +203,8 @@ def test_the_ratio_lies_in_its_interval(a: Floats, b: Floats) -> None:
 def test_a_figure_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="leave failed runs out"):
         hodges_lehmann([0.0, 1.0], [1.0])
+    with pytest.raises(ValueError, match="leave failed runs out"):
+        hodges_lehmann([1.0], [0.0])
 
 
 @pytest.mark.parametrize("confidence", [0.80, 0.90, 0.95])
@@ -344,7 +346,7 @@ def test_a_cell_without_runs_cannot_lead_and_a_single_cell_has_no_rivals() -> No
 def test_the_best_of_ten_takes_more_than_four_runs_of_each() -> None:
     _, compared = compare_with_best([FAST[:4], *[SLOW[:4]] * 9])
     assert {each.verdict for each in compared.values()} == {"not enough runs"}
-    _, alike = compare_with_best([ALIKE] * 10)
+    _, alike = compare_with_best([ALIKE, *[[figure * 0.999 for figure in ALIKE]] * 9])
     assert {each.p_corrected for each in alike.values()} == {1.0}
 
 
