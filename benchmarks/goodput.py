@@ -68,7 +68,7 @@ def main(
     with one_line_errors():
         bound = parse_slo(slo)
         found = measured(archive, bound, searches) if live else simulated(bound, seeds)
-    Console().print(table(found, bound, "measured" if live else "simulated"))
+    Console(width=140).print(table(found, bound, "measured" if live else "simulated"))
     typer.echo(json.dumps(marks(found)))
 
 
