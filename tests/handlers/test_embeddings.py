@@ -143,6 +143,7 @@ class TestRealSentenceModel:
             others = [float(scores[i, j]) for j in range(len(ALIKE)) if j != i]
             assert scores[i, i] > max(others) + 0.3
 
+    @pytest.mark.thorough
     def test_gives_the_vectors_of_sentence_transformers(
         self, minilm: EmbeddingsHandler, monkeypatch: pytest.MonkeyPatch
     ) -> None:

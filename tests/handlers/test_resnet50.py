@@ -115,6 +115,7 @@ class TestPredictions:
 
 
 class TestHalfPrecision:
+    @pytest.mark.thorough
     def test_gives_the_answers_of_fp32_within_two_hundredths(self, decided: Path) -> None:
         exact, _ = a_handler(decided)
         rounded, _ = a_handler(decided, precision="bf16")
@@ -126,6 +127,7 @@ class TestHalfPrecision:
 
 
 class TestLargePhotographs:
+    @pytest.mark.thorough
     def test_get_the_answers_of_a_full_decode_within_two_hundredths(
         self, decided: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -158,6 +160,7 @@ class TestPreprocessing:
         assert differences.max() < 6 * A_LEVEL
         assert differences.mean() < 0.5 * A_LEVEL
 
+    @pytest.mark.thorough
     def test_decodes_a_large_jpeg_smaller_and_other_formats_whole(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -191,6 +194,7 @@ class TestPreprocessing:
         for body, (_, prediction) in zip(bodies, answers, strict=True):
             assert as_dict(prediction) == pytest.approx(directly(folder, body), abs=1e-5)
 
+    @pytest.mark.thorough
     def test_holds_one_large_image_at_a_time(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         held, most = [0], [0]
         decode = pixels.decode

@@ -70,6 +70,7 @@ def test_the_command_to_go_on_with_can_be_pasted(tmp_path: Path) -> None:
     assert words == ["python", "-m", "mps.run", "--resume", str(folder)]
 
 
+@pytest.mark.thorough
 def test_a_report_below_an_odd_path_in_another_locale_without_a_home(tmp_path: Path) -> None:
     """In the C locale Python opens files as ASCII; in any, a console may be of another encoding."""
     folder = a_folder(tmp_path / ODD)
@@ -82,6 +83,7 @@ def test_a_report_below_an_odd_path_in_another_locale_without_a_home(tmp_path: P
     assert "été" in (folder / "report.html").read_text("utf-8")
 
 
+@pytest.mark.thorough
 def test_packages_of_the_users_that_are_named_as_ours_are_not_imported(tmp_path: Path) -> None:
     for name in ("handlers", "experiments", "mps"):
         (tmp_path / name).mkdir()

@@ -37,6 +37,7 @@ def test_the_example_of_a_day_on_cpus(tmp_path: Path) -> None:
     assert found["per_hour"] == pytest.approx(0.9)  # nine of two vCPUs at 0.05 each
 
 
+@pytest.mark.thorough
 def test_the_example_of_cards_beside_a_service_of_cpus(tmp_path: Path) -> None:
     published = ROOT / "results" / "published"
     served, profile = published / "h200-bert-shares", published / "h200-profile-bert-fp16.csv"
@@ -64,6 +65,7 @@ def test_the_example_of_cards_beside_a_service_of_cpus(tmp_path: Path) -> None:
     assert found["per_hour"] == 12
 
 
+@pytest.mark.thorough
 def test_every_way_of_a_card_that_was_measured(tmp_path: Path) -> None:
     demand = tmp_path / "demand.yaml"
     demand.write_text(
@@ -88,6 +90,7 @@ def test_how_often_a_placement_is_needed(tmp_path: Path) -> None:
     assert "5 times its 1 GPU, spare ones included (measured on the CPU, 2 cores of AMD EPYC)" in output
 
 
+@pytest.mark.thorough
 def test_throughput_by_cores_as_a_table_and_a_picture(tmp_path: Path) -> None:
     folders = [
         a_folder(

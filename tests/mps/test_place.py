@@ -35,6 +35,7 @@ def place(folder: Path, *options: str, demand: str = DEMAND) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("strategy", ["search", "gpulet", "greedy", "time-sharing", "equal-shares"])
 def test_models_for_cards_that_nobody_here_has_are_placed(tmp_path: Path, strategy: str) -> None:
     code, output = place(tmp_path, "--gpus", "3", "--strategy", strategy)
@@ -47,10 +48,12 @@ def test_models_for_cards_that_nobody_here_has_are_placed(tmp_path: Path, strate
     assert "nothing to" in output  # there is no archive of them to serve
 
 
+@pytest.mark.thorough
 def test_the_same_again_is_the_same(tmp_path: Path) -> None:
     assert place(tmp_path, "--gpus", "3") == place(tmp_path, "--gpus", "3")
 
 
+@pytest.mark.thorough
 def test_neighbours_that_were_measured_cost_what_they_cost(tmp_path: Path) -> None:
     pairs = [
         Beside("a card", Pair(Batch(own, 40, 8), (Batch(other, 60, 8),), 1.2), 10)
@@ -98,6 +101,7 @@ def place_periods(folder: Path, *options: str, rates: str = RATES) -> tuple[int,
     return place(folder, "--gpus", "3", "--periods", str(folder / "rates.csv"), *options)
 
 
+@pytest.mark.thorough
 def test_rates_that_change_are_placed_period_by_period(tmp_path: Path) -> None:
     code, output = place_periods(tmp_path, "--ahead")
     assert code == 0, output
@@ -131,6 +135,7 @@ def test_periods_that_can_not_be_are_told_in_a_line(
     assert told in last
 
 
+@pytest.mark.thorough
 def test_the_prototypes_files_are_enough_and_its_plan_can_be_checked(tmp_path: Path) -> None:
     profile = resource(tmp_path / "resource")
     tasks = tmp_path / "tasks.csv"

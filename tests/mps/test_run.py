@@ -98,6 +98,7 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     assert "text.mar" in refused("--model", str(tmp_path / "text.mar"))
 
 
+@pytest.mark.thorough
 def test_the_door_opens_without_what_only_the_work_needs() -> None:
     code = "import sys, mps.run; print({'seaborn', 'torch', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from mps.series import app
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("options", "said"),
     [

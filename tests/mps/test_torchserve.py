@@ -92,6 +92,7 @@ def test_a_card_that_mps_can_not_serve_on_is_named(card: Path, facts: dict[str, 
         cards_to_serve_on()
 
 
+@pytest.mark.thorough
 def test_without_mps_it_is_torchserves_command() -> None:
     for command in ([sys.executable, "-m", "mps.torchserve"], [*COMMAND]):
         done = subprocess.run([*command, "--version"], capture_output=True, text=True, cwd=ROOT)

@@ -28,6 +28,7 @@ def test_texts_differ_and_come_in_every_length() -> None:
     assert len(set(texts())) == len(texts())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("tokens", [15, 60])
 def test_texts_of_so_many_tokens_have_them_by_the_archives_own_tokenizer(tmp_path: Path, tokens: int) -> None:
     checkpoint = tiny_bert(tmp_path / "bert")

@@ -38,6 +38,7 @@ def refusal(folder: Path) -> str:
     return ""
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32))
 def test_whatever_happened_to_a_file_there_is_a_report_or_one_line_with_its_name(

@@ -120,6 +120,7 @@ def test_a_single_configuration_wins_at_once_and_gets_its_runs() -> None:
 truths = st.lists(st.floats(10, 100), min_size=6, max_size=6)
 
 
+@pytest.mark.thorough
 @settings(max_examples=25)
 @given(truths, st.integers(0, 1000), st.integers(1, 6))
 def test_asked_after_every_trial_or_once_a_round_the_race_is_the_same(

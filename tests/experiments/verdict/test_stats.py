@@ -316,6 +316,7 @@ def test_more_pairs_never_make_a_verdict_surer(pairs: list[tuple[Floats, Floats]
         assert grid.verdict in (one[0].verdict, "within noise", "not enough runs")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("runs", [5, 7, 10])
 def test_better_is_wrong_in_at_most_5_percent_of_grids_of_40_equal_pairs(runs: int) -> None:
     a, b = runs_of(100, 0.05, 4_000, 40, runs, seed=20), runs_of(100, 0.05, 4_000, 40, runs, seed=21)

@@ -326,6 +326,7 @@ class TestProgram:
             f"{store / 'embeddings.mar'} is up to date",
         ]
 
+    @pytest.mark.thorough
     def test_keeps_the_archive_where_its_checkpoint_is_gone(self, store: Path, tmp_path: Path) -> None:
         shutil.copytree(store, tmp_path / "store")
         folder = tiny_bert(tmp_path / "bert")

@@ -59,6 +59,7 @@ class TestEveryFamily:
     def test_is_in_the_list_of_those_served(self) -> None:
         assert set(FAMILIES) == {*TUNED, *PLAIN}
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("family", FAMILIES)
     def test_gives_texts_and_pairs_the_scores_of_transformers(
         self, sources: dict[str, Path], family: str, tmp_path: Path

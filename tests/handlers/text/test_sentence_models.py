@@ -195,6 +195,7 @@ class TestLimits:
 
 
 class TestLowerCase:
+    @pytest.mark.thorough
     @pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "albert"])
     def test_comes_first_where_the_file_asks_for_it(self, tmp_path: Path, family: str) -> None:
         source = a_model(tmp_path, family)

@@ -26,6 +26,7 @@ def of_kind(objects: dict[str, dict[str, Any]], kind: str) -> list[dict[str, Any
     return [each for each in objects.values() if each["kind"] == kind]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("version", VERSIONS)
 def test_kubernetes_takes_every_object(objects: dict[str, dict[str, Any]], version: str) -> None:
     for name, each in objects.items():
