@@ -514,7 +514,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
     Raises UsageError where there is no archive to unpack, or it would fill the disk.
     """
-    needed, room = unpacked_bytes(archive), folder.parent
+    needed, room = unpacked_bytes(archive), next(each for each in folder.absolute().parents if each.exists())
     if needed and (free := shutil.disk_usage(room).free) < needed:
         raise UsageError(
             f"{archive} takes {needed / 2**20:,.0f} MiB unpacked, {room} has {free / 2**20:,.0f} MiB free: "

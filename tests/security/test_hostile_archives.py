@@ -43,9 +43,10 @@ def test_a_link_is_unpacked_as_a_file_that_holds_its_target(tmp_path: Path) -> N
     archive = a_mar(tmp_path / "evil.mar")
     with zipfile.ZipFile(archive, "a") as mar:
         mar.writestr(link, "/etc/passwd")
-    unpack(archive, tmp_path / "unpacked")
-    assert not (tmp_path / "unpacked" / "weights").is_symlink()
-    assert (tmp_path / "unpacked" / "weights").read_text() == "/etc/passwd"
+    unpacked = tmp_path / "a store that is still to come" / "unpacked"
+    unpack(archive, unpacked)
+    assert not (unpacked / "weights").is_symlink()
+    assert (unpacked / "weights").read_text() == "/etc/passwd"
 
 
 def test_a_bomb_that_would_fill_the_disk_is_not_unpacked(
