@@ -34,8 +34,11 @@ def ray_nodes(folder: Path, *cores: int) -> Iterator[Nodes]:
     """A node for each of `cores`, its number of them; the first is the head. `folder` is Ray's own, and its
     path short. Needs Ray."""
     import ray
+    from ray._common.utils import get_default_ray_temp_dir
     from ray.cluster_utils import Cluster
 
+    # Ray notes the cluster's address there whatever its `temp_dir` is, and fails on a machine without it.
+    Path(get_default_ray_temp_dir()).mkdir(parents=True, exist_ok=True)
     options = {
         "object_store_memory": STORE_BYTES,
         "include_dashboard": False,

@@ -16,14 +16,13 @@ from typing import Any
 from experiments.answers.compare import difference
 from experiments.base.cores import usable_cores
 from experiments.base.errors import ExperimentError
-from experiments.base.files import write_whole
+from experiments.base.files import bytes_of, write_whole
 from experiments.bench import Bench
 from experiments.bench.inputs import spread
 from experiments.ceilings.bare import Seat, seated_models
 from experiments.load import Body
 from experiments.plan import Cell, Plan
 from experiments.plan.servers import TORCHSERVE
-from experiments.results.contained import bytes_of
 from experiments.results.typed import strictly_parsed
 from experiments.serving.workers import ENGINE_VARIABLE
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and files of lines that are."""
+"""Files that are there whole or not at all, files of lines that are, and files that are not too large."""
 
 import json
 import os
@@ -6,6 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+from experiments.base.errors import ExperimentError
+
+MOST_BYTES = 64 * 2**20
+"""Of a file that is read whole, a thousand times what a sweep of fifty cells writes."""
 
 
 @contextmanager
@@ -48,3 +53,13 @@ def cut_torn_line(file: IO[bytes]) -> None:
     file.seek(0)
     content = file.read()
     file.truncate(content.rfind(b"\n") + 1)
+
+
+def bytes_of(path: Path, most: int = MOST_BYTES) -> bytes:
+    """A file's content. Raises ExperimentError where it is larger than `most`, OSError where it can't be
+    read."""
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ExperimentError(f"{path} is larger than {most / 2**20:.0f} MiB: none of ours is")
+    return content

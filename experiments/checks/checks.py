@@ -23,7 +23,7 @@ from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.memory import free_memory_bytes
 from experiments.base.paths import ROOT
 from experiments.base.torch_build import torch_build
-from experiments.bench.leftovers import clear_leftovers
+from experiments.checks.leftovers import clear_leftovers
 from experiments.checks.measured_on import choose
 from experiments.checks.torch_build import torch_misfit
 from experiments.plan import Plan

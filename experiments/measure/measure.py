@@ -7,10 +7,10 @@ from typing import Any
 
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.bench import Bench
-from experiments.bench.leftovers import clear_leftovers
 from experiments.bench.servers import servers_told
 from experiments.ceilings.effort import Effort
 from experiments.ceilings.measure import measure_ceilings
+from experiments.checks.leftovers import clear_leftovers
 from experiments.load import check_limits
 from experiments.measure.campaign import carry_out
 from experiments.measure.elsewhere import CLUSTER, Elsewhere

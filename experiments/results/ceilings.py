@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.base.errors import ExperimentError
-from experiments.base.files import write_json
+from experiments.base.files import bytes_of, write_json
 from experiments.plan import LIMITS, Cell, limits_told
-from experiments.results.contained import bytes_of
 from experiments.results.roofline import Peaks, Work, roofline
 from experiments.results.typed import record_from, strictly_parsed
 

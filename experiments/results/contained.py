@@ -8,10 +8,8 @@ import os
 import stat
 from pathlib import Path
 
-from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.errors import UsageError
 
-MOST_BYTES = 64 * 2**20
-"""Of a file that is read whole, a thousand times what a sweep of fifty cells writes."""
 MOST_TRIAL_BYTES = 512 * 2**20
 """Of trials.jsonl: 100,000 trials, of 5 kB each."""
 
@@ -32,13 +30,3 @@ def refuse_what_leads_out(folder: Path) -> None:
                     raise UsageError(f"{path} is a link that leads out of {folder}: remove it")
             elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise UsageError(f"{path} is neither a file nor a folder: remove it")
-
-
-def bytes_of(path: Path, most: int = MOST_BYTES) -> bytes:
-    """A file's content. Raises ExperimentError where it is larger than `most`, OSError where it can't be
-    read."""
-    with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ExperimentError(f"{path} is larger than {most / 2**20:.0f} MiB: none of ours is")
-    return content

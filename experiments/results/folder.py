@@ -25,13 +25,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.base.files import append_line, cut_torn_line, replacing, write_json, write_whole
+from experiments.base.files import append_line, bytes_of, cut_torn_line, replacing, write_json, write_whole
 from experiments.base.shown import command, no_formula
 from experiments.plan import Cell, Plan, plan_from
 from experiments.results.cards.folders import card_folders
 from experiments.results.cards.sittings import of_one_card
 from experiments.results.ceilings import Ceilings, read_ceilings
-from experiments.results.contained import MOST_TRIAL_BYTES, bytes_of, refuse_what_leads_out
+from experiments.results.contained import MOST_TRIAL_BYTES, refuse_what_leads_out
 from experiments.results.environment import environment_from
 from experiments.results.trial_result import TrialResult, trial_result_from
 from experiments.results.typed import strictly_parsed

@@ -27,10 +27,10 @@ import requests
 
 from experiments.base.cores import core_quota, usable_cores
 from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.files import bytes_of
 from experiments.base.interrupts import carry_through
 from experiments.base.paths import ROOT
 from experiments.base.yaml_files import parsed_yaml
-from experiments.results.contained import bytes_of
 from experiments.results.typed import strictly_parsed
 from experiments.serving.instances import instance_folder, record_server
 from experiments.serving.java import find_java, utf8_env

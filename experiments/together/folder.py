@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.base.files import append_line, cut_torn_line, write_json, write_whole
-from experiments.results.contained import MOST_TRIAL_BYTES, bytes_of, refuse_what_leads_out
+from experiments.base.files import append_line, bytes_of, cut_torn_line, write_json, write_whole
+from experiments.results.contained import MOST_TRIAL_BYTES, refuse_what_leads_out
 from experiments.results.folder import without_formulas
 from experiments.results.typed import strictly_parsed
 from experiments.together.look import Look, heard

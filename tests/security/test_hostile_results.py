@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from experiments.base import files
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.plan import Plan
 from experiments.report import show, write_comparison, write_report
-from experiments.results import contained, read
+from experiments.results import read
 from experiments.results.folder import without_formulas
 from experiments.verdict import judge
 from mps.report import app
@@ -107,7 +108,7 @@ def test_a_file_that_is_larger_than_any_of_ours_is_not_read(
     hostile: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (hostile / name).open("ab") as file:
-        file.truncate(contained.MOST_BYTES + 1)  # sparse: it takes no room
+        file.truncate(files.MOST_BYTES + 1)  # sparse: it takes no room
     if name == "plan.json":
         with pytest.raises(ExperimentError, match=r"plan\.json is larger than 64 MiB"):
             read(hostile)

@@ -115,8 +115,8 @@ def test_a_plan_that_was_written_down_is_read_as_it_was(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (None, "No such file"),
-        (b"a: {", "is not YAML"),
-        (b"\xff", "is not YAML"),
+        (b"a: {", "is no YAML"),
+        (b"\xff", "is no YAML"),
         (b"[1]", "must hold 'key: value' lines"),
     ],
 )
@@ -160,7 +160,7 @@ def test_each_configuration_is_loaded_once_a_pass_and_each_run_takes_its_warm_up
     assert estimated_s(replace(ONE, batch_size=(1, 8), runs=2).trials()) == 4 * (1 + 3) + 4 * 6
     assert estimated_s(replace(ONE, runs=4).trials()) == 4 * (1 + 3) + 6
     assert estimated_s(replace(ONE, duration_s=None, requests=100).trials()) == 1 + 5 + 6
-    assert estimated_s(replace(ONE, slo="p99=1s", duration_s=30.0).trials()) == 90 + 6
+    assert estimated_s(replace(ONE, slo="p99=1s", duration_s=30.0).trials()) == 57 + 6
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -80,10 +81,11 @@ def cores_of_workers(out: Path) -> list[list[int]]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         line = " ".join(process.info["cmdline"] or [])
-        if "model_service_worker" in line and any(
-            str(out) in parent.cwd() for parent in process.parents()[:2]
-        ):
-            found.append(sorted(os.sched_getaffinity(process.pid)))
+        with suppress(psutil.Error):  # of others, whose parent may be gone: nobody's cwd can be read then
+            if "model_service_worker" in line and any(
+                str(out) in parent.cwd() for parent in process.parents()[:2]
+            ):
+                found.append(sorted(os.sched_getaffinity(process.pid)))
     return found
 
 
