@@ -14,8 +14,8 @@ settings.register_profile("any-machine", deadline=None)
 settings.register_profile("few-examples", deadline=None, max_examples=10)
 settings.load_profile("any-machine")
 
-# A script's `make test &` ignores Ctrl-C, `nohup make test` the end of the terminal, and so would every program
-# that the tests start and interrupt.
+# A script's `make test &` ignores Ctrl-C, `nohup make test` the end of the terminal, and so would every
+# program that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
