@@ -2,50 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
-from tests.chaos.drawn import Target
 from tests.chaos.scenes.placing import Placing
 from tests.chaos.scenes.reporting import Reporting
+from tests.chaos.scenes.scene import Scene
 from tests.chaos.scenes.serving import Serving
 from tests.chaos.scenes.sweeps import Sweep, SweepOnACard
-from tests.chaos.stage import Stage
 from tests.support.small_archives import NOOP, SLEEPS, archive
-
-
-class Scene(Protocol):
-    """A kind of program. All paths are those of the stage."""
-
-    @property
-    def target(self) -> Target:
-        """What of it can be harmed."""
-        ...
-
-    @property
-    def ends_by_itself(self) -> bool:
-        """Whether nothing runs any more once its command has ended."""
-        ...
-
-    def cwd(self, stage: Stage) -> Path:
-        """The folder that its commands are called in."""
-        ...
-
-    def environment(self, stage: Stage) -> dict[str, str]:
-        """For all of its programs; puts down what they need."""
-        ...
-
-    def begins(self, stage: Stage) -> Sequence[str]:
-        """The command that is harmed."""
-        ...
-
-    def goes_on(self, stage: Stage) -> Sequence[Sequence[str]]:
-        """The commands that bring it to its end after that, the last of which ends with 0."""
-        ...
-
-    def complaints(self, stage: Stage) -> list[str]:
-        """What is not as it should be in the end, beside trials."""
-        ...
-
 
 ALL: tuple[Scene, ...] = (
     Sweep("sweep", ("--batch-size", "4", "--concurrency", "1,4", "--runs", "2"), trials=4, weight=6),

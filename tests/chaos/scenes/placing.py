@@ -4,15 +4,14 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from experiments.base.paths import ROOT
 from tests.chaos.drawn import FRONTEND, SAMPLER, WORKER, Target
+from tests.chaos.scenes.scene import Scene
 from tests.chaos.stage import PYTHON, Stage
 
 
 @dataclass(frozen=True, slots=True)
-class Placing:
+class Placing(Scene):
     """Nothing of it can be gone on with: its folder is removed, as it says, and it begins anew."""
 
     weight: int = 1
@@ -20,13 +19,6 @@ class Placing:
     @property
     def target(self) -> Target:
         return Target("place", (FRONTEND, WORKER, SAMPLER), weight=self.weight)
-
-    @property
-    def ends_by_itself(self) -> bool:
-        return True
-
-    def cwd(self, stage: Stage) -> Path:
-        return ROOT
 
     def environment(self, stage: Stage) -> dict[str, str]:
         share = 100 // len(os.sched_getaffinity(0))

@@ -3,10 +3,10 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from experiments.base.paths import ROOT
 from tests.chaos.drawn import Target
+from tests.chaos.scenes.scene import Scene
 from tests.chaos.stage import PYTHON, Stage
 
 PUBLISHED = ROOT / "results" / "published" / "cpu-epyc-2-cores"
@@ -14,7 +14,7 @@ MADE = ("report.html", "report.md", "report.png", "summary.csv")
 
 
 @dataclass(frozen=True, slots=True)
-class Reporting:
+class Reporting(Scene):
     """Its results are published ones: they may not change."""
 
     weight: int = 1
@@ -22,13 +22,6 @@ class Reporting:
     @property
     def target(self) -> Target:
         return Target("report", (), weight=self.weight)
-
-    @property
-    def ends_by_itself(self) -> bool:
-        return True
-
-    def cwd(self, stage: Stage) -> Path:
-        return ROOT
 
     def environment(self, stage: Stage) -> dict[str, str]:
         if not stage.out.exists():

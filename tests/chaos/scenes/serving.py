@@ -6,6 +6,7 @@ from pathlib import Path
 
 from experiments.serving.under_mps import COMMAND
 from tests.chaos.drawn import DAEMON, FRONTEND, WORKER, Target
+from tests.chaos.scenes.scene import Scene
 from tests.chaos.scenes.sweeps import changed_mode, on_a_card
 from tests.chaos.stage import PYTHON, Stage
 from tests.support.served_folder import a_folder
@@ -15,7 +16,7 @@ SERVED = ("--models", "noop=noop.mar", "--ts-config", "config.properties")
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(Scene):
     """What keeps its daemon is the program itself, gone on in the background."""
 
     weight: int = 1

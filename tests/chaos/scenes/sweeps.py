@@ -8,6 +8,7 @@ from pathlib import Path
 from experiments.base.paths import ROOT
 from scripts.fetch_mps import fetch
 from tests.chaos.drawn import DAEMON, FRONTEND, GENERATOR, SAMPLER, WORKER, Target
+from tests.chaos.scenes.scene import Scene
 from tests.chaos.stage import PYTHON, Stage
 from tests.stand_ins import FOLDER, VARIABLE, a_card, facts_of
 
@@ -15,7 +16,7 @@ TINY = ("--workers", "1", "--duration", "0.3", "--warm-up", "0.1", "--no-noise-f
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(Scene):
     """`trials` are those of its plan."""
 
     name: str
@@ -28,13 +29,6 @@ class Sweep:
     def target(self) -> Target:
         generators = (GENERATOR,) if "--processes" in self.options else ()
         return Target(self.name, (FRONTEND, WORKER, SAMPLER, *generators), self.trials, self.weight)
-
-    @property
-    def ends_by_itself(self) -> bool:
-        return True
-
-    def cwd(self, stage: Stage) -> Path:
-        return ROOT
 
     def environment(self, stage: Stage) -> dict[str, str]:
         return stage.environment()
