@@ -55,9 +55,9 @@ def measure(
 
     Each finished trial is on disk before the next one starts. A folder that holds results already is refused,
     unless `resume` says to go on in it. `ceilings` None leaves these out, as does an archive of a kind that
-    can't be run alone; without `sweep` nothing else is measured. `elsewhere` carries out the plan in place of
-    this machine, without ceilings. `command` is how the program was called, for the
-    record. A search begins with what the ceilings predict, where there are any.
+    can't be run alone; without `sweep` nothing else is measured. A search begins with what the ceilings
+    predict, where there are any. `elsewhere` carries out the plan in place of this machine, without ceilings.
+    `command` is how the program was called, for the record.
 
     Raises UsageError for what can't be measured, ExperimentError where nothing works at all. A
     KeyboardInterrupt stops server and daemon first. What was measured stays, and `resume` goes on with it.
