@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from experiments.base.paths import ROOT
-from tests.support import shared_classes
+from tests.support import begun, shared_classes
 
 MARK = "CHAOS_MARK"
 LEFT_OUT = ("CUDA_VISIBLE_DEVICES", "CUDA_MPS_PIPE_DIRECTORY", "TS_CONFIG_FILE", "LOG_LOCATION")
@@ -60,9 +60,10 @@ class Stage:
     def start(
         self, command: Sequence[str], env: dict[str, str], cwd: Path = ROOT
     ) -> "subprocess.Popen[bytes]":
-        """A program; what it prints is `printed`. Into a file: a server would keep a pipe open."""
+        """A program, which `processes` finds; what it prints is `printed`. Into a file: a server would keep a
+        pipe open."""
         with (self.folder / "printed.log").open("wb") as log:
-            return subprocess.Popen(
+            program = subprocess.Popen(
                 command,
                 cwd=cwd,
                 env=env,
@@ -71,6 +72,8 @@ class Stage:
                 stderr=log,
                 start_new_session=True,
             )
+        begun.shown(program)
+        return program
 
     @property
     def printed(self) -> str:

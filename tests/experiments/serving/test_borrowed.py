@@ -1,7 +1,6 @@
 """A control daemon that somebody else started, where it can't be used for a proof."""
 
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -14,6 +13,7 @@ from experiments.serving import borrowed
 from experiments.serving.arms import _With
 from mps.control import RunningDaemon
 from mps.control.daemon import Client
+from tests.support import begun
 
 CARD: Any = SimpleNamespace(uuid="GPU-cb1213a3-d6a4-be7f-0000-000000000000", index=1, name="NVIDIA H200")
 CARDS = [CARD]
@@ -46,10 +46,7 @@ def daemon_with(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]
                 subprocess.Popen(["/bin/sh", "-c", "read _", *words], env=variables, stdin=subprocess.PIPE)
             )
             stack.callback(program.kill)
-            # Popen returns a moment before the kernel has written down words and variables.
-            words_of_it = Path(f"/proc/{program.pid}/cmdline")
-            while b"read _" not in words_of_it.read_bytes():
-                time.sleep(0.001)
+            begun.shown(program, variables=bool(variables))
             there = RunningDaemon(program.pid, "somebody", Path("/tmp/nvidia-mps"))
             monkeypatch.setattr(borrowed, "running_daemon", lambda: there)
             monkeypatch.setattr(borrowed, "gpus", lambda: CARDS)
