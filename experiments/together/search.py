@@ -84,7 +84,7 @@ class Search:
         if self.next_factor is not None:
             return None
         limit, count = self._limit(), len(self.tried)
-        if not any(each.held for each in self.tried):
+        if not any(each.held for each in self.tried) and (limit.width > _NEAR or self._stopped(limit)):
             return Decision(0.0, 0.0, min(each.factor for each in self.tried), count, sure=True)
         if (ends := self._stopped(limit)) is not None:
             low, high = ends
