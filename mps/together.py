@@ -47,9 +47,7 @@ def main(
         bool,
         typer.Option("--goodput", help="Search for the highest factor of all rates that keeps all bounds."),
     ] = False,
-    looks: Annotated[
-        int, typer.Option(min=1, help="Looks on either side of that limit, of which most decide.")
-    ] = LOOKS,
+    looks: Annotated[int, typer.Option(min=1, help="The most looks of that search, of each server.")] = LOOKS,
     runs: Annotated[int | None, option("--runs", help="In place of the plan's; 0 with --goodput.")] = None,
     seconds: Annotated[float | None, option("--seconds", help="Of each run, in place of the plan's.")] = None,
     out: Annotated[Path, typer.Option(help="The folder of results.")] = Path("results/together"),

@@ -44,6 +44,8 @@ STARTUP_TIMEOUT_S = 600  # for a model to load: several workers that compile at 
 # TorchServe gives a worker 120 s to start before; two more minutes show its own error.
 REGISTER_TIMEOUT_S = 120.0 + STARTUP_TIMEOUT_S + 120.0
 WORKERS_TIMEOUT_S = 60.0
+# TorchServe goes through its lists of workers while others change them, and then answers 500 with this.
+UNDER_WAY, AGAIN_AFTER_S, TAKES = "ConcurrentModificationException", 0.1, 5
 START_ATTEMPTS = 3  # another program can take a free port between our choice and the bind
 
 SETTINGS = {
@@ -268,8 +270,14 @@ class TorchServe:
     def _manage(
         self, method: str, path: str, params: Mapping[str, Any] | None = None, timeout_s: float = 60
     ) -> requests.Response:
+        """What the management API answers; asked again where workers come or go at that moment."""
         url = f"http://127.0.0.1:{self.ports.management}{path}"
-        return self._request(method, url, self._management_key, params, timeout_s)
+        for _ in range(TAKES):
+            answer = self._request(method, url, self._management_key, params, timeout_s)
+            if UNDER_WAY not in answer.text:
+                break
+            time.sleep(AGAIN_AFTER_S)
+        return answer
 
     def _request(
         self,

@@ -8,7 +8,7 @@ from experiments.together.asked import Asked, asked, checked
 from experiments.together.folder import Folder
 from experiments.together.look import Look, look
 from experiments.together.plan import Together
-from experiments.together.search import LOOKS, Search, factor
+from experiments.together.search import LOOKS, Search
 from experiments.together.side_by_side import at_work, side_by_side
 
 RUN, SEARCH = "run", "search"
@@ -19,7 +19,7 @@ def carry_out(
     plan: Together, folder: Folder, tell: Tell, *, goodput: bool = False, looks: int = LOOKS
 ) -> list[Look]:
     """All looks of the plan, those of before among them: `runs` of each server, and with `goodput` those of
-    the search for the highest factor of the rates, decided by `looks` on either side of the limit.
+    the search for the highest factor of the rates, `looks` at most of each.
 
     Raises UsageError where a server, an archive or an input isn't there, ParityError where a server answers
     otherwise than its model, ServerError where one fails.
@@ -48,10 +48,10 @@ def carry_out(
 
 def searches_of(plan: Together, taken: Sequence[Look], looks: int = LOOKS) -> dict[str, Search]:
     """Each server's search, as far as the looks that were taken have brought it."""
-    searches = {name: Search(looks) for name in plan.servers}
+    searches = {name: Search(plan.models, looks) for name in plan.servers}
     for each in taken:
         if each.purpose == SEARCH:
-            searches[each.server].note(each.step, each.holds(plan))
+            searches[each.server].tried.append(each.tried(plan))
     return searches
 
 
@@ -65,17 +65,17 @@ def _search_on(
     tell: Tell,
 ) -> None:
     """The next look of a server's search."""
-    step = search.next_step
-    assert step is not None
-    number = sum(len(seen) for seen in search.seen.values())
+    factor = search.next_factor
+    assert factor is not None
+    number = plan.runs + len(search.tried)
     with at_work(server):
-        found = look(
-            server, plan, models, factor=factor(step), step=step, purpose=SEARCH, number=plan.runs + number
-        )
-    search.note(step, found.holds(plan))
+        found = look(server, plan, models, factor=factor, purpose=SEARCH, number=number)
+    search.tried.append(found.tried(plan))
     _keep(found, folder, taken)
     held = "holds" if found.holds(plan) else "fails"
-    tell(f"{server.server}, {factor(step):.3g} times the rates {held}: {_in_words(found)}")
+    tell(f"{server.server}, {factor:.3g} times the rates {held}: {_in_words(found)}")
+    if (decision := search.decision) is not None:
+        tell(f"{server.server}: {decision}")
 
 
 def _check(running: dict[str, Running], plan: Together, models: Sequence[Asked], tell: Tell) -> None:
@@ -96,7 +96,7 @@ def _missing(plan: Together, taken: Sequence[Look]) -> Iterator[tuple[str, int]]
 
 def _open(searches: dict[str, Search]) -> list[str]:
     """The servers whose search has no decision yet."""
-    return [name for name, search in searches.items() if search.next_step is not None]
+    return [name for name, search in searches.items() if search.next_factor is not None]
 
 
 def _keep(found: Look, folder: Folder, taken: list[Look]) -> None:

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from experiments.load import LoadResult, OpenLoop, Sending, run_together
+from experiments.load.goodput.evidence import Evidence, evidence
+from experiments.load.goodput.looks import in_order
 from experiments.load.result import MOST_BUSY
 from experiments.plan import Slo
 from experiments.servers.served import Running, cpu_s
 from experiments.together.asked import Asked
 from experiments.together.plan import Together
+from experiments.together.search import Tried
 
 MOST_LATE_IN_BOUNDS = 0.1
 """The generator's own lateness is part of a latency: up to this share of the bound it may be."""
@@ -24,6 +27,7 @@ class Seen:
 
     `within` is the share of the requests that were due and answered right within the bound, `failures` those
     that were refused, lost, never sent or answered wrongly, warm-up included. `problem`: why it is no result.
+    `due`: the requests that `within` is a share of; `inflation`: see Evidence.
     """
 
     rate_rps: float
@@ -35,24 +39,35 @@ class Seen:
     requests: int
     failures: int
     problem: str | None
+    due: int
+    inflation: float
 
     def keeps(self, slo: Slo) -> bool:
         """Whether the bound was kept, by an undisturbed generator and with no request failed."""
-        return self.problem is None and self.failures == 0 and self.within >= slo.percentile / 100
+        return self.tells and self.within >= slo.percentile / 100
+
+    @property
+    def tells(self) -> bool:
+        """Whether the latencies say something of the server: all was sent on time, and nothing failed."""
+        return self.problem is None and self.failures == 0
+
+    @property
+    def evidence(self) -> Evidence:
+        """Of how many requests how many were late."""
+        return Evidence(self.due, round((1 - self.within) * self.due), self.inflation)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """What was seen of one server: `number` counts its looks of this `purpose`, "run" or "search".
 
-    The rates were the plan's times `factor`, which is `step` of a search's grid. `cpu_cores` is the CPU time
-    of all the server's processes in a second, `cpu_ms` that for a request, of whichever model.
+    The rates were the plan's times `factor`. `cpu_cores` is the CPU time of all the server's processes in a
+    second, `cpu_ms` that for a request, of whichever model.
     """
 
     server: str
     purpose: str
     number: int
-    step: int
     factor: float
     models: Mapping[str, Seen]
     cpu_cores: float
@@ -62,15 +77,28 @@ class Look:
         """Whether every model kept its bound."""
         return all(self.models[model.name].keeps(model.slo) for model in plan.models)
 
+    def tried(self, plan: Together) -> Tried:
+        """What the search makes of it."""
+        told = all(seen.tells for seen in self.models.values())
+        found = {name: seen.evidence for name, seen in self.models.items()}
+        return Tried(self.factor, found if told else None, self.holds(plan))
+
     def told(self) -> dict[str, Any]:
         """As a line of JSON has it; `heard` is the inverse."""
         return asdict(self)
 
 
 def heard(told: Mapping[str, Any]) -> Look:
-    """The look of a line of JSON. Raises KeyError, TypeError or AttributeError for anything else."""
-    models = {name: Seen(**seen) for name, seen in told["models"].items()}
-    return Look(**{**told, "models": models})
+    """The look of a line of JSON. Raises KeyError, TypeError or AttributeError for anything else.
+
+    Lines of before had the `step` of a search by bisection, and told only the requests that were answered.
+    """
+    models = {
+        name: Seen(**{"due": seen["requests"], "inflation": 1.0, **seen})
+        for name, seen in told["models"].items()
+    }
+    kept = {key: value for key, value in told.items() if key != "step"}
+    return Look(**{**kept, "models": models})
 
 
 def look(
@@ -79,7 +107,6 @@ def look(
     models: Sequence[Asked],
     *,
     factor: float = 1.0,
-    step: int = 0,
     purpose: str = "run",
     number: int = 0,
 ) -> Look:
@@ -105,7 +132,7 @@ def look(
         for one, found in zip(models, results, strict=True)
     }
     cpu_ms = 1e3 * used_s / answers if answers else None
-    return Look(server.server, purpose, number, step, factor, seen, used_s / took_s, cpu_ms)
+    return Look(server.server, purpose, number, factor, seen, used_s / took_s, cpu_ms)
 
 
 def _seen(server: Running, one: Asked, rate_rps: float, found: LoadResult) -> Seen:
@@ -128,6 +155,8 @@ def _seen(server: Running, one: Asked, rate_rps: float, found: LoadResult) -> Se
         requests=found.requests,
         failures=refused + found.lost_connections + unsent + one.wrong(server, found),
         problem=_problem(found, slo),
+        due=pacing.scheduled,
+        inflation=evidence(slo, in_order(found)).inflation,
     )
 
 

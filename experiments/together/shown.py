@@ -10,7 +10,7 @@ from rich.table import Table
 from experiments.together.campaign import RUN
 from experiments.together.look import Look, Seen
 from experiments.together.plan import Served, Together
-from experiments.together.search import Search, factor
+from experiments.together.search import Search
 
 
 def summary(plan: Together, taken: Sequence[Look]) -> pd.DataFrame:
@@ -55,8 +55,8 @@ def _row(server: str, model: Served, looks: Sequence[Look]) -> dict[str, object]
 
 
 def goodput(plan: Together, searches: Mapping[str, Search]) -> pd.DataFrame:
-    """A row for each server whose search has a decision: the factor, the rates that it means, and how many of
-    the looks at it and at the next factor held."""
+    """A row for each server whose search has a decision: the factor, the rates that it means, and between
+    which factors it is with 95 % confidence."""
     rows = []
     for server, search in searches.items():
         if (decision := search.decision) is None:
@@ -66,11 +66,10 @@ def goodput(plan: Together, searches: Mapping[str, Search]) -> pd.DataFrame:
                 "server": server,
                 "factor": decision.factor,
                 **{f"{model.name}_rps": decision.factor * model.rate_rps for model in plan.models},
-                "held": decision.held[0],
-                "looks": decision.held[1],
-                "fails_at_factor": factor(decision.fails),
-                "held_there": decision.failed_held[0],
-                "looks_there": decision.failed_held[1],
+                "least_factor": decision.least,
+                "most_factor": decision.most,
+                "looks": decision.looks,
+                "sure": decision.sure,
             }
         )
     return pd.DataFrame(rows)
@@ -132,25 +131,22 @@ def table(frame: pd.DataFrame) -> Table:
 def goodput_table(plan: Together, frame: pd.DataFrame) -> Table:
     """The highest factors of the rates that keep every bound."""
     shown = Table(box=box.SIMPLE, title="the highest rates at which every bound is kept")
-    for heading in (
-        "server",
-        "factor",
-        *(f"{model.name}/s" for model in plan.models),
-        "held",
-        "next",
-        "held",
-    ):
+    rates = (f"{model.name}/s" for model in plan.models)
+    for heading in ("server", "factor", "95 % within", *rates, "looks"):
         shown.add_column(heading, justify="left" if heading == "server" else "right")
     for row in frame.to_dict("records"):
         shown.add_row(
             row["server"],
             f"{row['factor']:.3g}" if row["factor"] else "none",
+            _ends(row["least_factor"], row["most_factor"]),
             *(f"{row[f'{model.name}_rps']:.4g}" for model in plan.models),
-            f"{row['held']} of {row['looks']}",
-            f"{row['fails_at_factor']:.3g}",
-            f"{row['held_there']} of {row['looks_there']}",
+            str(row["looks"]),
         )
     return shown
+
+
+def _ends(least: float, most: float | None) -> str:
+    return f"{least:.3g} or more" if most is None or pd.isna(most) else f"{least:.3g} - {most:.3g}"
 
 
 def _median(values: Sequence[float | None]) -> float | None:

@@ -106,7 +106,7 @@ class Looks:
         )
         result, problem, busy = self._on_time(load)
         failure = _failure(result)
-        latency_s = _in_order(result)
+        latency_s = in_order(result)
         found = evidence(self.slo, latency_s)
         verdict = judge(self.slo, found, RISK)
         likely = (
@@ -154,7 +154,7 @@ def _failure(result: LoadResult) -> str | None:
     return others[0] if others and result.pacing.scheduled else None
 
 
-def _in_order(result: LoadResult) -> NDArray[np.float64]:
+def in_order(result: LoadResult) -> NDArray[np.float64]:
     """The latencies in the order in which the requests were due."""
     assert result.pacing is not None
     return result.latency_s[np.argsort(result.pacing.scheduled_s, kind="stable")]

@@ -1,6 +1,9 @@
 """What is read out of TorchServe's log and metrics page."""
 
+from types import SimpleNamespace
+
 import pytest
+import requests
 
 from experiments.serving import torchserve as server
 from experiments.serving.java import parse_version
@@ -45,6 +48,20 @@ def test_without_a_traceback_the_cause_is_the_frontends_first_complaint() -> Non
     log = 'WARNING: something\nInvalid configuration: For input string: "many"\nException in thread "x"\n'
     assert last_error(log) == 'Invalid configuration: For input string: "many"'
     assert last_error("all is well\n") == ""
+
+
+def test_a_change_that_meets_another_one_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As TorchServe 0.12.0 answered while workers that had been scaled down were still going."""
+    under_way, accepted = requests.Response(), requests.Response()
+    under_way.status_code, accepted.status_code = 500, 202
+    under_way._content = b'{"code": 500, "type": "ConcurrentModificationException"}'
+    accepted._content = b'{"status": "Processing worker updates..."}'
+    answers = [under_way, accepted]
+    running = server.TorchServe.__new__(server.TorchServe)
+    running.ports, running._management_key = SimpleNamespace(management=1), "key"  # type: ignore[assignment]
+    monkeypatch.setattr(server, "call", lambda *asked: answers.pop(0))
+    running.scale(4, wait=False)
+    assert answers == []
 
 
 def test_counters_are_summed_over_their_labels() -> None:

@@ -1,5 +1,6 @@
 """The files of a plan carried out, and the tables that are made of them."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,12 +24,12 @@ PLAN = Together(
 
 
 def seen(rate_rps: float, within: float = 1.0, failures: int = 0, problem: str | None = None) -> Seen:
-    return Seen(rate_rps, rate_rps, 10.0, 20.0, 20.0, within, 100, failures, problem)
+    return Seen(rate_rps, rate_rps, 10.0, 20.0, 20.0, within, 1000, failures, problem, 1000, 1.0)
 
 
-def a_look(number: int, purpose: str = "run", step: int = 0, **small: float) -> Look:
+def a_look(number: int, purpose: str = "run", factor: float = 1.0, **small: float) -> Look:
     models = {"small": seen(10.0 + number, **small), "large": seen(2.0)}  # type: ignore[arg-type]
-    return Look("torchserve", purpose, number, step, 1.0, models, 0.5, 4.0)
+    return Look("torchserve", purpose, number, factor, models, 0.5, 4.0)
 
 
 def test_looks_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -99,12 +100,22 @@ def test_a_bound_is_kept_by_so_many_requests_none_of_which_failed(small: Seen, h
 
 def test_a_search_goes_on_where_its_looks_ended_and_ends_in_a_row() -> None:
     taken: list[Look] = []
-    while (step := searches_of(PLAN, taken, looks=1)["torchserve"].next_step) is not None:
-        within = 1.0 if step <= 3 else 0.0
-        taken.append(a_look(0, "search", step, within=within))
-    frame = goodput(PLAN, searches_of(PLAN, taken, looks=1))
+    while (factor := searches_of(PLAN, taken)["torchserve"].next_factor) is not None:
+        taken.append(a_look(0, "search", factor, within=1.0 if factor <= 3 else 0.5))
+    frame = goodput(PLAN, searches_of(PLAN, taken))
     (row,) = frame.to_dict("records")
     assert row["server"] == "torchserve"
-    assert row["factor"] == pytest.approx(1.07**3)
-    assert row["small_rps"] == pytest.approx(10 * 1.07**3)
-    assert (row["held"], row["held_there"]) == (1, 0)
+    assert row["factor"] == pytest.approx(3, rel=0.15)
+    assert row["small_rps"] == pytest.approx(10 * row["factor"])
+    assert row["least_factor"] <= row["factor"] <= row["most_factor"]
+    assert row["looks"] == len(taken)
+
+
+def test_looks_of_a_search_by_bisection_are_understood(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.begin(PLAN)
+    line = a_look(0, "search", 1.07).told() | {"step": 1}
+    for seen_then in line["models"].values():
+        del seen_then["due"], seen_then["inflation"]
+    (tmp_path / LOOKS).write_text(json.dumps(line) + "\n")
+    assert folder.looks() == [a_look(0, "search", 1.07)]
