@@ -270,14 +270,8 @@ class TorchServe:
     def _manage(
         self, method: str, path: str, params: Mapping[str, Any] | None = None, timeout_s: float = 60
     ) -> requests.Response:
-        """What the management API answers; asked again where workers come or go at that moment."""
         url = f"http://127.0.0.1:{self.ports.management}{path}"
-        for _ in range(TAKES):
-            answer = self._request(method, url, self._management_key, params, timeout_s)
-            if UNDER_WAY not in answer.text:
-                break
-            time.sleep(AGAIN_AFTER_S)
-        return answer
+        return self._request(method, url, self._management_key, params, timeout_s)
 
     def _request(
         self,
@@ -467,11 +461,19 @@ def call(
     *,
     verify: bool = True,
 ) -> requests.Response:
-    """Asks a TorchServe of this machine. Raises requests.RequestException where none answers."""
+    """Asks a TorchServe of this machine, again where workers come or go at that moment. Raises
+    requests.RequestException where none answers."""
     with requests.Session() as session:
         session.trust_env = False  # a proxy of the environment is not for loopback
         headers = {"Authorization": f"Bearer {token}"}
-        return session.request(method, url, headers=headers, params=params, timeout=timeout_s, verify=verify)
+        for _ in range(TAKES):
+            answer = session.request(
+                method, url, headers=headers, params=params, timeout=timeout_s, verify=verify
+            )
+            if answer.status_code != 500 or UNDER_WAY not in answer.text:
+                break
+            time.sleep(AGAIN_AFTER_S)
+        return answer
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

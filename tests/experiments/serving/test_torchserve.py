@@ -1,4 +1,4 @@
-"""What is read out of TorchServe's log and metrics page."""
+"""What is read out of TorchServe's log, metrics page and answers."""
 
 from types import SimpleNamespace
 
@@ -59,7 +59,7 @@ def test_a_change_that_meets_another_one_is_asked_for_again(monkeypatch: pytest.
     answers = [under_way, accepted]
     running = server.TorchServe.__new__(server.TorchServe)
     running.ports, running._management_key = SimpleNamespace(management=1), "key"  # type: ignore[assignment]
-    monkeypatch.setattr(server, "call", lambda *asked: answers.pop(0))
+    monkeypatch.setattr(requests.Session, "request", lambda *asked, **how: answers.pop(0))
     running.scale(4, wait=False)
     assert answers == []
 
