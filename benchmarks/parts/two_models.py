@@ -24,7 +24,7 @@ DELAY_MS = 1  # TorchServe waits it out after each batch that isn't full, though
 BEGIN_RPS = 4.0  # of the large model: where the search begins
 SETTLING_S = 5.0
 LOOK_S = 3  # times as long as a turn is a look, since a p99 takes requests
-LOOKS = 2  # for each of the rounds
+LOOKS = 2  # at most, for each of the rounds
 
 
 def goodputs(
@@ -33,16 +33,17 @@ def goodputs(
     """For each server, the highest rate of the large model in requests/s, with SMALL_FOR_A_LARGE times as
     many of the small one, at which BOUND is kept by each of them. 0 where it is at none."""
     plan = plan_of([rival.name for rival in rivals], archives, LOOK_S * effort.duration_s)
+    looks = LOOKS * effort.rounds
     with tempfile.TemporaryDirectory() as folder:
         taken = carry_out(
             plan,
             Folder(Path(folder)),
             lambda line: tell(f"two models: {line}"),
             goodput=True,
-            looks=LOOKS * effort.rounds,
+            looks=looks,
         )
     found = {}
-    for name, search in searches_of(plan, taken, LOOKS * effort.rounds).items():
+    for name, search in searches_of(plan, taken, looks).items():
         assert search.decision is not None
         found[name] = search.decision.factor * BEGIN_RPS
     return found

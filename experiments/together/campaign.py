@@ -70,9 +70,9 @@ def _search_on(
     number = plan.runs + len(search.tried)
     with at_work(server):
         found = look(server, plan, models, factor=factor, purpose=SEARCH, number=number)
-    search.tried.append(found.tried(plan))
+    search.tried.append(tried := found.tried(plan))
     _keep(found, folder, taken)
-    held = "holds" if found.holds(plan) else "fails"
+    held = "holds" if tried.held else "fails"
     tell(f"{server.server}, {factor:.3g} times the rates {held}: {_in_words(found)}")
     if (decision := search.decision) is not None:
         tell(f"{server.server}: {decision}")

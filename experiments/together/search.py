@@ -13,19 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from experiments.load.goodput.evidence import Evidence
-from experiments.load.goodput.limit import Expected, Limit, fitted
+from experiments.load.goodput.limit import NARROW, Expected, Limit, fitted
+from experiments.load.goodput.search import FEWEST_LOOKS, TOLERANCE
 from experiments.plan.defaults import CONFIDENCE
 from experiments.together.plan import Served
 
 LOOKS = 12
-TOLERANCE = 0.05
-FEWEST = 3
 LOWEST, HIGHEST = 1e-3, 1e3  # factors beyond which nobody looks
 
 _SPREAD = 1.0  # a plan's rates say little of the limit
 _TAKES = 2  # of a look in which something failed: what else the machine does can make it fail
-_AT = (1.0, 2.5)  # times the allowed share is late where looks are taken, in turns
-_NEAR = 0.25  # as a logarithm: from there on
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +67,14 @@ class Search:
         """None when it is enough."""
         if not self.tried:
             return 1.0
-        last = self.tried[-1].factor
         if len(self.tried) >= self.looks:
             return None
+        last = self.tried[-1].factor
         if self._to_be_taken_again(last):
             return last
-        wanted = self._wanted()
-        return None if self._known() or not LOWEST <= wanted <= HIGHEST else float(f"{wanted:.4g}")
+        limit = self._limit()
+        wanted = self._wanted(limit)
+        return None if self._known(limit) or not LOWEST <= wanted <= HIGHEST else float(f"{wanted:.4g}")
 
     @property
     def decision(self) -> Decision | None:
@@ -84,13 +82,13 @@ class Search:
         if self.next_factor is not None:
             return None
         limit, count = self._limit(), len(self.tried)
-        if not any(each.held for each in self.tried) and (limit.width > _NEAR or self._stopped(limit)):
+        if not any(each.held for each in self.tried) and (limit.width > NARROW or self._stopped(limit)):
             return Decision(0.0, 0.0, min(each.factor for each in self.tried), count, sure=True)
         if (ends := self._stopped(limit)) is not None:
             low, high = ends
             return Decision(low, min(low, limit.least_rps), high, count, high <= low * (1 + TOLERANCE))
         most = None if all(each.held for each in self.tried) else limit.most_rps
-        return Decision(limit.rate_rps, limit.least_rps, most, count, self._narrow(limit))
+        return Decision(limit.rate_rps, limit.least_rps, most, count, limit.is_within(TOLERANCE))
 
     def _limit(self) -> Limit:
         """In factors: that of the model whose bound is the first to break; its ends are the least of all."""
@@ -108,34 +106,23 @@ class Search:
         )
 
     def _stopped(self, limit: Limit) -> tuple[float, float] | None:
-        """The highest factor that held below the lowest at which something failed, and that one; None where
-        latencies are the limit. The first is 0 where none held."""
+        """See Limit.stopped: here a factor stops where something failed in every look at it."""
         failed = {each.factor for each in self.tried if each.found is None}
         stops = failed - {each.factor for each in self.tried if each.found is not None}
-        if not stops or limit.most_rps < min(stops):
-            return None
-        low = max((each.factor for each in self.tried if each.held and each.factor < min(stops)), default=0.0)
-        return None if low and limit.rate_rps < low else (low, min(stops))
+        return limit.stopped([each.factor for each in self.tried if each.held], stops)
 
-    def _wanted(self) -> float:
+    def _wanted(self, limit: Limit) -> float:
         """The factor that tells most."""
-        limit = self._limit()
         if (ends := self._stopped(limit)) is not None:
             low, high = ends
             return math.sqrt(low * high) if low else high / 4
-        if limit.width > _NEAR:
-            return limit.rate_rps
-        return limit.rate_of(_AT[len(self.tried) % len(_AT)])
+        return limit.telling_rate(len(self.tried))
 
-    def _known(self) -> bool:
-        limit = self._limit()
+    def _known(self, limit: Limit) -> bool:
         if (ends := self._stopped(limit)) is not None:
             low, high = ends
             return low > 0 and high / low <= 1 + TOLERANCE
-        return len(self.tried) >= FEWEST and self._narrow(limit)
-
-    def _narrow(self, limit: Limit) -> bool:
-        return limit.width <= math.log1p(TOLERANCE)
+        return len(self.tried) >= FEWEST_LOOKS and limit.is_within(TOLERANCE)
 
     def _to_be_taken_again(self, factor: float) -> bool:
         taken = [each for each in self.tried if each.factor == factor]

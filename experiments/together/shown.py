@@ -7,6 +7,7 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
+from experiments.plan.defaults import CONFIDENCE
 from experiments.together.campaign import RUN
 from experiments.together.look import Look, Seen
 from experiments.together.plan import Served, Together
@@ -132,7 +133,7 @@ def goodput_table(plan: Together, frame: pd.DataFrame) -> Table:
     """The highest factors of the rates that keep every bound."""
     shown = Table(box=box.SIMPLE, title="the highest rates at which every bound is kept")
     rates = (f"{model.name}/s" for model in plan.models)
-    for heading in ("server", "factor", "95 % within", *rates, "looks"):
+    for heading in ("server", "factor", f"{100 * CONFIDENCE:g} % within", *rates, "looks"):
         shown.add_column(heading, justify="left" if heading == "server" else "right")
     for row in frame.to_dict("records"):
         shown.add_row(

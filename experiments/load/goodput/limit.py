@@ -12,7 +12,7 @@ log p99 on the same looks is told by `python -m benchmarks.goodput`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +32,8 @@ _FAR = 16.0  # times as far as anything that was looked at
 _TAIL = 1e-7  # of the probability, that a finer grid may leave out
 _NEAR = 6.0  # times the allowed share, or a part of it: the line is one in between
 _ABOVE_CAPACITY = 0.04  # as a logarithm: so far off is what a closed loop tells, and seldom much farther
+NARROW = 0.25  # as a logarithm: a limit known so well is looked at for what it is, not for where it is
+_AT = (1.0, 2.5)  # times the allowed share is late where looks are then taken, in turns
 _FEWEST = 4  # looks that tell how far they scatter beyond chance
 
 
@@ -53,6 +55,22 @@ class Limit:
     def rate_of(self, times: float) -> float:
         """The rate at which `times` the allowed share of the requests is late."""
         return float(self.rate_rps * times ** (1 / self.slope))
+
+    def telling_rate(self, looks: int) -> float:
+        """The rate at which another look tells most, after so many."""
+        return self.rate_rps if self.width > NARROW else self.rate_of(_AT[looks % len(_AT)])
+
+    def is_within(self, tolerance: float) -> bool:
+        """Whether the ends are no farther from the middle than that: 0.05 is 5 %."""
+        return self.width <= math.log1p(tolerance)
+
+    def stopped(self, held: Iterable[float], stops: Collection[float]) -> tuple[float, float] | None:
+        """The highest rate that `held` below the lowest that `stops`, since something failed or could not be
+        sent there, and that one; None where latencies are the limit. The first is 0 where none held."""
+        if not stops or self.most_rps < min(stops):
+            return None
+        low, high = max((each for each in held if each < min(stops)), default=0.0), min(stops)
+        return None if low and self.rate_rps < low else (low, high)
 
 
 @dataclass(frozen=True, slots=True)

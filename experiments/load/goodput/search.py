@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from experiments.load.goodput.found import Goodput, NoGoodputError, Probe
-from experiments.load.goodput.limit import Expected, Limit, fitted
+from experiments.load.goodput.limit import NARROW, Expected, Limit, fitted
 from experiments.load.goodput.looks import Disturbed, Looks, Send
 from experiments.plan import Slo
 from experiments.plan.defaults import CONFIDENCE, LONGEST_LOOK_S, MOST_IN_FLIGHT
 
 TOLERANCE = 0.05
+FEWEST_LOOKS = 3
 DEFAULT_START_RPS = 10.0
 SEARCH_IN_LOOKS = 2.0
 """So many of its longest looks a search may take."""
@@ -34,10 +35,7 @@ _MISSES = 3  # that a short look sees where exactly the allowed share is late
 _LEAST_REQUESTS, _IN_BOUNDS, _SHORTEST_S = 100, 25, 0.5
 _GLANCE_REQUESTS = 30  # where no rate is known yet that the generator can send
 _SHORT, _LONG = 1 / 3, 1 / 2  # of the longest look
-_NARROW = 0.25  # as a logarithm: from there on looks are as long as they need to be
-_FEWEST_LOOKS = 3
 _BESIDE_S = 0.5  # of a look: to connect, and for the last answers
-_AT = (1.0, 2.5)  # times the allowed share is late where looks are taken, in turns
 
 
 def find(
@@ -109,7 +107,7 @@ class Search:
         self._check_some_rate_may_hold(rate_rps)
         beside_s = self.warm_up_s + self.slo.bound_s + _BESIDE_S
         left_s = SEARCH_IN_LOOKS * self.longest_s - spent_s - beside_s
-        over = left_s < min(length_s, self._short_s(rate_rps)) and len(self.probes) >= _FEWEST_LOOKS
+        over = left_s < min(length_s, self._short_s(rate_rps)) and len(self.probes) >= FEWEST_LOOKS
         if self._known(limit) or over:
             return None
         return _rounded(rate_rps), min(length_s, max(left_s, self._short_s(rate_rps)), self.longest_s)
@@ -117,7 +115,7 @@ class Search:
     def goodput(self) -> Goodput:
         """What the looks so far say. Raises NoGoodputError where the bound was kept in none of them."""
         limit = self._limit()
-        if limit.width > _NARROW and not any(each.holds for each in self.probes):
+        if limit.width > NARROW and not any(each.holds for each in self.probes):
             raise _nothing_holds(self.slo, min(self.probes, key=lambda each: each.rate_rps))
         if (ends := self._stopped(limit)) is not None:
             low, high = ends
@@ -125,7 +123,7 @@ class Search:
             above = _of_rate(self.probes, high)
             surely_not = None if above.generator_problem else high
             return self._told(low, surely, surely_not, high / low <= 1 + self.tolerance)
-        return self._told(limit.rate_rps, limit.least_rps, limit.most_rps, self._narrow_enough(limit))
+        return self._told(limit.rate_rps, limit.least_rps, limit.most_rps, limit.is_within(self.tolerance))
 
     def _told(self, rate_rps: float, surely_rps: float, surely_not_rps: float | None, sure: bool) -> Goodput:
         least = _rounded(surely_rps) if any(each.holds for each in self.probes) else None
@@ -151,14 +149,9 @@ class Search:
         return Expected(_OF_CAPACITY * capacity_rps, _SPREAD, capacity_rps)
 
     def _stopped(self, limit: Limit) -> tuple[float, float] | None:
-        """The highest rate that was kept below the lowest that failed or could not be sent, and that one;
-        None where the latencies are the limit."""
-        stops = [each.rate_rps for each in self.probes if each.stops]
-        if not stops or limit.most_rps < min(stops):
-            return None
-        held = [each.rate_rps for each in self.probes if each.holds and each.rate_rps < min(stops)]
-        low, high = max(held, default=0.0), min(stops)
-        return None if low and limit.rate_rps < low else (low, high)
+        """See Limit.stopped."""
+        held = [each.rate_rps for each in self.probes if each.holds]
+        return limit.stopped(held, [each.rate_rps for each in self.probes if each.stops])
 
     # What to do next.
 
@@ -172,14 +165,12 @@ class Search:
             if not low:
                 return high / 4, self._glance_s(high / 4)
             return math.sqrt(low * high), self._short_s(low)
-        if limit.width > _NARROW:
-            return limit.rate_rps, self._short_s(limit.rate_rps)
-        rate_rps = limit.rate_of(_AT[len(self.probes) % len(_AT)])
-        return rate_rps, self._needed_s(limit)
+        length_s = self._short_s(limit.rate_rps) if limit.width > NARROW else self._needed_s(limit)
+        return limit.telling_rate(len(self.probes)), length_s
 
     def _needed_s(self, limit: Limit) -> float:
         """Half of what is missing: widths shrink with the root of the time."""
-        near = [each for each in self.probes if abs(math.log(each.rate_rps / limit.rate_rps)) < _NARROW]
+        near = [each for each in self.probes if abs(math.log(each.rate_rps / limit.rate_rps)) < NARROW]
         near_s = sum(each.measured_s for each in near)
         missing_s = near_s * ((limit.width / math.log1p(self.tolerance)) ** 2 - 1)
         return max(self._short_s(limit.rate_rps), min(missing_s / 2, _LONG * self.longest_s))
@@ -198,10 +189,7 @@ class Search:
             low, high = ends
             sent = not _of_rate(self.probes, high).generator_problem
             return low > 0 and high / low <= 1 + (self.tolerance if sent else _LIMIT_TOLERANCE)
-        return len(self.probes) >= _FEWEST_LOOKS and self._narrow_enough(limit)
-
-    def _narrow_enough(self, limit: Limit) -> bool:
-        return limit.width <= math.log1p(self.tolerance)
+        return len(self.probes) >= FEWEST_LOOKS and limit.is_within(self.tolerance)
 
     def _check_some_rate_may_hold(self, rate_rps: float) -> None:
         if not self.probes or any(each.holds for each in self.probes):

@@ -24,11 +24,11 @@ SERVERS = {
 LOOK_S = 24.0
 
 
-def looked_at(factor: float, seed: int, look_s: float = LOOK_S) -> Tried:
+def looked_at(factor: float, seed: int) -> Tried:
     """Each model on a worker of its own, without a server."""
     found = {}
     for model in (SMALL, LARGE):
-        load = OpenLoop(model.rate_rps * factor, look_s, warm_up_s=1.0)
+        load = OpenLoop(model.rate_rps * factor, LOOK_S, warm_up_s=1.0)
         result = Simulated(SERVERS[model.name]).send(load, seed)
         found[model.name] = evidence(model.slo, in_order(result))
     held = all(
