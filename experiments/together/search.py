@@ -83,7 +83,7 @@ class Search:
             return None
         limit, count = self._limit(), len(self.tried)
         if not any(each.held for each in self.tried) and (limit.width > NARROW or self._stopped(limit)):
-            return Decision(0.0, 0.0, min(each.factor for each in self.tried), count, sure=True)
+            return Decision(0.0, 0.0, min(each.factor for each in self.tried), count, sure=False)
         if (ends := self._stopped(limit)) is not None:
             low, high = ends
             return Decision(low, min(low, limit.least_rps), high, count, high <= low * (1 + TOLERANCE))
