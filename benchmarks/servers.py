@@ -2,8 +2,8 @@
 
 `python -m benchmarks.servers`, on an otherwise idle machine; `python -m mps.servers add NAME` makes what it
 needs. Two workers of one thread, batches of up to 8, a delay of 10 ms where a server has one (1 ms with two
-models at once), 16 requests in flight. Before any figure is taken, the answers of each server, to one request and under load, are compared
-with those of the handler alone.
+models at once), 16 requests in flight. Before any figure is taken, the answers of each server, to one request
+and under load, are compared with those of the handler alone.
 Before that, the engines that our handlers can run on: benchmarks/engines.py, where they are installed.
 The last line is one JSON object: ours over each of the others, the lowest of the models'; two models at once
 over the best of the others; the largest difference of a probability; the engines' marks.
