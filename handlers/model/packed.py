@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.flop_counter import register_flop_formula
-from transformers.activations import GELUActivation
 
 # oneDNN's choice depends little on the number of rows: measured the same for 37, 120 and 480.
 TYPICAL_ROWS = 128
@@ -89,6 +88,8 @@ class _PackedConvolution(nn.Module):
 
 def _take_gelu(parent: nn.Module, linear: str) -> str:
     """If a GELU follows this linear layer of `parent`: take it out of there."""
+    from transformers.activations import GELUActivation  # slow to import; models with one have done it
+
     for before, name in GELU_PLACES:
         if linear == before and isinstance(getattr(parent, name, None), GELUActivation):
             setattr(parent, name, nn.Identity())

@@ -3,8 +3,10 @@
 import io
 import json
 import zipfile
+from importlib import import_module
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,7 +18,6 @@ from PIL import Image
 from benchmarks import settings
 from benchmarks.families import checkpoints, compared
 from benchmarks.load_generator import Figures, median
-from benchmarks.parts import stock_image
 from benchmarks.parts.interleaved import Comparison, compare, take_turns
 from benchmarks.parts.malformed import Sent, png_bomb, requests_of
 from benchmarks.parts.models import photographs, with_handler
@@ -148,6 +149,7 @@ class TestInputs:
 
 
 class TestFamilies:
+    @pytest.mark.thorough
     def test_a_difference_of_our_answers_is_seen(self, tmp_path: Path) -> None:
         source = checkpoints.classifier("mpnet", tmp_path)
         handler = compared.classifier_served(source)
@@ -158,15 +160,25 @@ class TestFamilies:
         assert compared.off_the_pipeline(handler, source, inputs) > 0.01
 
 
+@pytest.mark.thorough
 class TestStockImage:
     """The re-created transforms: what torchvision documents of Resize, CenterCrop, ToTensor and Normalize."""
 
-    def test_the_shorter_side_becomes_256_and_224_are_cut_from_the_middle(self) -> None:
+    @pytest.fixture
+    def stock_image(self) -> ModuleType:
+        """Imported here: TorchServe's base handler imports each engine that is there, for a second."""
+        return import_module("benchmarks.parts.stock_image")
+
+    def test_the_shorter_side_becomes_256_and_224_are_cut_from_the_middle(
+        self, stock_image: ModuleType
+    ) -> None:
         assert stock_image.scale(Image.new("RGB", (500, 375))).size == (341, 256)
         assert stock_image.scale(Image.new("RGB", (300, 600))).size == (256, 512)
         assert stock_image.crop_middle(Image.new("RGB", (341, 256))).size == (224, 224)
 
-    def test_pixels_become_floats_channel_by_channel_and_are_normalised(self) -> None:
+    def test_pixels_become_floats_channel_by_channel_and_are_normalised(
+        self, stock_image: ModuleType
+    ) -> None:
         pixels = np.zeros((2, 3, 3), dtype=np.uint8)
         pixels[..., 0] = 255
         tensor = stock_image.to_tensor(Image.fromarray(pixels))
