@@ -30,11 +30,11 @@ SETUP ?= setup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engines mar run gpu-campaign serve stop test test-fast chaos mutants lint format bench bench-servers lock audit clean
+.PHONY: help setup engines mar run gpu-campaign serve stop test test-fast test-wide chaos mutants lint format bench bench-servers lock audit clean
 
 help: ## Show the targets
 	@echo "make run     the main job: set up, archive, sweep workers x batch size, print the table"
-	@echo "make test    run all tests"
+	@echo "make test    what each part does, tried with the real thing (under 4 minutes)"
 	@echo
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -85,12 +85,16 @@ stop: ## Stop what `make serve` started
 
 # Four at a time on two cores, as some wait more than they work. The folder within is named since what its
 # conftest.py makes has to be there before the four begin.
-test: setup ## All tests, those with real processes first
-	@$(PY) -m pytest -q -n 4 --dist loadgroup --no-loadscope-reorder tests tests/integration
+IN_FOURS = -q -n 4 --dist loadgroup --no-loadscope-reorder tests tests/integration
+test: setup ## What each part does, tried with the real thing: a real TorchServe, archive, daemon, load
+	@$(PY) -m pytest $(IN_FOURS) -m "not wide"
+
+test-wide: setup ## The other tests: other servers and engines, Ray, kills, attacks, every variant (20 minutes)
+	@$(PY) -m pytest $(IN_FOURS) -m wide
 
 test-fast: setup ## The tests that take no server and little time
 	@$(PY) -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder --ignore tests/integration \
-		-m "not thorough" --hypothesis-profile few-examples
+		-m "not thorough and not wide" --hypothesis-profile few-examples
 
 mutants: setup ## Do the tests notice mistakes in the pure modules? An hour; ARGS='--sample 100' for a look
 	@$(PY) -m tests.mutants $(ARGS)

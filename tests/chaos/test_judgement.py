@@ -65,6 +65,7 @@ def test_a_line_is_removed_as_it_is_counted(tmp_path: Path) -> None:
     assert (tmp_path / TRIALS).read_bytes() == b"one\nthree\n"
 
 
+@pytest.mark.thorough
 def test_what_is_left_on_a_stage_is_seen_and_cleared(tmp_path: Path) -> None:
     with staged(tmp_path, own_room=False) as stage:
         process = stage.start(["sleep", "60"], stage.environment())

@@ -136,6 +136,7 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingsHandler:
 
 
 class TestRealSentenceModel:
+    @pytest.mark.thorough
     def test_scores_similar_sentences_above_dissimilar_ones(self, minilm: EmbeddingsHandler) -> None:
         left, right = (minilm.predict([pair[side] for pair in ALIKE]) for side in (0, 1))
         scores = left @ right.T

@@ -92,6 +92,7 @@ def pixel_differences(handler: ResNet50Handler, body: bytes, expected: torch.Ten
 
 
 class TestPredictions:
+    @pytest.mark.thorough
     def test_are_those_of_a_direct_forward_pass(self, folder: Path) -> None:
         handler, context = a_handler(folder, top_k=10)
         bodies = [PHOTOGRAPH.read_bytes(), a_photograph(300, 260), a_photograph(100, 500)]
@@ -172,6 +173,7 @@ class TestPreprocessing:
             handler.read_item(a_photograph(2201, 1100, form))
         assert sizes == [(1101, 550), (2201, 1100)]
 
+    @pytest.mark.thorough
     def test_turns_a_large_jpeg_upright(self, folder: Path) -> None:
         handler, _ = a_handler(folder)
         exif, file = Image.Exif(), io.BytesIO()
@@ -183,6 +185,7 @@ class TestPreprocessing:
         difference = handler.read_item(file.getvalue()).astype(int) - handler.read_item(upright.getvalue())
         assert abs(difference).mean() < 1
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("threads", [1, 3])
     def test_keeps_the_order_on_any_number_of_threads(
         self, folder: Path, threads: int, monkeypatch: pytest.MonkeyPatch

@@ -72,6 +72,7 @@ def test_an_archive_of_unknown_kind_needs_an_input(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.thorough
 def test_a_folder_with_results_is_refused_in_its_own_words(tmp_path: Path) -> None:
     noop, text = archive(tmp_path, "noop", NOOP), tmp_path / "input.txt"
     text.write_text("hello")
@@ -80,6 +81,7 @@ def test_a_folder_with_results_is_refused_in_its_own_words(tmp_path: Path) -> No
     assert line == f"error: {folder} holds results already: give another --out, or --resume {folder}"
 
 
+@pytest.mark.thorough
 def test_another_archive_is_refused_in_its_own_words(tmp_path: Path) -> None:
     noop, text = archive(tmp_path, "noop", NOOP), tmp_path / "input.txt"
     text.write_text("hello")

@@ -33,6 +33,7 @@ def stood_in(folder: Path, **facts: Any) -> dict[str, str]:
     return {VARIABLE: str(a_card(folder / "card", **facts)), "PYTHONPATH": str(FOLDER), "PATH": str(binaries)}
 
 
+@pytest.mark.thorough
 def test_without_a_gpu_it_says_why() -> None:
     if Path("/proc/driver/nvidia/version").exists():
         pytest.skip("this machine has an NVIDIA driver")
@@ -41,6 +42,7 @@ def test_without_a_gpu_it_says_why() -> None:
     assert line.endswith("or go on without --mps")
 
 
+@pytest.mark.thorough
 def test_without_the_control_program_it_says_where_it_is_had(tmp_path: Path) -> None:
     line = refusal("--start", "--mps", **stood_in(tmp_path))
     assert line.startswith("error: no nvidia-cuda-mps-control here: it comes with NVIDIA's driver")

@@ -42,6 +42,7 @@ def swapped(module: ModuleType, what: str) -> bool:
     return swap(compile(TEXT, "some_lines.py", "exec"), code, functions_of(module.__name__))
 
 
+@pytest.mark.thorough
 def test_whoever_has_imported_a_function_has_the_mutants(module: ModuleType) -> None:
     doubled, counted = module.doubled, module.Counted()
     assert swapped(module, "each * 2 -> each / 2")
@@ -50,6 +51,7 @@ def test_whoever_has_imported_a_function_has_the_mutants(module: ModuleType) -> 
     assert counted.more == -10
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("what", ["3 -> 4", "0 -> 1"])
 def test_what_an_import_calculates_takes_an_import(module: ModuleType, what: str) -> None:
     assert not swapped(module, what)

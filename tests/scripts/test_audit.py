@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from experiments.base.paths import ROOT
 
 
+@pytest.mark.thorough
 def test_where_nobody_can_be_asked_it_is_skipped_loudly(tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"
     lock.write_text("six==1.17.0\n")

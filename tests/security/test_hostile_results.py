@@ -87,6 +87,7 @@ def test_a_link_in_the_place_of_a_folder_is_refused(hostile: Path, mine: Path, n
     assert {each.name for each in mine.parent.iterdir()} == {"bashrc", "holiday.png"}
 
 
+@pytest.mark.thorough
 def test_links_that_stay_inside_and_a_folder_that_is_a_link_itself_are_followed(
     hostile: Path, tmp_path: Path
 ) -> None:
@@ -180,6 +181,7 @@ def named(name: str) -> Callable[[Path], Path]:
     return made
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [TAG, CLOSING, MATHS, "{{ 7 * 7 }}", "'><svg/onload=alert(1)>"])
 def test_names_are_text_in_the_page_and_never_tags(tmp_path: Path, name: str) -> None:
     folder = named(name)(tmp_path / "hostile")
@@ -194,6 +196,7 @@ def test_names_are_text_in_the_page_and_never_tags(tmp_path: Path, name: str) ->
     assert not [text for text in outside_of_code if "<img" in text or "<script" in text]
 
 
+@pytest.mark.thorough
 def test_the_page_forbids_every_script_but_its_own_and_loads_nothing(tmp_path: Path) -> None:
     page = write_report(a_folder(tmp_path / "run", SMALL)).read_text("utf-8")
     (policy,) = [
@@ -206,6 +209,7 @@ def test_the_page_forbids_every_script_but_its_own_and_loads_nothing(tmp_path: P
     assert "unsafe-inline" not in policy.split("script-src")[1].split(";")[0]
 
 
+@pytest.mark.thorough
 def test_a_folder_whose_name_is_a_script_is_linked_as_a_folder(tmp_path: Path) -> None:
     first = a_folder(tmp_path / "javascript:alert(1)", SMALL)
     page = write_comparison([first, a_folder(tmp_path / "b?#%", SMALL)], tmp_path).read_text("utf-8")
@@ -215,6 +219,7 @@ def test_a_folder_whose_name_is_a_script_is_linked_as_a_folder(tmp_path: Path) -
     assert not [link for link in links if ":" in link]
 
 
+@pytest.mark.thorough
 def test_no_text_of_a_table_is_a_formula(tmp_path: Path) -> None:
     folder = named("=HYPERLINK(1)")(tmp_path / "hostile")
     show(judge(read(folder)))
@@ -265,6 +270,7 @@ class TestTheFilesToDeploy:
         with pytest.raises(ExperimentError, match="control character"):
             read(hostile)
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize(
         "variables",
         [
@@ -283,6 +289,7 @@ class TestTheFilesToDeploy:
         assert not list(tmp_path.rglob("pwned"))
         assert "LD_PRELOAD" not in (folder / "advice" / "start.sh").read_text()
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize(
         "model", ["a; touch pwned", "$(touch pwned)", "`touch pwned`", "' touch pwned '"]
     )

@@ -92,6 +92,7 @@ def test_several_inputs_are_compared_one_by_one() -> None:
     assert difference(right, right[:1], 1e-4).wrong is not None
 
 
+@pytest.mark.thorough
 @given(value=JSON)
 def test_any_answer_of_a_foreign_model_is_like_itself(value: Any) -> None:
     again = parsed(json.dumps(value).encode())

@@ -94,6 +94,7 @@ def test_the_rounds_of_our_own_profile_leave_a_range() -> None:
     assert whole.units.low < whole.units.likely < whole.units.high
 
 
+@pytest.mark.thorough
 def test_two_files_of_one_card_are_placed_together() -> None:
     files = [str(PUBLISHED / f"h200-profile-{model}-fp16.csv") for model in ("bert", "resnet50")]
     (profile,) = read_profiles(files)

@@ -283,6 +283,7 @@ def test_waiting_for_the_server_is_not_the_generators_lateness() -> None:
     assert pacing_of(result).lateness_s.max() < waited_s.max()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_window_ends_when_too_many_requests_wait(processes: int) -> None:
     with serving(always(http(), after_s=0.4)) as server:

@@ -21,6 +21,7 @@ def asked(rate_rps: float, slo_ms: float = 100.0) -> Problem:
     return Problem((Workload("net", "net", rate_rps, slo_ms),), TABLE)
 
 
+@pytest.mark.thorough
 def test_a_demand_that_fills_a_gpu_to_its_last_percent_gets_a_second() -> None:
     problem = asked(
         440.0

@@ -62,6 +62,7 @@ def test_errors_have_their_median_their_ninth_tenth_and_their_worst() -> None:
     assert all(value != value for value in spread([]))
 
 
+@pytest.mark.thorough
 def test_the_table_has_a_line_a_cell_and_columns_for_what_varies() -> None:
     assert len([line for line in printed(PLAN).splitlines() if line.strip()[:1].isdigit()]) == 4
     assert "delay" not in printed(PLAN)

@@ -132,6 +132,7 @@ class TestFromCeilings:
             predictor(ceilings_of(a_row(bare_rps=None, bare_batch_ms=None)), PLAN)
 
 
+@pytest.mark.thorough
 @given(st.integers(1, 4), st.integers(1, 16), st.integers(1, 64), st.integers(1, 60))
 @settings(max_examples=60, deadline=None)
 def test_no_cell_is_above_the_bare_model(workers: int, batch_size: int, clients: int, delay_ms: int) -> None:

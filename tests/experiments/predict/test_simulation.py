@@ -62,6 +62,7 @@ class TestAClosedLoop:
         )
         assert simulate(stalled, load).p99_ms > 1.5 * simulate(calm, load).p99_ms
 
+    @pytest.mark.thorough
     @given(stations, st.integers(1, 64))
     @settings(max_examples=50, deadline=None)
     def test_no_load_gets_more_than_the_workers_carry(self, station: Station, clients: int) -> None:
@@ -70,6 +71,7 @@ class TestAClosedLoop:
         assert 1 <= found.filled_batch <= station.batch_size
         assert min(station.batch_ms) * (1 - 1e-9) <= found.p50_ms <= found.p95_ms <= found.p99_ms
 
+    @pytest.mark.thorough
     @given(stations, st.integers(0, 3))
     @settings(max_examples=50, deadline=None)
     def test_more_batches_of_clients_get_no_less(self, station: Station, rounds: int) -> None:

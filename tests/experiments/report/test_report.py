@@ -86,6 +86,7 @@ def test_the_sections_come_in_their_order(whole: Path) -> None:
     assert re.findall(r'<section id="(\w+)"', page) == IN_ORDER
 
 
+@pytest.mark.thorough
 def test_the_page_needs_nothing_but_itself(whole: Path) -> None:
     page = (whole / "report.html").read_text()
     assert len(page.encode()) < 3e6

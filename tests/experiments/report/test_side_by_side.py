@@ -38,6 +38,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return written.read_text(), (folder / "report.md").read_text()
 
 
+@pytest.mark.thorough
 def test_servers_and_engines_stand_side_by_side_at_their_best(page: tuple[str, str]) -> None:
     html, markdown = page
     assert "Servers and engines side by side" in html
@@ -56,6 +57,7 @@ def test_the_page_says_what_a_batchs_delay_means_to_each(page: tuple[str, str]) 
     assert "BentoML: not heeded" in page[0]
 
 
+@pytest.mark.thorough
 def test_where_all_are_equal_torchserve_with_torch_is_advised(page: tuple[str, str]) -> None:
     assert "within noise: stay with" in page[1] or "(torch)" in page[1].splitlines()[0]
 

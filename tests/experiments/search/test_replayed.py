@@ -13,6 +13,7 @@ from experiments.plan import Goal
 RECORDED = recorded_in(ROOT / "results" / "published" / "cpu-epyc-2-cores-24-cells")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("goal", goals_for(RECORDED), ids=str)
 def test_a_search_finds_what_the_grid_finds_in_a_fifth_of_its_time(goal: Goal) -> None:
     found = judged(Truth(RECORDED, goal), partial(Search, goal), seeds=5)

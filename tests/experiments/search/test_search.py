@@ -132,6 +132,7 @@ def test_it_tells_how_many_it_never_measured_and_why_they_cannot_be_better() -> 
     assert not end.open
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None)
 @given(seeds, st.floats(0.005, 0.1), st.booleans())
 def test_when_it_is_over_it_asks_for_nothing_and_its_leader_was_measured(
@@ -160,6 +161,7 @@ def test_the_best_of_a_grid_measured_to_its_end_is_the_grids(seed: int) -> None:
     assert end.standing.contenders[0] == max(medians, key=lambda cell: medians[cell])
 
 
+@pytest.mark.thorough
 @settings(max_examples=20, deadline=None)
 @given(seeds, st.floats(0, 120))
 def test_a_budget_is_kept(seed: int, budget_s: float) -> None:

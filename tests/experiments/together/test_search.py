@@ -92,6 +92,7 @@ def test_where_everything_holds_nothing_is_said_of_the_end() -> None:
     assert search.decision.factor > 1
 
 
+@pytest.mark.thorough
 @given(st.floats(0.3, 50.0))
 def test_a_limit_as_sharp_as_a_step_is_found(limit: float) -> None:
     search = Search((SMALL, LARGE))

@@ -96,6 +96,7 @@ def test_nothing_is_said_of_a_clone_that_git_will_not_look_into(
     assert commit_told() == (None, None)
 
 
+@pytest.mark.thorough
 def test_nothing_is_said_without_git(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert commit_told() == (None, None)

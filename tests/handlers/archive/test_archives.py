@@ -59,6 +59,7 @@ def edit_config(folder: Path, **changes: Any) -> Path:
 
 
 class TestContent:
+    @pytest.mark.thorough
     @pytest.mark.parametrize(
         ("name", "companion"),
         [
@@ -191,6 +192,7 @@ class TestBuildingAgain:
             "resnet50.mar",
         ]
 
+    @pytest.mark.thorough
     def test_that_fails_leaves_the_old_archive(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = tiny_resnet(tmp_path / "resnet")
         archive = build("image", folder, tmp_path / "store", trial=False)
@@ -310,6 +312,7 @@ class TestRecipesOfImages:
 
 @pytest.mark.usefixtures("forked")
 class TestProgram:
+    @pytest.mark.thorough
     def test_says_what_is_up_to_date(self, store: Path, bert: Path, resnet: Path, encoder: Path) -> None:
         done = run("--bert", bert, "--resnet50", resnet, "--embeddings", encoder, "--out", store)
         assert done.stdout.splitlines() == [
@@ -318,6 +321,7 @@ class TestProgram:
             f"{store / 'embeddings.mar'} is up to date",
         ]
 
+    @pytest.mark.thorough
     def test_keeps_the_checkpoint_an_archive_was_built_from(self, store: Path) -> None:
         done = run("--out", store)
         assert done.stdout.splitlines() == [
@@ -336,6 +340,7 @@ class TestProgram:
         assert f"bert.mar is kept as it is: its checkpoint {folder} is not there any more" in done.stdout
         assert read_provenance(tmp_path / "store" / "bert.mar").source == str(folder)
 
+    @pytest.mark.thorough
     def test_ends_with_one_line_on_a_bad_checkpoint(self, store: Path, resnet: Path) -> None:
         done = run("--bert", resnet, "--out", store)
         assert done.returncode == 1

@@ -21,7 +21,7 @@ from tests.support.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
 from tests.support.engines import needs_engines
 from tests.support.worker import a_context, handle
 
-pytestmark = pytest.mark.thorough  # its models are exported for the engines
+pytestmark = pytest.mark.wide  # its models are exported for the engines
 
 PRECISIONS = [("onnxruntime", "fp32"), ("onnxruntime", "int8"), ("openvino", "fp32"), ("openvino", "bf16")]
 EXACT = [(engine, precision) for engine, precision in PRECISIONS if precision == "fp32"]

@@ -77,6 +77,7 @@ class TestEveryFamily:
 
 
 class TestPairs:
+    @pytest.mark.thorough
     def test_are_answered_in_every_form_of_request(self, sources: dict[str, Path], tmp_path: Path) -> None:
         handler, context = served(sources["bert"], tmp_path / "archive")
         pair = {"text": TEXTS[0], "text_pair": TEXTS[1]}

@@ -23,7 +23,7 @@ from experiments.serving.torchserve import Registration, TorchServe, torchserve
 from handlers.archive.archives import build
 from tests.support.checkpoints import tiny_bert, tiny_resnet
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 BRIEF = Effort(rounds=1, duration_s=0.5, warm_up_s=0.2, trial_s=0.3)
 

@@ -13,7 +13,7 @@ from handlers.archive.archives import build
 from tests.support.checkpoints import tiny_resnet
 from tests.support.other_servers import server_that_was_added, small_classifier
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 SHORT = ("--rounds", "1", "--seconds", "0.5", "--settling", "0.5")
 

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.base.paths import ROOT
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 
 def test_five_kills_cost_nothing() -> None:

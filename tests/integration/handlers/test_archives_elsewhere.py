@@ -54,6 +54,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.wide
 @pytest.mark.integration
 @pytest.mark.parametrize("name", NAMES.values())
 def test_torchserves_loader_finds_everything_in_the_archive(served: Path, name: str) -> None:

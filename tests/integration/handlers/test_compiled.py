@@ -15,6 +15,7 @@ from tests.support.checkpoints import tiny_bert, tiny_encoder, tiny_resnet
 from tests.support.worker import a_context
 
 pytestmark = [
+    pytest.mark.wide,
     pytest.mark.integration,
     pytest.mark.xdist_group("compiled"),  # torch's compiler takes its time to import: once is enough
     pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile on a CPU needs g++"),

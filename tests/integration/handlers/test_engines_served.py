@@ -15,7 +15,7 @@ from handlers.archive.engines.asked import Engines
 from tests.support.checkpoints import tiny_bert
 from tests.support.engines import needs_engines
 
-pytestmark = [pytest.mark.integration, needs_engines]
+pytestmark = [pytest.mark.wide, pytest.mark.integration, needs_engines]
 
 MEASURED = {
     ("torch", "fp32"),

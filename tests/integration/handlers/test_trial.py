@@ -10,7 +10,7 @@ from handlers.archive.archives import ArchiveError, build
 from handlers.archive.sources import CheckpointError
 from tests.support.checkpoints import edit_json, tiny_bert, tiny_resnet
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 
 def a_tokenizer_that_exists_in_python_only(folder: Path) -> None:

@@ -75,6 +75,7 @@ def test_each_plan_leaves_results_of_its_own_and_none_is_measured_twice(
     assert programs_in(own_tmp) == []
 
 
+@pytest.mark.wide
 def test_a_plan_that_does_not_fit_is_not_begun(tmp_path: Path, own_tmp: Path) -> None:
     a_plan(tmp_path, "1-small")
     a_plan(tmp_path, "2-long", duration_s=600)
@@ -84,6 +85,7 @@ def test_a_plan_that_does_not_fit_is_not_begun(tmp_path: Path, own_tmp: Path) ->
     assert not (tmp_path / "out" / "2-long").exists()
 
 
+@pytest.mark.wide
 def test_a_plan_that_fails_does_not_keep_the_next_one_from_being_measured(
     tmp_path: Path, own_tmp: Path
 ) -> None:
@@ -100,6 +102,7 @@ def test_a_plan_that_fails_does_not_keep_the_next_one_from_being_measured(
     assert (tmp_path / "out" / "2-small" / "summary.csv").exists()
 
 
+@pytest.mark.wide
 def test_a_signal_ends_the_sweep_that_runs_and_the_same_command_goes_on(
     tmp_path: Path, own_tmp: Path
 ) -> None:

@@ -161,6 +161,7 @@ def assert_complete(out: Path) -> None:
     assert all(trial["valid"] for trial in measured)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("handler", "said", "shown_above"),
     [
@@ -182,6 +183,7 @@ def test_a_handler_that_never_works_ends_the_sweep_with_its_reason(
     assert_nothing_left(own_tmp)
 
 
+@pytest.mark.wide
 def test_files_that_the_model_refuses_are_named_before_anything_is_measured(
     tmp_path: Path, own_tmp: Path
 ) -> None:
@@ -239,6 +241,7 @@ def test_a_results_folder_that_cannot_be_written_is_said_before_anything_starts(
     assert "can't write results" in run.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.wide
 def test_a_disk_that_fills_up_keeps_what_was_measured(tmp_path: Path, own_tmp: Path) -> None:
     """The third write goes to /dev/full, which fails as a full disk does."""
     append, calls = campaign.append, []

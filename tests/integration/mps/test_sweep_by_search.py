@@ -54,6 +54,7 @@ def test_a_search_finds_the_fastest_without_measuring_the_rest(tmp_path: Path, o
     assert "Not complete" not in run.stdout
 
 
+@pytest.mark.wide
 def test_a_search_goes_on_from_the_trials_on_disk(tmp_path: Path, own_tmp: Path) -> None:
     few = ("--search", "--workers", "1,2", "--batch-size", "1,4", "--runs", "2")
     run = finished(sweep(tmp_path, TAKES_A_WHILE, *few, *QUICK))

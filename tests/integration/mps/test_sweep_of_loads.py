@@ -73,6 +73,7 @@ def test_a_bound_that_nothing_keeps_is_said_and_the_run_fails(tmp_path: Path, ow
     assert "p90=5ms is not kept at any rate" in run.stderr
 
 
+@pytest.mark.wide
 def test_several_texts_of_a_request_count_each(tmp_path: Path, own_tmp: Path) -> None:
     mar = build("text", tiny_bert(tmp_path / "bert"), tmp_path, name="tiny", trial=False)
     command = sweep(

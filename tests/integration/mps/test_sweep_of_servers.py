@@ -21,7 +21,7 @@ from tests.integration.mps.test_sweep import DOOR, first_attempts, started, tria
 from tests.support.checkpoints import tiny_bert, tiny_encoder
 from tests.support.other_servers import server_that_was_added, small_classifier
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 QUICK = ("--warm-up", "0.1", "--workers", "1", "--no-ceilings", "--no-noise-floor")
 FIGURES = ("alone_latency_ms", "idle_cpu_cores", "server_cpu_ms_per_request", "server_rss_bytes")

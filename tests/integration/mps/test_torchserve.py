@@ -157,6 +157,7 @@ def test_a_server_whose_daemon_is_killed_is_stopped_and_the_log_says_why(host: H
     assert f"error: the MPS control daemon (pid {daemon.pid}) has ended: TorchServe is stopped" in said
 
 
+@pytest.mark.wide
 def test_a_model_that_cannot_be_loaded_ends_it_all_with_the_cause(host: Host) -> None:
     archive(host.folder, "broken", RAISES_AT_LOAD).rename(host.folder / "model_store" / "broken.mar")
     assert host.code("--start", "--mps") == 1
@@ -164,6 +165,7 @@ def test_a_model_that_cannot_be_loaded_ends_it_all_with_the_cause(host: Host) ->
     assert host.nothing_is_left()
 
 
+@pytest.mark.wide
 def test_after_a_killed_keeper_a_stop_ends_the_daemon(host: Host) -> None:
     assert host.code("--start", "--mps") == 0, host.printed()
     keeper = psutil.Process(host.daemon().ppid())
@@ -172,6 +174,7 @@ def test_after_a_killed_keeper_a_stop_ends_the_daemon(host: Host) -> None:
     assert host.nothing_is_left()
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_in_the_foreground_a_signal_ends_all(host: Host, number: signal.Signals) -> None:
     command = host.command("--start", "--mps", "--foreground")
@@ -182,6 +185,7 @@ def test_in_the_foreground_a_signal_ends_all(host: Host, number: signal.Signals)
     assert host.nothing_is_left()
 
 
+@pytest.mark.wide
 def test_in_the_foreground_a_stop_is_no_failure(host: Host) -> None:
     command = host.command("--start", "--mps", "--foreground")
     wait_for(lambda: host.named("model_service_worker"))
@@ -190,6 +194,7 @@ def test_in_the_foreground_a_stop_is_no_failure(host: Host) -> None:
     assert host.nothing_is_left()
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_at_its_start_ends_all(host: Host, number: signal.Signals) -> None:
     command = host.command("--start", "--mps")

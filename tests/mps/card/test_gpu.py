@@ -163,6 +163,7 @@ def test_an_error_of_nvml_is_an_error_of_ours(card: Path) -> None:
         compute_mode(found)
 
 
+@pytest.mark.thorough
 def test_the_compute_mode_is_borrowed_and_put_back(card: Path) -> None:
     with exclusive_process(gpu(), smi=NVIDIA_SMI) as mode:
         assert mode == EXCLUSIVE_PROCESS
@@ -172,6 +173,7 @@ def test_the_compute_mode_is_borrowed_and_put_back(card: Path) -> None:
     assert transcript(card) == [SET_EXCLUSIVE, SET_DEFAULT]
 
 
+@pytest.mark.thorough
 def test_the_compute_mode_is_put_back_after_an_exception(card: Path) -> None:
     with pytest.raises(ZeroDivisionError), exclusive_process(gpu(), smi=NVIDIA_SMI):
         raise ZeroDivisionError
@@ -208,6 +210,7 @@ def test_a_mode_that_may_not_be_changed_is_a_warning(card: Path, smi: str, reaso
     assert transcript(card) == [SET_EXCLUSIVE]
 
 
+@pytest.mark.thorough
 def test_without_persistence_mode_the_mode_holds_as_long_as_it_is_wanted(card: Path) -> None:
     """Else the driver lets go of the card as nvidia-smi ends, and forgets."""
     change(card, persistence=0)
@@ -237,6 +240,7 @@ def test_without_nvidia_smi_the_mode_stays(card: Path, tmp_path: Path) -> None:
     assert "nvidia-smi can't be run: No such file" in warnings[0]
 
 
+@pytest.mark.thorough
 def test_a_mode_that_cannot_be_put_back_says_how_to(card: Path) -> None:
     with (
         pytest.raises(GpuError, match=rf"Insufficient Permissions\): run `nvidia-smi -i {UUID} -c DEFAULT`"),
@@ -267,6 +271,7 @@ with exclusive_process(gpu(), smi=sys.argv[1]), suppress(OSError):
 """
 
 
+@pytest.mark.thorough
 def test_the_compute_mode_is_put_back_though_no_descriptor_is_left(card: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_DESCRIPTORS, str(NVIDIA_SMI)],
@@ -289,6 +294,7 @@ def killed_in_exclusive_mode(tmp: Path) -> None:
     assert done.returncode == -signal.SIGKILL
 
 
+@pytest.mark.thorough
 def test_after_a_sigkill_the_next_run_puts_the_compute_mode_back(
     card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,6 +325,7 @@ def test_a_mode_that_somebody_else_has_set_since_stays(
     assert list(tmp.iterdir()) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_compute_mode_is_put_back_after_a_signal(card: Path, number: signal.Signals) -> None:
     program = subprocess.Popen(

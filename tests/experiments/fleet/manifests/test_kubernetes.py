@@ -35,12 +35,14 @@ def test_kubernetes_takes_every_object(objects: dict[str, dict[str, Any]], versi
             assert name
 
 
+@pytest.mark.thorough
 def test_a_field_that_kubernetes_does_not_know_would_be_found(objects: dict[str, dict[str, Any]]) -> None:
     deployment = of_kind(objects, "Deployment")[0]
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate({**deployment, "sepc": {}}, VERSIONS[0], strict=True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", CUSTOM)
 def test_custom_resources_are_as_their_definitions_have_them(
     objects: dict[str, dict[str, Any]], kind: str

@@ -28,6 +28,7 @@ def spin(seconds: float) -> None:
         pass
 
 
+@pytest.mark.thorough
 def test_another_program_counts_and_we_do_not() -> None:
     others = Others("http://192.0.2.1:80/")  # of another machine: nothing here is its server
     with others.counted():
@@ -50,6 +51,7 @@ def test_what_is_too_short_is_not_known() -> None:
     assert others.cores is None
 
 
+@pytest.mark.thorough
 def test_the_urls_server_is_no_other_program() -> None:
     with serving(always(b"ok")) as server:
         others = Others(server.url)
@@ -58,6 +60,7 @@ def test_the_urls_server_is_no_other_program() -> None:
         assert others.cores is not None
 
 
+@pytest.mark.thorough
 def test_a_server_that_cannot_be_seen_leaves_it_unknown() -> None:
     others = Others("http://127.0.0.1:9/")  # nobody listens there
     with others.counted():

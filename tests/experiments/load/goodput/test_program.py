@@ -28,6 +28,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> Simulated:
     return server
 
 
+@pytest.mark.thorough
 def test_the_program_searches_for_a_rate_that_keeps_a_bound(simulated: Simulated) -> None:
     code, out, err = invoke("http://127.0.0.1:1/", "--slo", "p99=100ms", "--rate", "85", "--json")
     printed = json.loads(out)
@@ -43,6 +44,7 @@ def test_the_program_searches_for_a_rate_that_keeps_a_bound(simulated: Simulated
     assert looks[0].startswith(f"{printed['probes'][0]['rate_rps']:g} requests/s: ")
 
 
+@pytest.mark.thorough
 def test_it_takes_about_as_long_as_it_says(simulated: Simulated) -> None:
     _, _, err = invoke("http://127.0.0.1:1/", "--slo", "p99=100ms")
     told_s = float(err.splitlines()[0].split()[-2])

@@ -35,6 +35,7 @@ def search(server: BatchServer, slo: Slo = P99_100MS, *, seed: int = 0, **option
 # Where the truth is known.
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("server", "within"),
     [
@@ -56,6 +57,7 @@ def test_the_goodput_of_a_batch_server_is_found_within_a_minute(server: BatchSer
     assert max(takes_s) < 120
 
 
+@pytest.mark.thorough
 @settings(deadline=None, max_examples=15)
 @given(each_s=st.floats(0.0005, 0.004), workers=st.integers(1, 2), seed=st.integers(0, 10**4))
 def test_any_batch_server_is_found_in_time(each_s: float, workers: int, seed: int) -> None:

@@ -38,7 +38,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @needs_engines
-@pytest.mark.thorough
+@pytest.mark.wide
 class TestAnArchive:
     def test_holds_what_both_engines_read_in_one_file_each(self, archive: Path) -> None:
         with zipfile.ZipFile(archive) as mar:
@@ -87,7 +87,7 @@ class TestAnArchive:
 
 
 @needs_engines
-@pytest.mark.thorough
+@pytest.mark.wide
 class TestParity:
     def test_is_told_over_texts_of_ones_own_and_noted(self, archive: Path, tmp_path: Path) -> None:
         copy = tmp_path / "bert.mar"

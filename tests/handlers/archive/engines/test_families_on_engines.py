@@ -21,7 +21,7 @@ def off_in_fp32(kind: Kind, checkpoint: Path, folder: Path) -> dict[str, float]:
     return {one.engine: one.decides for one in found if one.precision == "fp32"}
 
 
-@pytest.mark.thorough
+@pytest.mark.wide
 @needs_engines
 @pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("family", ["distilbert", "roberta"])
@@ -31,7 +31,7 @@ def test_classifiers_of_texts(family: str, tmp_path: Path) -> None:
     assert max(off.values()) < 1e-5
 
 
-@pytest.mark.thorough
+@pytest.mark.wide
 @needs_engines
 @pytest.mark.usefixtures("forked")
 def test_a_sentence_model(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_sentence_model(tmp_path: Path) -> None:
     assert max(off.values()) < 1e-5
 
 
-@pytest.mark.thorough
+@pytest.mark.wide
 @needs_engines
 @pytest.mark.usefixtures("forked")
 def test_a_classifier_of_images(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_two_processes_run_the_handlers_forward_pass_together(two_berts: BareMod
     assert found.throughput_rps >= 0.999 * 2 * 8 / (found.batch_ms / 1e3)
 
 
+@pytest.mark.wide
 def test_one_load_serves_many_batch_sizes_and_the_peaks(two_berts: BareModel) -> None:
     sizes = [two_berts.throughput(size, 0.05).batch_size for size in (1, 3, 128)]
     assert sizes == [1, 3, 128]
@@ -86,6 +87,7 @@ def test_one_load_serves_many_batch_sizes_and_the_peaks(two_berts: BareModel) ->
     assert work.precision == "fp32"
 
 
+@pytest.mark.wide
 def test_images_are_prepared_once_and_then_only_classified(tmp_path: Path) -> None:
     resnet = build("image", tiny_resnet(tmp_path / "checkpoint"), tmp_path, trial=False)
     assert measure(resnet, 4, processes=1, threads=1, duration_s=0.1).throughput_rps > 0
@@ -103,6 +105,7 @@ def test_a_worker_s_environment_and_a_batch_that_the_handler_splits(tmp_path: Pa
     assert set(zip(halves[::2], halves[1::2], strict=False)) <= {("3", "2")}
 
 
+@pytest.mark.wide
 def test_handlers_that_have_no_forward_pass_or_refuse_say_so(tmp_path: Path, tiny_bert_mar: Path) -> None:
     text = [Body(b"a text", "text/plain")]
     short = {"processes": 1, "threads": 1, "duration_s": 0.05}
@@ -232,6 +235,7 @@ def test_the_ceilings_of_a_plan(tmp_path: Path) -> None:
     assert "empty handler, 2 workers, batch 8" in told.ceilings
 
 
+@pytest.mark.wide
 @pytest.mark.usefixtures("quiet_machine")
 def test_a_model_that_can_t_run_alone_still_has_the_ceiling_of_the_frontend(tmp_path: Path) -> None:
     broken = archive(tmp_path, "noop-function", NOOP)
@@ -273,6 +277,7 @@ def server() -> Iterator[TorchServe]:
         yield running
 
 
+@pytest.mark.wide
 def test_what_torchserve_and_a_handler_count_tells_what_binds(
     server: TorchServe, tiny_bert_mar: Path, tmp_path: Path
 ) -> None:
@@ -302,6 +307,7 @@ def test_what_torchserve_and_a_handler_count_tells_what_binds(
     server.unregister()
 
 
+@pytest.mark.wide
 def test_a_handler_without_a_tally_leaves_the_batches_unknown(server: TorchServe, tmp_path: Path) -> None:
     server.register(Registration(archive(tmp_path, "no-tally", NOOP), 1, 4))
     before = snapshot(server)

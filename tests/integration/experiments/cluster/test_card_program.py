@@ -76,6 +76,7 @@ def test_it_measures_its_cells_on_its_cores_and_hands_over_each_trial(
     assert [path.name for path in (tmp_path / "t").iterdir() if path.name.startswith(PREFIX)] == []
 
 
+@pytest.mark.wide
 def test_when_its_pipe_ends_it_stops_its_server_in_the_middle_of_a_trial(
     plan: Plan, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +91,7 @@ def test_when_its_pipe_ends_it_stops_its_server_in_the_middle_of_a_trial(
     assert list((tmp_path / "t").glob(f"{PREFIX}*")) == []
 
 
+@pytest.mark.wide
 def test_when_it_is_killed_its_server_ends_too(
     plan: Plan, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +109,7 @@ def test_when_it_is_killed_its_server_ends_too(
     assert list((tmp_path / "t").glob(f"{PREFIX}*")) == []
 
 
+@pytest.mark.wide
 def test_what_it_can_not_do_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(tmp_path / "t", monkeypatch) as program:
         told(program, Hello)

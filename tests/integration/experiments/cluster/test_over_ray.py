@@ -20,6 +20,7 @@ from tests.support.small_archives import NOOP, archive
 
 pytest.importorskip("ray", reason="needs Ray: make setup ENGINES=ray")
 pytestmark = [
+    pytest.mark.wide,
     pytest.mark.integration,
     pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs 2 cores"),
 ]

@@ -17,6 +17,7 @@ from tests.support import bubbles
 from tests.support.small_archives import archive
 
 pytestmark = [
+    pytest.mark.wide,
     pytest.mark.integration,
     pytest.mark.skipif(not bubbles.works(), reason=bubbles.LACKS),
 ]

@@ -10,7 +10,7 @@ from experiments.load import Body
 from experiments.serving.torchserve import Registration, torchserve
 from tests.support.scalings import service
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 BODY = [Body(b"x", "text/plain")]
 

@@ -16,7 +16,7 @@ from experiments.base.paths import ROOT
 from tests.support.own_time import OwnTime
 from tests.support.small_server import always, http, serving
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 SOON_S = 1.0
 LONGEST_START_S = 200.0  # where other programs have the cores

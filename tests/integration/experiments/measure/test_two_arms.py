@@ -135,6 +135,7 @@ def test_every_cell_is_measured_in_both_arms_and_all_is_as_before(tmp_path: Path
     assert programs_in(own_tmp) == []
 
 
+@pytest.mark.wide
 def test_static_partitions_and_memory_limits_are_axes(tmp_path: Path, own_tmp: Path) -> None:
     """On a stand-in for the control programs of newer drivers; a partition that is not to be had is told."""
     options = ["--batch-size", "4", "--duration", "0.3", "--warm-up", "0.1", "--runs", "1"]
@@ -158,6 +159,7 @@ def test_static_partitions_and_memory_limits_are_axes(tmp_path: Path, own_tmp: P
     assert programs_in(own_tmp) == []
 
 
+@pytest.mark.wide
 def test_a_worker_that_did_not_join_makes_the_trial_invalid(tmp_path: Path, own_tmp: Path) -> None:
     options = ["--batch-size", "4", "--duration", "0.3", "--warm-up", "0.1", "--runs", "1"]
     run, environment = command(tmp_path, SLEEPS, *options, strays=1)
@@ -188,6 +190,7 @@ def test_a_signal_in_the_arm_with_mps_puts_the_compute_mode_back(
     assert programs_in(own_tmp) == []
 
 
+@pytest.mark.wide
 def test_a_killed_torchserve_in_the_arm_with_mps_costs_one_trial_which_is_measured_again(
     tmp_path: Path, own_tmp: Path
 ) -> None:

@@ -16,7 +16,7 @@ from experiments.verdict import judge
 from handlers.archive.archives import build
 from tests.support.checkpoints import tiny_bert
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 RIGHT = "            return answer(self, rows, context, settings.limits, tally, turns=self.runtime.turns)\n"
 SPOILED = """

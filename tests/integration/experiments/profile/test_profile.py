@@ -34,6 +34,7 @@ def test_every_share_and_batch_size_is_measured(tmp_path: Path) -> None:
     assert told[-1] == "tiny: round 2 of 2"
 
 
+@pytest.mark.wide
 @needs_engines
 def test_engines_are_profiled_side_by_side(tmp_path: Path) -> None:
     tiny = tiny_bert(tmp_path / "tiny", spread=0.2)

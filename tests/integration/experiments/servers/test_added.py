@@ -15,7 +15,7 @@ from experiments.servers.added import AddError, add
 from experiments.servers.environments import ABSENT, WHOLE, environment_of
 from tests.support.other_servers import server_that_was_added
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 ADD_ELSEWHERE = """
 import sys

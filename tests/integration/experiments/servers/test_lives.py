@@ -28,7 +28,7 @@ from tests.support import small_archives
 from tests.support.checkpoints import tiny_encoder, tiny_resnet
 from tests.support.other_servers import server_that_was_added, small_classifier
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 TEXTS = ("The kettle is quiet and pours well.", "No.", "It leaks, and 'quotes' \\ don't matter: ü, 茶")
 NONE = "no-instance-came-up"

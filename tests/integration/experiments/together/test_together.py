@@ -66,6 +66,7 @@ def test_each_server_has_a_row_for_each_model(archives: Path, tmp_path: Path) ->
     assert "everything is measured already" in again.stdout
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("other", OTHERS)
 def test_another_server_is_measured_in_turns(archives: Path, tmp_path: Path, other: str) -> None:
     server_that_was_added(other)
@@ -75,6 +76,7 @@ def test_another_server_is_measured_in_turns(archives: Path, tmp_path: Path, oth
     assert [each.server for each in looks] == ["torchserve", other, other, "torchserve"]
 
 
+@pytest.mark.wide
 def test_a_search_ends_with_a_factor_and_its_interval(archives: Path, tmp_path: Path) -> None:
     plan = a_plan(archives, tmp_path, ["torchserve"], runs=0)
     options = ("--goodput", "--looks", "4", "--seconds", "0.6")
@@ -85,6 +87,7 @@ def test_a_search_ends_with_a_factor_and_its_interval(archives: Path, tmp_path: 
     assert row["looks"] <= 4
 
 
+@pytest.mark.wide
 def test_ctrl_c_leaves_nothing_and_the_same_command_goes_on(
     archives: Path, tmp_path: Path, own_tmp: Path
 ) -> None:
