@@ -13,6 +13,7 @@ from experiments.plan import Bound, Cell, Goal
 from experiments.predict.predicted import Predictor
 from experiments.results.trial_result import TrialResult
 from experiments.search.axes import Axis, axes_of
+from experiments.search.bounds import chances_to_keep
 from experiments.search.evidence import Seen, logs_of
 from experiments.search.surface import Expected, Surface, surface
 
@@ -34,7 +35,8 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """`figure`: the goal's, of all cells. `keeps` (cells,): how probable it is that a cell keeps all bounds.
+    """`figure`: the goal's, of all cells. `keeps` (cells,): how probable it is that a cell keeps all bounds,
+    as the full grid would judge it.
 
     `freedom` is that of Student's t for what is said of them: the spreads are estimated from so many runs.
     """
@@ -96,8 +98,9 @@ def counted_runs(attempts: Seen) -> dict[Cell, list[TrialResult]]:
     return quiet if 2 * sum(map(len, quiet.values())) > sum(map(len, valid.values())) else valid
 
 
-def believed(attempts: Seen, goal: Goal, predictor: Predictor | None) -> Belief:
-    """What the runs of some cells, and a prediction where there is one, say of all."""
+def believed(attempts: Seen, goal: Goal, predictor: Predictor | None, runs: int) -> Belief:
+    """What the runs of some cells, and a prediction where there is one, say of all in a grid of so many
+    runs."""
     cells = tuple(attempts)
     axes = axes_of(cells)
     counted = dict(enumerate(counted_runs(attempts).values()))
@@ -105,8 +108,8 @@ def believed(attempts: Seen, goal: Goal, predictor: Predictor | None) -> Belief:
     keeps = np.ones(len(cells))
     for bound in goal.bounds:
         bounded = _surface(axes, cells, counted, bound, predictor)
-        room = log(bound.limit) - bounded.mean
-        keeps *= stdtr(freedom, room / np.maximum(bounded.spread, LEAST))
+        logs = [logs_of(bound, own) for own in counted.values()]
+        keeps *= chances_to_keep(log(bound.limit), logs, bounded, freedom, runs)
     return Belief(_surface(axes, cells, counted, goal, predictor), keeps, freedom)
 
 

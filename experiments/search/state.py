@@ -43,7 +43,7 @@ class State:
         self.plan, self.results, self.rules = plan, results, rules
         self.attempts: Seen = attempts_of(plan, results)
         self.cells = tuple(self.attempts)
-        self.belief = believed(self.attempts, rules.goal, predictor)
+        self.belief = believed(self.attempts, rules.goal, predictor, plan.runs)
         self.worth = worth_finding(plan, rules, self.belief.figure.noise)
         self.unsure = 1 - rules.confidence
         logs = [logs_of(rules.goal, own) for own in counted_runs(self.attempts).values()]
@@ -104,10 +104,9 @@ class State:
         return leader if self.open[leader] and self.runs[best] > self.runs[leader] else best
 
     def _wanting_runs(self, leader: int) -> int | None:
-        """The leader until it has as many runs as in a full grid, so that its figures are as good, and more
-        while a bound is in doubt; then what looks better by fewer runs than that, as luck may have it."""
-        doubted = self.belief.keeps[leader] < self.rules.confidence
-        if self.open[leader] and (self.runs[leader] < self.plan.runs or doubted):
+        """The leader until it has as many runs as in a full grid, so that its figures are as good; then what
+        looks better by fewer runs than that, as luck may have it."""
+        if self.open[leader] and self.runs[leader] < self.plan.runs:
             return leader
         lucky = self.open & (self.medians > self.medians[leader]) & (self.belief.keeps >= LIKELY)
         lucky &= self.runs < self.plan.runs
