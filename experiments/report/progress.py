@@ -1,4 +1,4 @@
-"""What the user sees while a campaign runs: one live line on a terminal, one line a trial elsewhere."""
+"""What the user sees while a campaign runs: a live line on a terminal, elsewhere one a ceiling or trial."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -69,6 +69,8 @@ class ConsoleProgress(Progress):
     def ceiling(self, what: str) -> None:
         if self._status:
             self._status.update(Text(f"ceilings: {what}"))
+        else:
+            self._console.print(f"  ceilings: {what}", markup=False, highlight=False)
 
     def loading(self, trial: Trial) -> None:
         self._show(f"{trial.cell}: loading the model")
