@@ -6,7 +6,7 @@ models at once), 16 requests in flight. Before any figure is taken, the answers 
 and under load, are compared with those of the handler alone.
 Before that, the engines that our handlers can run on: benchmarks/engines.py, where they are installed.
 The last line is one JSON object: ours over each of the others, the lowest of the models'; two models at once
-over the best of the others; the largest difference of a probability; the engines' marks.
+over the best of the others, and its interval; the largest difference of a probability; the engines' marks.
 """
 
 from __future__ import annotations
@@ -93,11 +93,16 @@ def main(
             console.print(_table(str(case), found[str(case)]))
             for other in (name for name in found[str(case)] if name != OURS.name):
                 tell(f"{case}: {OURS.name} over {other}: {_over(found[str(case)], other)}")
-        told = {**marks, **_ratios(list(found.values())), "parity_worst": worst}
+        told: dict[str, float | two_models.Interval | None] = {
+            **marks,
+            **_ratios(list(found.values())),
+            "parity_worst": worst,
+        }
         if two:
-            rates = two_models.goodputs(rivals, [case.archive for case in cases], effort, tell)
-            told["two_models_over_best_other"] = _over_best_other(rates)
-    typer.echo(json.dumps({name: value and float(f"{value:.4g}") for name, value in told.items()}))
+            limits = two_models.goodputs(rivals, [case.archive for case in cases], effort, tell)
+            ratio, interval = two_models.over_best(limits, OURS.name)
+            told |= {"two_models_over_best_other": ratio, "two_models_over_best_other_interval": interval}
+    typer.echo(json.dumps({name: _rounded(value) for name, value in told.items()}))
 
 
 def _marks_of_engines(rounds: int, tell: Tell) -> Mapping[str, float | None]:
@@ -143,10 +148,13 @@ def _over(case: Mapping[str, Sequence[Figures]], other: str) -> Comparison:
     return Comparison(*([one.throughput_rps for one in case[name]] for name in (OURS.name, other)))
 
 
-def _over_best_other(rates_rps: Mapping[str, float]) -> float | None:
-    """None where none of the others keeps the bound at any rate that was tried."""
-    best = max(rate for name, rate in rates_rps.items() if name != OURS.name)
-    return rates_rps[OURS.name] / best if best else None
+def _rounded(value: float | two_models.Interval | None) -> float | list[float | None] | None:
+    return [_figure(end) for end in value] if isinstance(value, tuple) else _figure(value)
+
+
+def _figure(value: float | None) -> float | None:
+    """To four digits."""
+    return value and float(f"{value:.4g}")
 
 
 def _table(title: str, found: Mapping[str, Sequence[Figures]]) -> Table:

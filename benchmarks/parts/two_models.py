@@ -6,6 +6,7 @@ all models share the workers, there are as many of these. The search is the prod
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from experiments.plan import Slo
 from experiments.servers.served import Server
 from experiments.together import Folder, Served, Together, carry_out
 from experiments.together.campaign import searches_of
+from experiments.together.search import Decision
 
 NAMES = ("small", "large")
 TOKENS = (15, 60)
@@ -29,9 +31,9 @@ LOOKS = 2  # at most, for each of the rounds
 
 def goodputs(
     rivals: Sequence[Server], archives: Sequence[Path], effort: Effort, tell: Tell
-) -> Mapping[str, float]:
-    """For each server, the highest rate of the large model in requests/s, with SMALL_FOR_A_LARGE times as
-    many of the small one, at which BOUND is kept by each of them. 0 where it is at none."""
+) -> Mapping[str, Decision]:
+    """For each server, by which factor of BEGIN_RPS of the large model, and SMALL_FOR_A_LARGE times as many
+    requests of the small one, BOUND is kept by each of them."""
     plan = plan_of([rival.name for rival in rivals], archives, LOOK_S * effort.duration_s)
     looks = LOOKS * effort.rounds
     with tempfile.TemporaryDirectory() as folder:
@@ -42,11 +44,37 @@ def goodputs(
             goodput=True,
             looks=looks,
         )
-    found = {}
-    for name, search in searches_of(plan, taken, looks).items():
-        assert search.decision is not None
-        found[name] = search.decision.factor * BEGIN_RPS
-    return found
+    searches = searches_of(plan, taken, looks).items()
+    return {name: decision for name, search in searches if (decision := search.decision)}
+
+
+Interval = tuple[float, float | None]
+"""None: nothing tells how high it ends."""
+
+
+def over_best(found: Mapping[str, Decision], ours: str) -> tuple[float | None, Interval | None]:
+    """Ours over the best of the others, and its interval of 95 %; None where one of the two keeps the bound
+    at no rate that was tried.
+
+    From the intervals of both: on either side the squares of the logarithms add up (Zou and Donner 2008, as
+    MOVER). Which of the others is best isn't known either: its ends are the highest of theirs.
+    """
+    own, others = found[ours], [each for name, each in found.items() if name != ours]
+    factor, least = max(each.factor for each in others), max(each.least for each in others)
+    most = max(math.inf if each.most is None else each.most for each in others)
+    if not factor:
+        return None, None
+    ratio = own.factor / factor
+    if not ratio:
+        return ratio, None
+    down = math.hypot(_apart(own.least, own.factor), _apart(factor, most))
+    up = math.hypot(_apart(own.factor, own.most), _apart(least, factor))
+    return ratio, (ratio * math.exp(-down), None if math.isinf(up) else ratio * math.exp(up))
+
+
+def _apart(low: float, high: float | None) -> float:
+    """As a logarithm; infinite where one of them is not known."""
+    return math.log(high / low) if low and high is not None else math.inf
 
 
 def plan_of(names: Sequence[str], archives: Sequence[Path], look_s: float) -> Together:
