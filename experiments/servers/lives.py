@@ -29,7 +29,6 @@ from experiments.serving.instances import (
     end_processes_of,
     instance_folder,
     processes_of,
-    record_server,
 )
 from experiments.serving.torchserve import Registration, ServerError, unpack
 from experiments.serving.workers import worker_env
@@ -200,7 +199,7 @@ def _spawn(recipe: Recipe, wanted: Wanted) -> "subprocess.Popen[bytes]":
         "PYTHONUNBUFFERED": "1",
     }
     with (folder / LOG).open("wb") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [str(word) for word in recipe.command],
             cwd=folder,
             env=environment | dict(recipe.env),
@@ -209,8 +208,6 @@ def _spawn(recipe: Recipe, wanted: Wanted) -> "subprocess.Popen[bytes]":
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches us, and we stop it; its group is ours to kill
         )
-    record_server(folder, process.pid)
-    return process
 
 
 def _stop(process: "subprocess.Popen[bytes]", end: signal.Signals | None, folder: Path) -> None:

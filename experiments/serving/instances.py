@@ -1,7 +1,8 @@
 """The private folders of our server instances, and what a killed run left behind in them.
 
 A run that is killed with SIGKILL cannot clean up: its server lives on. Each instance folder therefore
-names the run that owns it and the server in it, and the next run removes the folders of dead owners.
+holds the name of the run that owns it, and the next run removes the folders of dead owners, and ends what
+has them as TMPDIR. The name isn't the folder's, as it is elsewhere (base/owned): that has to be short.
 """
 
 import json
@@ -9,19 +10,18 @@ import os
 import re
 import resource
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from experiments.base.errors import ExperimentError
 from experiments.base.files import write_json
 from experiments.base.interrupts import Reserve, carry_through, interrupts_held_back
+from experiments.base.owned import new_name, owner_in
 
 PREFIX = "tsmps-"  # short: a Unix socket's path, which lies in the folder, must fit 107 bytes
 END_TIMEOUT_S = 15.0
@@ -31,6 +31,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked into, not written to
 NAMED = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}")
 OWNED_AFTER_S = 60.0  # a folder of the living tells its owner at once
 FOLDER_NAME = f"{PREFIX}12345678"  # as mkdtemp makes them
+OWNER = "owner.json"
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def instance_folder() -> Iterator[Path]:
     try:
         with interrupts_held_back():
             folder = Path(tempfile.mkdtemp(prefix=PREFIX))  # mkdtemp makes it 0700
-            _write(folder, owner=os.getpid(), server=None)
+            write_json(folder / OWNER, {"process": new_name("")})
         yield folder
     finally:
         carry_through(lambda: _clear_up(folder, reserve))
@@ -62,39 +63,27 @@ def _clear_up(folder: Path | None, reserve: Reserve) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def record_server(folder: Path, pid: int) -> None:
-    """Notes the server's process (which leads its own group) so that a later run can end it."""
-    _write(folder, owner=os.getpid(), server=pid)
-
-
 def remove_leftovers() -> list[Path]:
     """Ends the servers and removes the folders of runs that are gone; returns those folders."""
     removed = []
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError, ValueError, KeyError):
-            if folder.stat().st_uid != os.getuid():
+            if folder.stat().st_uid != os.getuid() or _is_owned(folder):
                 continue
-            owner = _owner_of(folder)
-            if owner is None or _lives(owner["owner"]):
-                continue
-            if owner["server"] and _lives(owner["server"]):
-                os.killpg(owner["server"]["pid"], signal.SIGKILL)
             end_processes_of(folder)
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder)
     return removed
 
 
-def _owner_of(folder: Path) -> dict[str, Any] | None:
-    """What `_write` wrote; None where that is still to come. Raises OSError, ValueError."""
+def _is_owned(folder: Path) -> bool:
+    """Whether its run lives, or may be about to write its name. Raises OSError, KeyError, and ValueError
+    where the run can't be seen from here."""
     try:
-        found: dict[str, Any] = json.loads((folder / "owner.json").read_text("utf-8"))
-    except FileNotFoundError:
+        return owner_in(json.loads((folder / OWNER).read_text("utf-8"))["process"], "") is not None
+    except FileNotFoundError:  # killed before it could write?
         waits_s = time.time() - folder.stat().st_mtime
-        if waits_s < OWNED_AFTER_S or not NAMED.fullmatch(folder.name):
-            return None
-        return {"owner": None, "server": None}  # killed before it could write
-    return found
+        return waits_s < OWNED_AFTER_S or not NAMED.fullmatch(folder.name)
 
 
 def processes_of(*folders: Path) -> list[psutil.Process]:
@@ -138,30 +127,9 @@ def _semaphores(pid: int) -> set[Path]:
     return set()
 
 
-def _write(folder: Path, owner: int, server: int | None) -> None:
-    named = {"owner": _identity(owner), "server": _identity(server) if server else None}
-    write_json(folder / "owner.json", named)
-
-
-def _identity(pid: int) -> dict[str, float] | None:
-    """A process named so that a later one with the same pid is not taken for it."""
-    with suppress(psutil.NoSuchProcess):
-        return {"pid": pid, "created_s": psutil.Process(pid).create_time()}
-    return None
-
-
 def is_alive(pid: int) -> bool:
     """Whether a process is there, and not just its entry in the table."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
-
-
-def _lives(identity: dict[str, float] | None) -> bool:
-    if identity is None:
-        return False
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(int(identity["pid"]))
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() == identity["created_s"]
-    return False

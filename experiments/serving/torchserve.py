@@ -32,7 +32,7 @@ from experiments.base.interrupts import carry_through
 from experiments.base.paths import ROOT
 from experiments.base.yaml_files import parsed_yaml
 from experiments.results.typed import strictly_parsed
-from experiments.serving.instances import instance_folder, record_server
+from experiments.serving.instances import instance_folder
 from experiments.serving.java import find_java, utf8_env
 from experiments.serving.shadows import python_path_of_workers
 
@@ -362,7 +362,7 @@ def _spawn(
         | env
     )
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             cwd=folder,
             env=environment,
@@ -371,8 +371,6 @@ def _spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches us, and we stop it; its group is ours to kill
         )
-    record_server(folder, process.pid)
-    return process
 
 
 def quota_options() -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import pytest
 from experiments.base.paths import ROOT
 from experiments.results import read
 from experiments.servers.known import OTHERS
-from experiments.serving.instances import PREFIX
+from experiments.serving.instances import PREFIX, processes_of
 from experiments.verdict import judge
 from handlers.archive.archives import build
 from tests.integration.mps.test_sweep import DOOR, first_attempts, started, trials
@@ -98,7 +98,7 @@ def test_a_server_that_is_killed_is_started_anew_and_the_sweep_goes_on(tmp_path:
     run = started(command, out, until_trials=1)
     time.sleep(0.5)
     (folder,) = own_tmp.glob(f"{PREFIX}*")
-    os.killpg(json.loads((folder / "owner.json").read_text())["server"]["pid"], signal.SIGKILL)
+    os.killpg(os.getpgid(processes_of(folder)[0].pid), signal.SIGKILL)
     _, stderr = run.communicate(timeout=120)
     assert run.returncode == 0, stderr
     invalid = [trial for trial in trials(out) if not trial["valid"]]

@@ -92,6 +92,16 @@ def test_a_folder_of_a_run_that_was_killed_before_it_could_write_is_removed_in_t
     assert others.exists()
 
 
+def test_a_folder_of_a_run_that_cant_be_seen_from_here_is_left_alone(own_tmp: Path) -> None:
+    """It is in another container, which shares our temporary folder: its pids are not ours."""
+    theirs = own_tmp / "tsmps-abcdefgh"
+    theirs.mkdir()
+    (theirs / "owner.json").write_text('{"process": "1-2-3-0123abcd"}', "utf-8")
+    os.utime(theirs, (0, 0))
+    assert remove_leftovers() == []
+    assert theirs.exists()
+
+
 WITHOUT_DESCRIPTORS = """
 import resource
 from contextlib import suppress
