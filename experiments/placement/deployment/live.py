@@ -24,6 +24,7 @@ from experiments.placement.simulation import Outcome, outcome, simulate_seats
 from experiments.placement.simulation.arrivals import Times
 from experiments.serving.arms import Arm, MpsOptions, arm, released
 from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from experiments.serving.workers import ENGINE_VARIABLE
 from mps.card import Gpu
 
 Tell = Callable[[str], None]
@@ -97,7 +98,7 @@ def prove(live: Live, asked: Asked, mps: MpsOptions, tell: Tell, warn: Tell) -> 
     with ExitStack() as stack:
         current = stack.enter_context(arm(live.card is not None, live.card, mps, warn))
         settings = {"number_of_gpu": "0" if live.card is None else "1"}
-        server = stack.enter_context(torchserve(env=current.env, settings=settings))
+        server = stack.enter_context(torchserve(env={**current.env, **_engine_env(live)}, settings=settings))
         stack.enter_context(released(current, server.process.pid))
         _register(live, server, current, tell)
         tell("what batches take beyond the profile")
@@ -122,6 +123,11 @@ def prove(live: Live, asked: Asked, mps: MpsOptions, tell: Tell, warn: Tell) -> 
         for problem in _problems(result)
     ]
     return Proven(_predicted(live, batches, asked), _measured(live, results), batches, wrong)
+
+
+def _engine_env(live: Live) -> dict[str, str]:
+    """An engine in our own environment would win over those of the seats, where they have theirs."""
+    return {ENGINE_VARIABLE: ""} if any(seat.engine for seat in live.seats) else {}
 
 
 def _register(live: Live, server: TorchServe, current: Arm, tell: Tell) -> None:
