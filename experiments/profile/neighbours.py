@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.base.errors import UsageError
+from experiments.base.files import replacing
 
 SCHEMA = "# torchserve-mps neighbours, schema 1"
 MOST = 3
@@ -53,8 +54,9 @@ class Beside:
 
 
 def write_beside(path: Path, measured: Sequence[Beside]) -> None:
-    """The file: a line that names the schema, one with the columns, one for each batch and its neighbours."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    """The file: a line that names the schema, one with the columns, one for each batch and its neighbours;
+    whole or not at all."""
+    with replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
         file.write(SCHEMA + "\n")
         rows = csv.writer(file)
         rows.writerow(COLUMNS)

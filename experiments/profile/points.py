@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.files import replacing
 from experiments.results.typed import record_from
 
 SCHEMA = "# torchserve-mps profile, schema 1"
@@ -47,8 +48,9 @@ COLUMNS = {f.name: f.type for f in dataclasses.fields(Point)}
 
 
 def write_points(path: Path, points: Sequence[Point]) -> None:
-    """The file: a line that names the schema, one with the columns, one for each point."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    """The file: a line that names the schema, one with the columns, one for each point; whole
+    or not at all."""
+    with replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
         file.write(SCHEMA + "\n")
         rows = csv.DictWriter(file, COLUMNS)
         rows.writeheader()

@@ -1,5 +1,6 @@
 """A profile's file: what is written is read back, and what is no profile is named."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,20 @@ def test_a_file_from_before_engines_were_told_is_read(tmp_path: Path) -> None:
     write_points(path, [POINT])
     path.write_text(path.read_text("utf-8").replace(",engine", "").replace(",as archived", ""), "utf-8")
     assert read_points(path) == [POINT]
+
+
+def test_ctrl_c_while_it_is_written_anew_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    class Interrupted(list[Point]):
+        def __iter__(self) -> Iterator[Point]:
+            yield POINT
+            raise KeyboardInterrupt
+
+    path = tmp_path / "profile.csv"
+    write_points(path, [POINT, POINT])
+    with pytest.raises(KeyboardInterrupt):
+        write_points(path, Interrupted())
+    assert read_points(path) == [POINT, POINT]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:
