@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from handlers.engine.graph import Arrays, Graph
+from handlers.engine.telemetry import turn_off
+
+turn_off()
+import onnxruntime  # noqa: E402
 
 ERRORS_ONLY = 3
 

@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 from handlers.archive.saved_tokenizers import LOCAL
 from handlers.archive.sources import CheckpointError, first_line
 from handlers.engine.names import MODEL, QUANTISED
+from handlers.engine.telemetry import turn_off
 from handlers.image.recipe import resolve
 from handlers.model.families import PLAIN
 from handlers.model.simplified import drop_pooler, fold_normalization, read_first_token_only
@@ -64,6 +65,7 @@ def export(kind: str, folder: Path, *, int8: bool = False) -> None:
 def quantise(source: Path, target: Path) -> None:
     """The matrices of an ONNX file as 8-bit whole numbers, a scale for each column; what they are multiplied
     by is rounded to 8 bits when it is known, batch by batch."""
+    turn_off()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     logging.getLogger().setLevel(logging.ERROR)  # it advises steps that it does not need
