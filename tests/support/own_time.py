@@ -1,10 +1,13 @@
 """Time as a program has it to itself: without what it waited for a core that others had."""
 
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 class OwnTime:
@@ -24,6 +27,16 @@ class OwnTime:
             self.last_s[pid] = max(self.last_s[pid], _queued_s(pid))
         queued_s = sum(self.last_s.values()) - sum(self.first_s.values())
         return time.perf_counter() - self.begin_s - queued_s
+
+
+def ends_in_s(program: "subprocess.Popen[Any]", number: signal.Signals, others: Iterable[int] = ()) -> float:
+    """How long a program takes to end after a signal; `others` are processes that it waits for."""
+    clock = OwnTime([program.pid, *others])
+    program.send_signal(number)
+    while not os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        clock.passed_s()
+        time.sleep(0.01)
+    return clock.passed_s()
 
 
 def _queued_s(pid: int) -> float:

@@ -1,6 +1,5 @@
 """A signal ends the load generator within a second, whatever it is at."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -13,7 +12,7 @@ import psutil
 import pytest
 
 from experiments.base.paths import ROOT
-from tests.support.own_time import OwnTime
+from tests.support.own_time import OwnTime, ends_in_s
 from tests.support.small_server import always, http, serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.wide]
@@ -36,7 +35,7 @@ def full() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
 
-def ended(url: str, number: int, *options: str) -> tuple[int, float, str, int]:
+def ended(url: str, number: signal.Signals, *options: str) -> tuple[int, float, str, int]:
     """Of a load that got a signal once it had begun to connect: exit code, seconds until then (its own: other
     programs may keep it waiting for a core), stderr, and how many clients are left."""
     command = [sys.executable, "-m", "experiments.load", url, "--duration", "60", "--warm-up", "30", *options]
@@ -48,12 +47,7 @@ def ended(url: str, number: int, *options: str) -> tuple[int, float, str, int]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     time.sleep(0.3)
-    clock = OwnTime([process.pid, *(client.pid for client in clients)])
-    process.send_signal(number)
-    while not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-        clock.passed_s()
-        time.sleep(0.01)
-    took_s = clock.passed_s()
+    took_s = ends_in_s(process, number, [client.pid for client in clients])
     _, said = process.communicate(timeout=30)
     clock = OwnTime([client.pid for client in clients])
     while (left := [each for each in clients if runs(each)]) and clock.passed_s() < SOON_S:

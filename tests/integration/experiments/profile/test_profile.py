@@ -1,18 +1,28 @@
 """A profile on this machine's cores: each share once, in turns, with what it took."""
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from experiments.base.errors import UsageError
-from experiments.profile import Asked, profile
+from experiments.base.paths import ROOT
+from experiments.profile import Asked, profile, read_points
 from experiments.profile.measure import core_seats
 from experiments.serving.arms import MpsOptions
 from handlers.archive.archives import build
 from handlers.archive.engines.asked import Engines
+from tests.integration.conftest import programs_in
 from tests.support.checkpoints import tiny_bert
 from tests.support.engines import needs_engines
+from tests.support.own_time import ends_in_s
+
+SOON_S = 2.0
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has no shares")
@@ -34,20 +44,53 @@ def test_every_share_and_batch_size_is_measured(tmp_path: Path) -> None:
     assert told[-1] == "tiny: round 2 of 2"
 
 
+@pytest.fixture(scope="module")
+def for_engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("archives")
+    tiny, engines = tiny_bert(folder / "tiny", spread=0.2), Engines(("onnxruntime",))
+    return build("text", tiny, folder, name="tiny", trial=False, engines=engines)
+
+
 @pytest.mark.wide
 @needs_engines
-def test_engines_are_profiled_side_by_side(tmp_path: Path) -> None:
-    tiny = tiny_bert(tmp_path / "tiny", spread=0.2)
-    engines = Engines(("onnxruntime",))
-    archive = build("text", tiny, tmp_path, name="tiny", trial=False, engines=engines)
+def test_engines_are_profiled_side_by_side(for_engines: Path) -> None:
     asked = Asked([100], [1, 4], rounds=1, look_s=0.01, fewest=3, engines=("torch", "onnxruntime"))
-    points = profile(archive, asked, None, MpsOptions(), print, print)
+    points = profile(for_engines, asked, None, MpsOptions(), print, print)
     assert [(point.engine, point.batch_size) for point in points] == [
         ("torch", 1),
         ("torch", 4),
         ("onnxruntime", 1),
         ("onnxruntime", 4),
     ]
+
+
+@pytest.mark.wide
+@needs_engines
+@pytest.mark.parametrize(
+    ("at", "kept"), [("tiny: loading it", []), ("tiny: warming up", []), ("more: loading it", ["tiny"])]
+)
+def test_ctrl_c_of_the_command_leaves_the_models_that_were_measured(
+    for_engines: Path, tmp_path: Path, own_tmp: Path, at: str, kept: list[str]
+) -> None:
+    more, out = tmp_path / "more.mar", tmp_path / "profile.csv"
+    shutil.copy(for_engines, more)
+    options = ["--model", f"{for_engines},{more}", "--engine", "onnxruntime", "--share", "100"]
+    brief = ["--batch-size", "1", "--rounds", "1", "--seconds", "1", "--out", f"{out}"]
+    command = [sys.executable, "-m", "mps.profile", *options, *brief]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as program:
+        assert program.stdout is not None
+        while at not in program.stdout.readline():
+            assert program.poll() is None
+        time.sleep(0.3)
+        took_s = ends_in_s(program, signal.SIGINT)
+        last = program.stdout.read().splitlines()[-1]
+    told = f"{out} holds the models that were measured" if kept else "nothing is kept"
+    assert (program.returncode, last) == (130, f"interrupted: {told}")
+    assert took_s < SOON_S
+    assert [each.model for each in (read_points(out) if out.exists() else [])] == kept
+    assert (programs_in(own_tmp), list(own_tmp.iterdir())) == ([], [])
 
 
 def test_an_engine_that_an_archive_was_not_built_for_is_left_out(tmp_path: Path) -> None:

@@ -5,21 +5,25 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import yaml
 
-from benchmarks.parts.leftovers import left_in
+from benchmarks.parts.leftovers import is_free, left_in
 from experiments.base.paths import ROOT
 from experiments.servers.known import OTHERS, SERVERS
 from experiments.together import Folder
 from tests.support.other_servers import server_that_was_added, small_classifier
+from tests.support.own_time import ends_in_s
 
 pytestmark = pytest.mark.integration
 
 NONE = "an-instance-of-nobody"  # TorchServe leaves no shared memory
+SOON_S = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -87,28 +91,61 @@ def test_a_search_ends_with_a_factor_and_its_interval(archives: Path, tmp_path: 
     assert row["looks"] <= 4
 
 
-@pytest.mark.wide
-def test_ctrl_c_leaves_nothing_and_the_same_command_goes_on(
-    archives: Path, tmp_path: Path, own_tmp: Path
-) -> None:
-    plan, out = a_plan(archives, tmp_path, ["torchserve"], runs=3), tmp_path / "out"
+def interrupted(plan: Path, out: Path, at: str) -> float:
+    """The command, hit by Ctrl-C a little after it has told the line `at`: it says that it can go on, and
+    none of its ports is taken any more. Seconds that it took to end."""
     with subprocess.Popen(
         command(plan, out), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as program:
         assert program.stdout is not None
-        while "run 1 of 3" not in program.stdout.readline():
-            pass
+        while at not in program.stdout.readline():
+            assert program.poll() is None
         time.sleep(0.8)
-        program.send_signal(signal.SIGINT)
+        ports = listened_at(psutil.Process(program.pid))
+        took_s = ends_in_s(program, signal.SIGINT)
         last = program.stdout.read().splitlines()[-1]
     assert (program.returncode, last) == (
         130,
         f"interrupted: {out} has what was measured; the same command goes on",
     )
+    assert all(is_free(port) for port in ports)
+    return took_s
+
+
+def listened_at(program: psutil.Process) -> set[int]:
+    """The ports of a program and of all that it has started."""
+    found = set()
+    for process in (program, *program.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            found |= {
+                each.laddr.port
+                for each in process.net_connections("tcp")
+                if each.status == psutil.CONN_LISTEN
+            }
+    return found
+
+
+@pytest.mark.wide
+def test_ctrl_c_leaves_nothing_and_the_same_command_goes_on(
+    archives: Path, tmp_path: Path, own_tmp: Path
+) -> None:
+    plan, out = a_plan(archives, tmp_path, ["torchserve"], runs=3), tmp_path / "out"
+    assert interrupted(plan, out, at="run 1 of 3") < SOON_S
     assert left_in(own_tmp, NONE) == []
     assert len(Folder(out).looks()) == 1
     subprocess.run(command(plan, out), cwd=ROOT, env=os.environ, capture_output=True, check=True)
     assert sorted(each.number for each in Folder(out).looks()) == [0, 1, 2]
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("at", ["what is right", "starting torchserve"])
+def test_ctrl_c_before_anything_is_measured_leaves_nothing(
+    archives: Path, tmp_path: Path, own_tmp: Path, at: str
+) -> None:
+    plan, out = a_plan(archives, tmp_path, ["torchserve"]), tmp_path / "out"
+    assert interrupted(plan, out, at) < SOON_S
+    assert left_in(own_tmp, NONE) == []
+    assert Folder(out).looks() == []
 
 
 def test_an_unknown_server_and_a_missing_archive_are_wrong_usage(archives: Path, tmp_path: Path) -> None:
