@@ -3,7 +3,7 @@
 `python -m benchmarks.engines` builds BERT-base with random weights for all of them and measures each engine
 in each of its precisions, all in turns: the forward pass alone, and behind TorchServe, one worker on all
 cores, texts of 60 tokens in batches of 8. It ends with a line of JSON: ratios of engines, served over alone,
-and how far each is from torch in fp32. Needs an otherwise idle machine, and
+how far each is from torch in fp32, and how far that is from fp64. Needs an otherwise idle machine, and
 `make setup ENGINES=onnxruntime,openvino`.
 """
 
@@ -27,10 +27,11 @@ from benchmarks.stock import multiplies_bf16
 from experiments.ceilings.bare import bare_model
 from experiments.load import Body
 from experiments.serving.workers import torch_threads, worker_env
-from handlers.archive.archives import build
+from handlers.archive.archives import CORPUS, build
 from handlers.archive.engines.asked import Engines, why_missing
 from handlers.archive.parity.differences import Parity
-from handlers.archive.parity.measured import read_parity
+from handlers.archive.parity.inputs import our_texts
+from handlers.archive.parity.measured import EXACT, measured, read_parity
 from mps.door import one_line_errors
 
 TOKENS, BATCH = 60, 8
@@ -82,14 +83,16 @@ def main(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Ratios of throughput by name, and how far each engine is from torch."""
+    """Ratios of throughput by name, how far each engine is from torch, and torch in fp32 from itself in fp64:
+    so much of it is rounding."""
 
     ratios: Mapping[str, float]
     parity: Sequence[Parity]
+    rounding: Parity
 
     @property
     def marks(self) -> dict[str, float | None]:
-        """The four figures that say most: served where it isn't said otherwise, the least and the worst of
+        """The figures that say most: served where it isn't said otherwise, the least and the worst of
         all engines. None for what this CPU has no arithmetic for."""
         fp32 = [one.decides for one in self.parity if one.precision == "fp32"]
         beside = [ratio for name, ratio in self.ratios.items() if name.endswith(SERVED_OVER_ALONE)]
@@ -97,6 +100,7 @@ class Found:
             "onnxruntime_int8_over_torch": self.ratios["onnxruntime_int8_over_torch_served"],
             "openvino_bf16_over_torch_bf16": self.ratios.get("openvino_bf16_over_torch_bf16_served"),
             "parity_fp32_worst": max(fp32),
+            "torch_fp32_from_fp64": self.rounding.decides,
             "served_over_bare_least": min(beside),
         }
 
@@ -108,7 +112,11 @@ def compared(effort: Effort) -> Found:
         archive = build("text", None, Path(folder), name="bert_base", engines=ENGINES)
         pool = models.texts(archive, TOKENS)
         rivals = [each for each in RIVALS if each.precision != "bf16" or multiplies_bf16()]
-        return Found(ratios(measure(archive, rivals, pool, effort)), read_parity(archive))
+        found = ratios(measure(archive, rivals, pool, effort))
+        typer.echo("torch in fp64 ...", err=True)
+        ours = our_texts(CORPUS.read_text("utf-8").splitlines())
+        (rounding,) = measured(archive, "text", [EXACT], ours, "ours", Path(folder))
+        return Found(found, read_parity(archive), rounding)
 
 
 def measure(
@@ -117,21 +125,21 @@ def measure(
     """Requests/s of each run, by 'onnxruntime int8, served' or '..., alone'."""
     setup = Setup(archive, 1, BATCH)
     with ExitStack() as stack:
-        measured: dict[str, Callable[[], float]] = {}
+        turns: dict[str, Callable[[], float]] = {}
         for rival in rivals:
             env = worker_env(torch_threads(1), rival.precision, rival.engine)
             server = stack.enter_context(host(env)).serve(setup)
             settle(server, setup, pool, effort)
-            measured[f"{rival}, served"] = partial(throughput_rps, server, setup, pool, effort)
+            turns[f"{rival}, served"] = partial(throughput_rps, server, setup, pool, effort)
             alone = stack.enter_context(
                 bare_model(archive, processes=1, threads=torch_threads(1), pool=pool, env=env)
             )
             alone.throughput(BATCH, effort.trial_s)  # loads the model
-            measured[f"{rival}, alone"] = lambda alone=alone: (  # type: ignore[misc]
+            turns[f"{rival}, alone"] = lambda alone=alone: (  # type: ignore[misc]
                 alone.throughput(BATCH, effort.duration_s).throughput_rps
             )
             typer.echo(f"{rival} is ready", err=True)
-        runs = take_turns(measured, effort.rounds)
+        runs = take_turns(turns, effort.rounds)
     for name, figures in runs.items():
         typer.echo(f"{name}: {', '.join(f'{figure:.1f}' for figure in figures)} requests/s", err=True)
     return runs

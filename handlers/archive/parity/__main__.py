@@ -11,7 +11,7 @@ import typer
 from handlers.archive.archives import CORPUS, ArchiveError, read_provenance
 from handlers.archive.parity.inputs import our_texts, texts_of
 from handlers.archive.parity.measured import Variant, measured, note_parity, variants_of
-from handlers.engine.names import PACKAGES, EngineError, why_no_file, why_not_installed
+from handlers.engine.names import PACKAGES, TORCH, EngineError, why_no_file, why_not_installed
 
 WRONG_USAGE = 2
 
@@ -22,13 +22,16 @@ def main(
         Path | None, typer.Option(help="A file of texts, one on each line. [200 of ours, of 1 to 512 words]")
     ] = None,
     engine: Annotated[
-        str, typer.Option(help="onnxruntime, openvino or both. [those installed that it has files for]")
+        str,
+        typer.Option(
+            help="onnxruntime, openvino, and torch for torch in fp64. [those installed that it has files for]"
+        ),
     ] = "",
 ) -> None:
     """Tell how far the answers of an archive's engines are from those of torch in fp32, in each precision.
 
     Over the same inputs, in batches of mixed lengths; of ResNet50 over pictures of our own. What is found is
-    noted in the archive, in its parity.json.
+    noted in the archive, in its parity.json. With `--engine torch` it tells what torch's own rounding is.
 
     Exit codes: 0 all are as close as they should be; 1 one is not, or can't be compared; 2 wrong usage.
 
@@ -67,8 +70,8 @@ def _asked(archive: Path, engines: str) -> tuple[str, list[Variant]]:
         held = mar.namelist()
     named = [name.strip() for name in engines.split(",") if name.strip()]
     for name in named:
-        if name not in PACKAGES:
-            raise EngineError(f"--engine {name}: choose of {', '.join(PACKAGES)}")
+        if name not in (TORCH, *PACKAGES):
+            raise EngineError(f"--engine {name}: choose of {', '.join((TORCH, *PACKAGES))}")
         if why := why_not_installed(name) or why_no_file(name, "fp32", held):
             raise EngineError(why)
     variants = variants_of(named or [name for name in PACKAGES if not why_not_installed(name)], held)

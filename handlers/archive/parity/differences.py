@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-TOLERANCE = {"fp32": 1e-5, "tf32": 5e-3, "fp16": 2e-2, "bf16": 3e-2, "int8": 1e-1}
+TOLERANCE = {"fp64": 1e-5, "fp32": 1e-5, "tf32": 5e-3, "fp16": 2e-2, "bf16": 3e-2, "int8": 1e-1}
 """Of a probability; of a score relative to its size, of a vector's numbers relative to its length."""
 
 Table = NDArray[np.float32]

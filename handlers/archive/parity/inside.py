@@ -27,15 +27,15 @@ Arrays = dict[str, NDArray[Any]]
 def main(folder: str, kind: str, variants: str, texts: str, out: str) -> None:
     """`variants`: JSON, a list of [engine, precision], the first the reference; `texts`: a JSON file. Writes
     an .npz file with `values-N` and, of a classifier, `probabilities-N` for variant N; not for one that this
-    CPU lacks."""
+    CPU lacks. Torch has no short cut here, and gets each input alone: nothing is padded."""
     sys.path.insert(0, folder)
     os.chdir(folder)
     inputs = json.loads(Path(texts).read_text("utf-8"))
     outputs: Arrays = {}
     for number, (engine, precision) in enumerate(json.loads(variants)):
         if _can(engine, precision):
-            handler = _loaded(engine, precision, plain=number == 0)
-            size = 1 if number == 0 else BATCH  # the reference: nothing is padded
+            handler = _loaded(engine, precision)
+            size = 1 if engine == "torch" else BATCH
             found = _of_images(handler) if kind == "image" else _of_texts(handler, inputs, size)
             outputs |= {f"{name}-{number}": array for name, array in found.items()}
     np.savez(out, **outputs)  # type: ignore[arg-type]
@@ -49,18 +49,23 @@ def _can(engine: str, precision: str) -> bool:
     return has_bf16()
 
 
-def _loaded(engine: str, precision: str, *, plain: bool) -> Any:
-    """The handler, initialised. `plain`: exactly what transformers has, without short cuts."""
+def _loaded(engine: str, precision: str) -> Any:
+    """The handler, initialised: of torch exactly what transformers has. fp64, in which nothing is served, has
+    the weights as they are, widened."""
     from ts.model_loader import TsModelLoader  # type: ignore[import-untyped]
 
     path = Path("model-config.yaml")
     config = yaml.safe_load(path.read_text("utf-8")) or {}
-    config["handler"] = (config.get("handler") or {}) | {"tuned": not plain, "compile": "none"}
+    config["handler"] = (config.get("handler") or {}) | {"tuned": engine != "torch", "compile": "none"}
     path.write_text(yaml.safe_dump(config), "utf-8")
-    os.environ |= {"HANDLER_ENGINE": engine, "HANDLER_PRECISION": precision}
+    served = "fp32" if precision == "fp64" else precision
+    os.environ |= {"HANDLER_ENGINE": engine, "HANDLER_PRECISION": served}
     manifest = json.loads(Path("MAR-INF/MANIFEST.json").read_text("utf-8"))["model"]
     service = TsModelLoader().load(manifest["modelName"], str(Path.cwd()), manifest["handler"], None, BATCH)
-    return service._entry_point.__self__
+    handler = service._entry_point.__self__
+    if precision == "fp64":
+        handler.runtime.model.double()
+    return handler
 
 
 def _of_texts(handler: Any, texts: list[str], size: int) -> Arrays:

@@ -15,19 +15,22 @@ import numpy as np
 
 from handlers.archive.parity import inside
 from handlers.archive.parity.differences import Outputs, Parity, parity_of
-from handlers.engine.names import PACKAGES, PRECISIONS, EngineError, file_of
+from handlers.engine.names import PACKAGES, PRECISIONS, TORCH, EngineError, file_of
 
 FILE = "parity.json"
 TIMEOUT_S = 3600.0
-REFERENCE = ("torch", "fp32")
+REFERENCE = (TORCH, "fp32")
+EXACT = (TORCH, "fp64")
+"""How far the reference itself is from right: fp32 rounds, and other engines round otherwise."""
 
 Variant = tuple[str, str]
 """An engine, and the precision in which it calculates."""
 
 
 def variants_of(engines: Sequence[str], held: Sequence[str]) -> list[Variant]:
-    """Each of `engines` in each of its precisions, as far as an archive with the files `held` has them."""
-    return [
+    """Each of `engines` in each of its precisions, as far as an archive with the files `held` has them; torch
+    in fp64."""
+    return [EXACT] * (TORCH in engines) + [
         (engine, precision)
         for engine in engines
         for precision in PRECISIONS.get(engine, ())
@@ -58,7 +61,7 @@ def measured(
                 if f"values-{number}" in arrays
             }
     return [
-        parity_of(*asked[number], version(PACKAGES[asked[number][0]]), source, outputs[0], found)
+        parity_of(*asked[number], version(PACKAGES.get(asked[number][0], TORCH)), source, outputs[0], found)
         for number, found in outputs.items()
         if number
     ]
@@ -76,8 +79,12 @@ def read_parity(archive: Path) -> list[Parity]:
 
 
 def note_parity(archive: Path, found: Sequence[Parity]) -> None:
-    """Add to the archive's notes, in place of earlier ones of the same engine and precision."""
-    new = {(one.engine, one.precision): one for one in [*read_parity(archive), *found]}
+    """Add to the archive's notes, in place of earlier ones of the same engine and precision, what can be
+    served."""
+    served = [one for one in found if (one.engine, one.precision) != EXACT]
+    if not served:
+        return
+    new = {(one.engine, one.precision): one for one in [*read_parity(archive), *served]}
     text = json.dumps([asdict(one) for one in new.values()], indent=2) + "\n"
     with zipfile.ZipFile(archive) as mar:
         others = [name for name in mar.namelist() if name != FILE]

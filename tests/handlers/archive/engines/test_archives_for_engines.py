@@ -93,12 +93,16 @@ class TestParity:
         copy = tmp_path / "bert.mar"
         copy.write_bytes(archive.read_bytes())
         (tmp_path / "mine.txt").write_text("It rains.\n\nThe kettle is quiet.\n", "utf-8")
-        done = run("handlers.archive.parity", copy, "--engine", "openvino", "--texts", tmp_path / "mine.txt")
+        mine = ["--texts", tmp_path / "mine.txt"]
+        done = run("handlers.archive.parity", copy, "--engine", "openvino,torch", *mine)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("openvino in fp32, over 2 inputs, differs from torch in fp32 by ")
+        exact, openvino, *_ = done.stdout.splitlines()
+        assert exact.startswith("torch in fp64, over 2 inputs, differs from torch in fp32 by ")
+        assert openvino.startswith("openvino in fp32, over 2 inputs, differs from torch in fp32 by ")
         noted = {(one.engine, one.precision): one.source for one in read_parity(copy)}
         assert noted["openvino", "fp32"] == "mine.txt"
         assert noted["onnxruntime", "fp32"] == "ours"
+        assert ("torch", "fp64") not in noted
         assert sorted(path.name for path in tmp_path.iterdir()) == ["bert.mar", "mine.txt"]
 
     def test_noted_again_leaves_the_rest_of_the_archive(self, archive: Path, tmp_path: Path) -> None:
