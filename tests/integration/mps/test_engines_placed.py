@@ -17,6 +17,7 @@ from tests.support.checkpoints import tiny_bert
 from tests.support.engines import needs_engines
 
 pytestmark = [
+    pytest.mark.wide,
     pytest.mark.integration,
     needs_engines,
     pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has no shares"),
