@@ -25,12 +25,14 @@ class Measured:
 
 class LatencyTable:
     """Measured latencies. Between two measured batch sizes a latency is taken from the straight line between
-    them; beyond the smallest and the largest, and on sizes that weren't measured, there is none. `engines`
-    are what the models ran on, as far as that is known.
+    them; beyond the smallest and the largest, and on sizes that weren't measured, there is none. `served`
+    are the handler's settings that each model was measured with, its engine and precision, as far as known.
     """
 
-    def __init__(self, points: Iterable[Measured], engines: Mapping[str, str] | None = None) -> None:
-        self.engines = dict(engines or {})
+    def __init__(
+        self, points: Iterable[Measured], served: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
+        self.served = dict(served or {})
         self._points: dict[tuple[str, int, int], dict[int, float]] = {}
         for point in points:
             if point.batch < 1 or not 0 < point.latency_ms < float("inf"):
@@ -63,7 +65,7 @@ class LatencyTable:
                 if size in kept
                 for batch, latency_ms in batches.items()
             ),
-            self.engines,
+            self.served,
         )
 
     def curve(self, model: str, size: int, processes: int = 1) -> Curve:

@@ -76,8 +76,8 @@ def read_latencies(
 
 def _of_one_engine(
     path: Path, points: Sequence[Point], asked: Mapping[str, str]
-) -> tuple[list[Point], dict[str, str]]:
-    """The points of each model's one engine, and which that is, where the file tells it."""
+) -> tuple[list[Point], dict[str, dict[str, str]]]:
+    """The points of each model's one engine, and the handler's settings that the file tells of them."""
     measured: dict[str, dict[str, None]] = {}
     for point in points:
         measured.setdefault(point.model, {})[point.engine] = None
@@ -97,7 +97,11 @@ def _of_one_engine(
             )
         chosen[model] = engine
     kept = [point for point in points if point.engine == chosen[point.model]]
-    return kept, {model: engine for model, engine in chosen.items() if engine != UNTOLD}
+    told = {point.model: {"engine": point.engine, "precision": point.precision} for point in kept}
+    return kept, {
+        model: {key: value for key, value in settings.items() if value != UNTOLD}
+        for model, settings in told.items()
+    }
 
 
 def _own(path: Path, points: list[Point], percentile: str) -> Iterator[Measured]:

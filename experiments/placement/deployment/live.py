@@ -24,10 +24,11 @@ from experiments.placement.simulation import Outcome, outcome, simulate_seats
 from experiments.placement.simulation.arrivals import Times
 from experiments.serving.arms import Arm, MpsOptions, arm, released
 from experiments.serving.torchserve import Registration, TorchServe, torchserve
-from experiments.serving.workers import ENGINE_VARIABLE
+from experiments.serving.workers import ENGINE_VARIABLE, PRECISION_VARIABLE
 from mps.card import Gpu
 
 Tell = Callable[[str], None]
+VARIABLES = {"engine": ENGINE_VARIABLE, "precision": PRECISION_VARIABLE}
 
 BATCHES_S, BATCHES_WARM_UP_S = 5.0, 2.0
 """How long batches of one size are sent to know what they take under TorchServe."""
@@ -98,7 +99,7 @@ def prove(live: Live, asked: Asked, mps: MpsOptions, tell: Tell, warn: Tell) -> 
     with ExitStack() as stack:
         current = stack.enter_context(arm(live.card is not None, live.card, mps, warn))
         settings = {"number_of_gpu": "0" if live.card is None else "1"}
-        server = stack.enter_context(torchserve(env={**current.env, **_engine_env(live)}, settings=settings))
+        server = stack.enter_context(torchserve(env={**current.env, **_unsaid(live)}, settings=settings))
         stack.enter_context(released(current, server.process.pid))
         _register(live, server, current, tell)
         tell("what batches take beyond the profile")
@@ -125,9 +126,11 @@ def prove(live: Live, asked: Asked, mps: MpsOptions, tell: Tell, warn: Tell) -> 
     return Proven(_predicted(live, batches, asked), _measured(live, results), batches, wrong)
 
 
-def _engine_env(live: Live) -> dict[str, str]:
-    """An engine in our own environment would win over those of the seats, where they have theirs."""
-    return {ENGINE_VARIABLE: ""} if any(seat.engine for seat in live.seats) else {}
+def _unsaid(live: Live) -> dict[str, str]:
+    """An engine or a precision in our own environment would win over those of the seats, where they have
+    theirs."""
+    told = {key for seat in live.seats for key in seat.served}
+    return {VARIABLES[key]: "" for key in sorted(told)}
 
 
 def _register(live: Live, server: TorchServe, current: Arm, tell: Tell) -> None:

@@ -1,7 +1,8 @@
 """Who sits where: a placement's residents as models that TorchServe serves, each on its part of a device."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.base.errors import UsageError
@@ -16,8 +17,8 @@ BATCH_DELAY_MS = 1
 class Seat:
     """A resident as TorchServe serves it: under `name`, one worker, `weight` of its workload's requests.
 
-    `cores` are those of a CPU that it keeps to, None on a GPU. `shares_part` with others, in turns. `engine`
-    is what it was profiled on, None where that is not known: then it is the archive's own.
+    `cores` are those of a CPU that it keeps to, None on a GPU. `shares_part` with others, in turns. `served`
+    are the handler's settings that it was profiled with, as far as known: the rest are the archive's.
     """
 
     name: str
@@ -29,15 +30,14 @@ class Seat:
     weight: float
     cores: tuple[int, ...] | None
     shares_part: bool
-    engine: str | None = None
+    served: Mapping[str, str] = field(default_factory=dict)
 
     def handler_settings(self, turns: str) -> dict[str, Any]:
         """Its `handler:` section; `turns` is a folder for the files that those of a part lock in turns."""
         section: dict[str, Any] = (
             {"thread_percentage": self.size} if self.cores is None else {"cores": list(self.cores)}
         )
-        if self.engine is not None:
-            section["engine"] = self.engine
+        section.update(self.served)
         if self.shares_part:
             section["turns"] = f"{turns}/gpu{self.gpu}-part{self.place}"
         return section
@@ -76,7 +76,7 @@ def seats(placement: Placement, problem: Problem, cores: tuple[int, ...] | None 
                         part.capacity_rps(resident) / capacities[index],
                         mine,
                         len(part.residents) > 1,
-                        problem.table.engines.get(problem.workloads[index].model),
+                        problem.table.served.get(problem.workloads[index].model, {}),
                     )
                 )
     return found

@@ -11,6 +11,7 @@ from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.paths import ROOT
 from experiments.placement.readers import engines_asked, read_latencies
 from experiments.profile import Point, write_points
+from experiments.profile.points import UNTOLD
 
 PUBLISHED = ROOT / "benchmarks" / "data" / "gpulet"
 POINT = Point("card", "bert", "fp16", 50, 66, None, 4, 100, 5.1, 5, 6, 7, 4.9, 5.2, 10**9)
@@ -62,8 +63,8 @@ class TestEngines:
         write_points(path := tmp_path / "profile.csv", self.ON_TWO)
         table = read_latencies(path, engines=engines_asked(asked))
         assert table.curve("bert", 50)[4] == bert_ms
-        assert table.engines == engines
-        assert table.only([50]).engines == engines
+        assert {model: told["engine"] for model, told in table.served.items()} == engines
+        assert table.only([50]).served == table.served
 
     @pytest.mark.parametrize(
         ("asked", "told"),
@@ -84,7 +85,11 @@ class TestEngines:
 
     def test_of_yesterday_are_not_known(self, tmp_path: Path) -> None:
         write_points(path := tmp_path / "profile.csv", [POINT])
-        assert read_latencies(path).engines == {}
+        assert "engine" not in read_latencies(path).served["bert"]
+
+    def test_come_with_the_precision_that_was_asked_for(self, tmp_path: Path) -> None:
+        write_points(path := tmp_path / "profile.csv", [POINT, replace(POINT, model="b", precision=UNTOLD)])
+        assert read_latencies(path).served == {"bert": {"precision": "fp16"}, "b": {}}
 
 
 class TestThoseOfOthers:

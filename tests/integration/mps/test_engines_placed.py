@@ -64,4 +64,4 @@ def test_a_model_is_profiled_placed_and_served_on_another_engine_than_torch(
     assert measured["requests"] > 0
     assert measured["attainment"] > 0
     (seat,) = json.loads((out / "placement.json").read_text("utf-8"))["seats"]
-    assert (seat["name"], seat["engine"]) == ("words", "onnxruntime")
+    assert (seat["name"], seat["served"]) == ("words", {"engine": "onnxruntime"})

@@ -29,11 +29,12 @@ def test_on_a_cpu_they_have_cores_of_their_own() -> None:
     assert found[0].handler_settings("/turns") == {"cores": [0, 1]}
 
 
-def test_they_run_on_what_they_were_profiled_on() -> None:
-    table = LatencyTable([Measured(name, 50, 8, 10.0) for name in ("a", "b")], {"a": "onnxruntime"})
+def test_they_are_served_as_they_were_profiled() -> None:
+    served = {"a": {"engine": "onnxruntime", "precision": "int8"}}
+    table = LatencyTable([Measured(name, 50, 8, 10.0) for name in ("a", "b")], served)
     first, _, third = seats(Placement(((A8, BOTH),)), replace(ASKED, table=table))
-    assert first.handler_settings("/turns") == {"thread_percentage": 50, "engine": "onnxruntime"}
-    assert "engine" not in third.handler_settings("/turns")
+    assert first.handler_settings("/turns") == {"thread_percentage": 50, **served["a"]}
+    assert not {"engine", "precision"} & set(third.handler_settings("/turns"))
 
 
 @pytest.mark.parametrize(
