@@ -101,7 +101,7 @@ class _Settled:
     def pytest_sessionstart(self) -> None:
         settings.register_profile(
             "mutants",
-            settings.get_profile("any machine"),
+            settings(),  # of tests/conftest.py
             phases=(Phase.explicit, Phase.generate),
             suppress_health_check=list(HealthCheck),
             derandomize=True,
