@@ -3,6 +3,7 @@
 import pytest
 
 from experiments.base.errors import UsageError
+from experiments.placement import reserve
 from experiments.placement.checker import violations
 from experiments.placement.demand import Workload
 from experiments.placement.latencies import LatencyTable, Measured
@@ -19,6 +20,13 @@ TABLE = LatencyTable(
 
 def asked(rate_rps: float, slo_ms: float = 100.0) -> Problem:
     return Problem((Workload("net", "net", rate_rps, slo_ms),), TABLE)
+
+
+def asked_of_gpus(*rates_rps: float) -> Problem:
+    """Of models that get through 2 requests/s on a whole GPU, and on no less."""
+    table = LatencyTable([Measured("net", 100, 1, 500.0)])
+    each = (Workload(f"net-{number}", "net", rate, 1000.0) for number, rate in enumerate(rates_rps))
+    return Problem(tuple(each), table)
 
 
 @pytest.mark.thorough
@@ -58,5 +66,49 @@ def test_room_that_is_there_anyway_is_not_planned_for() -> None:
 def test_what_can_not_be_placed_as_asked_is_refused_as_ever() -> None:
     with pytest.raises(UnplaceableError, match="add GPUs"):
         place_with_reserve(asked(900.0), 1)
-    with pytest.raises(UsageError, match="100 % of the requests can't be promised"):
-        place_with_reserve(asked(50.0), 1, kept=1.0)
+
+
+@pytest.mark.parametrize(("kept", "told"), [(1.0, "100"), (1.5, "150"), (-0.5, "-50")])
+def test_more_than_all_or_less_than_none_is_never_promised(kept: float, told: str) -> None:
+    with pytest.raises(UsageError, match=f"^{told} % of the requests can't be promised: use 0 to 99.9$"):
+        place_with_reserve(asked(50.0), 1, kept=kept)
+
+
+@pytest.mark.parametrize(("raises", "gpus"), [(16, 2), (17, 1)])
+def test_rates_are_raised_by_a_tenth_sixteen_times_at_most(raises: int, gpus: int) -> None:
+    """A second GPU comes where 2 requests/s are planned for."""
+    reserved = place_with_reserve(asked_of_gpus(2.01 / 1.1**raises), 2, "greedy", kept=0.999)
+    assert len(reserved.placed.placement.gpus) == gpus
+    assert bool(reserved.short) == (gpus == 1)
+
+
+@pytest.mark.parametrize(("models", "raises", "gpus"), [(2, 5, 3), (3, 4, 4), (3, 5, 3)])
+def test_those_of_many_models_but_four_times(
+    models: int, raises: int, gpus: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reserve, "MANY", 2)
+    problem = asked_of_gpus(2.01 / 1.1**raises, *[0.001] * (models - 1))
+    assert len(place_with_reserve(problem, 9, "greedy", kept=0.98).placed.placement.gpus) == gpus
+
+
+def test_of_those_that_do_as_well_the_first_is_taken() -> None:
+    """From 1 request/s to 2 it is the same GPU, and there is no second."""
+    reserved = place_with_reserve(problem := asked_of_gpus(1.0), 1)
+    assert reserved.short
+    assert reserved.raised(problem) == {}
+
+
+def test_who_keeps_the_bound_just_as_often_as_asked_has_room_enough() -> None:
+    problem = asked_of_gpus(1.0, 1.9)
+    first, second = place_with_reserve(problem, 2, kept=0.0).predicted
+    assert second.attainment < first.attainment < 1
+    reserved = place_with_reserve(problem, 9, kept=first.attainment)
+    assert not reserved.short
+    assert list(reserved.raised(problem)) == ["net-1"]
+
+
+def test_the_same_seed_gives_the_same_and_it_is_0_where_none_is_given() -> None:
+    problem = asked_of_gpus(1.0)
+    placed = place_with_reserve(problem, 1, kept=0.0)
+    assert placed == place_with_reserve(problem, 1, kept=0.0, seed=0)
+    assert placed != place_with_reserve(problem, 1, kept=0.0, seed=1)

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.base.errors import UsageError
+from experiments.base.errors import ExperimentError, UsageError
 from experiments.placement import steps
 from experiments.placement.card import Shares, Slices
 from experiments.placement.demand import Workload
 from experiments.placement.latencies import LatencyTable, Measured
-from experiments.placement.problem import Rules, UnplaceableError
+from experiments.placement.placed import Placement
+from experiments.placement.problem import Problem, Rules, UnplaceableError
 from experiments.placement.simulation import poisson
 from experiments.placement.steps import place, predict, problem_of
 from experiments.placement.strategies import STRATEGIES
@@ -58,6 +59,13 @@ class TestPlacing:
         with pytest.raises(UnplaceableError, match="add GPUs"):
             place(problem(("a", 5000, 60)), 1, "greedy")
 
+    def test_of_a_strategy_that_breaks_rules_the_first_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(STRATEGIES, "luck", lambda problem, gpus: Placement(()))
+        with pytest.raises(
+            ExperimentError, match=r"luck broke a rule, .*: a: 0 of 50 requests/s are served$"
+        ):
+            place(problem(("a", 50, 60), ("b", 20, 100)), 1, "luck")
+
     def test_by_search_leaves_no_room_unused(self) -> None:
         found = place(problem(("a", 10, 200)), 1)
         assert [part.size for _, part in found.placement.parts()] == [100]
@@ -69,6 +77,13 @@ class TestPredicting:
         (outcome,) = predict(asked, place(asked, 1).placement)
         arrived_s = poisson(50, 600, seed=0)
         assert outcome.requests == int((arrived_s >= 10).sum())
+
+    def test_a_queue_grows_from_the_first_second_on(self) -> None:
+        """Of 120 requests/s where 100 get through: who comes after t seconds waits for a fifth of t."""
+        table = LatencyTable([Measured("a", 100, 1, 10.0)])
+        asked, more = (Problem((Workload("a", "a", rate, 30),), table) for rate in (100.0, 120.0))
+        (outcome,) = predict(more, place(asked, 1).placement, seconds=20)
+        assert outcome.p50_ms == pytest.approx(15_000 / 5, rel=0.15)
 
     def test_of_many_requests_the_first_are_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(steps, "MOST_REQUESTS", 1000)
