@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from experiments.load.goodput import Goodput, Probe, as_json
+from experiments.load.goodput import Goodput, NoGoodputError, Probe, as_json
 from experiments.load.goodput.evidence import Evidence
 from experiments.plan import Slo
 
@@ -91,3 +91,77 @@ def test_as_json_it_has_every_look() -> None:
 @pytest.mark.parametrize("rate_rps", [60, 99])
 def test_the_next_higher_rate_that_failed_is_named(rate_rps: float) -> None:
     assert found(*QUIET, rate_rps=rate_rps).fails_at_rps == 101
+
+
+def test_at_the_limit_itself_no_rate_is_the_next_higher_one() -> None:
+    assert found(*QUIET, a_probe(110, holds=False), rate_rps=101).fails_at_rps == 110
+    assert found(*QUIET, rate_rps=150).fails_at_rps is None
+
+
+def test_a_rate_that_something_else_stopped_does_not_stand_for_the_limit_but_where_all_are_such() -> None:
+    failed = a_probe(100, holds=False, failure="1 x 503")
+    assert failed.stops == "1 x 503"
+    assert a_probe(100, holds=False, generator_problem=TOO_FAST).stops == TOO_FAST
+    assert found(*QUIET, failed).nearest.rate_rps == 101
+    assert found(failed).nearest is failed
+
+
+def test_the_lowest_rate_that_the_generator_could_not_send_says_why() -> None:
+    stopped = [
+        a_probe(rate, holds=False, generator_problem=f"{TOO_FAST} at {rate}") for rate in (180, 140, 160)
+    ]
+    assert found(a_probe(100), *stopped, most_rps=None).generator_problem == f"{TOO_FAST} at 140"
+    assert found(a_probe(100), *stopped, most_rps=140).generator_problem == f"{TOO_FAST} at 140"
+    assert found(a_probe(100), *stopped, most_rps=139).generator_problem is None
+
+
+def test_what_the_generator_could_not_send_at_the_limit_and_did_next_time_is_no_problem() -> None:
+    assert found(a_probe(100, holds=False, generator_problem=TOO_FAST), *QUIET).generator_problem is None
+
+
+@pytest.mark.parametrize(("rate_rps", "near"), [(90, False), (91, True), (109, True), (111, False)])
+def test_a_tenth_from_the_limit_is_near(rate_rps: float, near: bool) -> None:
+    assert (found(*QUIET, a_probe(rate_rps, disturbed=BUSY)).disturbed == BUSY) == near
+
+
+def test_where_no_look_is_near_the_nearest_one_counts() -> None:
+    assert found(a_probe(50), a_probe(200, holds=False, disturbed=BUSY), rate_rps=110).disturbed == BUSY
+    assert found(a_probe(50, disturbed=BUSY), a_probe(200, holds=False), rate_rps=110).disturbed is None
+
+
+def test_a_rate_that_held_once_and_failed_once_is_the_limit() -> None:
+    assert found(a_probe(100), a_probe(100, holds=False)).problems() == []
+
+
+def test_looks_that_are_not_sure_contradict_nobody() -> None:
+    unsure = a_probe(120, verdict="unsure")
+    assert found(unsure, a_probe(95, holds=False), a_probe(90)).problems() == []
+
+
+def test_how_sure_it_is_is_told_as_far_as_it_is_known() -> None:
+    def told(surely_rps: float | None, surely_not_rps: float | None) -> str:
+        limit = Goodput(Slo(99, 100), 100, surely_rps, surely_not_rps, True, 0.95, (a_probe(99),))
+        return limit.explain().removeprefix(
+            "p99=100ms is kept up to 100 requests/s (1 look, 1,000 requests); "
+        )
+
+    assert told(97, None) == "95% sure is kept at 97"
+    assert told(None, 104) == "95% sure is not kept at 104"
+    assert told(None, None) == "a guess: measure longer at each rate to be sure"
+
+
+def test_where_nothing_holds_the_machine_may_be_why() -> None:
+    error = NoGoodputError("nothing holds", BUSY)
+    assert (str(error), error.disturbed) == (f"nothing holds; this machine was busy meanwhile: {BUSY}", BUSY)
+    assert (str(NoGoodputError("nothing holds")), NoGoodputError("nothing holds").disturbed) == (
+        "nothing holds",
+        None,
+    )
+
+
+def test_as_json_it_is_valid_where_there_is_no_problem() -> None:
+    quiet, busy = as_json(found(*QUIET)), as_json(found(*QUIET, a_probe(98, disturbed=BUSY)))
+    assert (quiet["valid"], quiet["problems"], quiet["sure"]) == (True, [], True)
+    assert (busy["valid"], len(busy["problems"])) == (False, 1)
+    assert quiet["slo"] == "p99=100ms"
+    assert quiet["confidence"] == 0.95

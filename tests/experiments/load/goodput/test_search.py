@@ -237,6 +237,198 @@ def test_a_bound_that_no_rate_keeps_is_told() -> None:
         pure.next_look(10.0)
 
 
+def next_look(pure: Search, spent_s: float = 3.0) -> tuple[float, float]:
+    planned = pure.next_look(spent_s)
+    assert planned is not None
+    return planned
+
+
+@pytest.mark.parametrize(
+    ("capacity_rps", "start_rps", "first_rps"),
+    [
+        (400, None, 300),
+        (400, 100, 100),  # predicted
+        (400, 80, 300),  # a fifth of what the closed loop reached, and more than it can be
+        (400, 480, 300),
+        (400, 479, 479),
+        (None, 7, 7),
+        (None, None, 10),
+    ],
+)
+def test_the_first_look_is_where_the_limit_is_expected(
+    capacity_rps: float | None, start_rps: float | None, first_rps: float
+) -> None:
+    assert next_look(Search(P99_100MS, capacity_rps, start_rps))[0] == first_rps
+
+
+@pytest.mark.parametrize(
+    ("slo", "rate_rps", "seconds"),
+    [
+        (P99_100MS, 300, 2.5),  # as long as 25 times the bound
+        (P99_100MS, 50, 6.0),  # 300 requests, of which 3 may be late
+        (P99_100MS, 20, 10.0),  # a third of the longest look
+        (Slo(50, 100), 25, 4.0),  # 100 requests
+        (Slo(99, 1), 10_000, 0.5),
+    ],
+)
+def test_the_first_look_is_as_short_as_tells_whether_a_rate_is_far_off(
+    slo: Slo, rate_rps: float, seconds: float
+) -> None:
+    assert next_look(Search(slo, None, rate_rps)) == (rate_rps, pytest.approx(seconds))
+
+
+def test_a_rate_is_one_that_can_be_read() -> None:
+    assert next_look(Search(P99_100MS, None, 123.456))[0] == 123.5
+
+
+FAILS, TOO_FAST = {"failure": "1 x 503"}, {"generator_problem": "the generator could not keep up"}
+
+
+def stopped_at(rate_rps: float, why: dict[str, str] = FAILS) -> Probe:
+    return replace(a_look(rate_rps, 0), holds=False, **why)  # type: ignore[arg-type]
+
+
+def test_where_a_rate_fails_and_none_holds_a_glance_at_a_quarter_of_it_comes_next() -> None:
+    assert next_look(Search(P99_100MS, 400, None, probes=[stopped_at(240)])) == (60, 0.5)
+    assert next_look(Search(P99_100MS, 100, None, probes=[stopped_at(24)])) == (6, 5.0)  # 30 requests
+    assert next_look(Search(P99_100MS, 10, None, probes=[stopped_at(4)])) == (1, 10.0)
+
+
+def test_between_a_rate_that_holds_and_one_that_fails_their_middle_comes_next() -> None:
+    assert next_look(Search(P99_100MS, 300, None, probes=[a_look(50, 0), stopped_at(200)])) == (
+        100,
+        pytest.approx(6.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("why", "low_rps", "enough"),
+    [(FAILS, 96, True), (FAILS, 94, False), (TOO_FAST, 67, True), (TOO_FAST, 66, False)],
+)
+def test_a_limit_of_something_else_is_found_to_the_tolerance_that_of_the_generator_roughly(
+    why: dict[str, str], low_rps: float, enough: bool
+) -> None:
+    pure = Search(P99_100MS, 400, None, probes=[a_look(low_rps, 0), stopped_at(100, why)])
+    assert (pure.next_look(3.0) is None) == enough
+
+
+def test_the_ends_of_what_fails_are_the_last_rate_that_held_and_the_first_that_failed() -> None:
+    found = Search(P99_100MS, 400, None, probes=[a_look(96, 0), stopped_at(100)]).goodput()
+    assert (found.rate_rps, found.surely_not_rps, found.sure) == (96, 100, True)
+    assert found.surely_rps is not None
+    assert found.surely_rps <= 96
+    assert not Search(P99_100MS, 400, None, probes=[a_look(90, 0), stopped_at(100)]).goodput().sure
+
+
+def test_what_the_generator_could_not_send_is_no_upper_end() -> None:
+    found = Search(P99_100MS, 400, None, probes=[a_look(96, 0), stopped_at(100, TOO_FAST)]).goodput()
+    assert (found.rate_rps, found.surely_not_rps) == (96, None)
+    assert found.problems() == ["the goodput is 96 requests/s or more: the generator could not keep up"]
+
+
+def test_looks_that_all_hold_know_no_upper_end_those_that_all_fail_no_lower_one() -> None:
+    hold = Search(P99_100MS, 400, None, probes=[a_look(rate, 0) for rate in (250, 300, 340)]).goodput()
+    assert hold.surely_not_rps is None
+    assert hold.surely_rps is not None
+    probes = [a_look(rate, misses) for rate, misses in ((300, 26), (310, 30), (320, 36))]
+    fail = Search(P99_100MS, 400, None, probes=probes).goodput()
+    assert fail.surely_rps is None
+    assert fail.surely_not_rps is not None
+
+
+def test_where_no_look_holds_and_the_limit_is_hardly_known_there_is_none() -> None:
+    with pytest.raises(NoGoodputError, match="even at 100 requests/s p99 is 50 ms"):
+        Search(
+            P99_100MS, 400, None, probes=[a_look(200, 2000), a_look(100, 2000), a_look(150, 2000)]
+        ).goodput()
+
+
+@pytest.mark.parametrize(
+    ("probe", "told"),
+    [
+        (stopped_at(0.5), "p99=100ms is not kept at any rate: even at 0.5 requests/s 1 x 503"),
+        (stopped_at(0.5, TOO_FAST), "no rate can be measured: the generator could not keep up"),
+    ],
+)
+def test_single_requests_that_fail_are_told(probe: Probe, told: str) -> None:
+    with pytest.raises(NoGoodputError) as error:
+        Search(P99_100MS, 400, None, probes=[replace(probe, disturbed=BUSY)]).next_look(5.0)
+    assert (str(error.value), error.value.disturbed) == (
+        f"{told}; this machine was busy meanwhile: {BUSY}",
+        BUSY,
+    )
+
+
+def test_a_request_in_20_bounds_is_a_single_one() -> None:
+    assert next_look(Search(Slo(99, 125), 400, None, probes=[stopped_at(0.5)]))[0] == 0.125
+    with pytest.raises(NoGoodputError):
+        Search(P99_100MS, 400, None, probes=[stopped_at(0.5)]).next_look(5.0)
+
+
+def nearly_known(**options: float) -> Search:
+    """Three looks of 5 s, close to where a tenth less would hold and a tenth more fail."""
+    probes = [a_look(rate, misses, 500) for rate, misses in ((290, 2), (300, 5), (310, 12))]
+    return Search(P99_100MS, 400, None, probes=probes, **options)  # type: ignore[arg-type]
+
+
+def test_the_closer_the_limit_gets_the_longer_a_look_is_by_half_of_what_is_missing() -> None:
+    pure = nearly_known(tolerance=0.02)
+    limit = pure.goodput()
+    assert limit.surely_rps is not None
+    assert limit.surely_not_rps is not None
+    width = math.log(limit.surely_not_rps / limit.surely_rps) / 2
+    missing_s = 15.0 * ((width / math.log(1.02)) ** 2 - 1)
+    assert 5.0 < missing_s < 30.0
+    assert next_look(pure)[1] == pytest.approx(missing_s / 2, rel=0.02)
+    assert next_look(nearly_known(tolerance=0.001))[1] == 15.0  # half of the longest look
+
+
+def test_looks_far_from_the_limit_do_not_count_as_time_spent_near_it() -> None:
+    pure, more = nearly_known(tolerance=0.02), nearly_known(tolerance=0.02)
+    more.probes.append(a_look(100, 0))
+    assert next_look(more)[1] == pytest.approx(next_look(pure)[1], rel=0.2)
+
+
+@pytest.mark.parametrize(("spent_s", "seconds"), [(44.0, 15.0), (49.4, 10.0), (56.8, 2.6)])
+def test_the_last_look_fits_into_what_is_left(spent_s: float, seconds: float) -> None:
+    """Of twice the longest look, less the bound and half a second to connect and for the last answers."""
+    assert next_look(nearly_known(tolerance=0.001), spent_s)[1] == pytest.approx(seconds)
+
+
+def test_a_look_that_would_be_too_short_to_tell_is_not_taken_but_for_the_first_three() -> None:
+    pure = nearly_known(tolerance=0.001)
+    assert pure.next_look(57.0) is None
+    assert nearly_known(tolerance=0.001, warm_up_s=0.5).next_look(56.5) is None
+    del pure.probes[0]
+    assert next_look(pure, 57.0)[1] == 2.5
+
+
+def test_two_looks_are_never_enough() -> None:
+    probes = [a_look(300, 2000, 200_000), a_look(300, 2000, 200_000)]
+    pure = Search(P99_100MS, 400, None, probes=probes)
+    assert pure.next_look(5.0) is not None
+    pure.probes.append(probes[0])
+    assert pure.next_look(5.0) is None
+
+
+@pytest.mark.parametrize("tolerance", [0, -0.1])
+def test_a_search_to_within_nothing_never_ends(tolerance: float) -> None:
+    with pytest.raises(ValueError, match="never ends: give more than 0"):
+        search(FAST, tolerance=tolerance)
+
+
+def test_each_look_is_told_as_it_was_taken() -> None:
+    told: list[Probe] = []
+    assert search(FAST, note=told.append, longest_s=2).probes == tuple(told)
+
+
+def test_the_same_seed_sends_the_same() -> None:
+    assert search(BATCHES, longest_s=2) == search(BATCHES, longest_s=2)
+    simulated = Simulated(BATCHES)
+    other = find(simulated.send, P99_100MS, clock=simulated.clock, longest_s=2, seed=5)
+    assert other != search(BATCHES, longest_s=2)
+
+
 @pytest.mark.parametrize("start_rps", [0, -1, math.inf])
 def test_a_start_that_is_no_rate_is_refused(start_rps: float) -> None:
     with pytest.raises(ValueError, match="can't start"):
