@@ -13,7 +13,7 @@ from experiments.load.goodput.evidence import Evidence, evidence
 from experiments.load.goodput.looks import in_order
 from experiments.plan import Slo
 from experiments.together.plan import Served
-from experiments.together.search import HIGHEST, LOOKS, LOWEST, Search, Tried
+from experiments.together.search import HIGHEST, LOOKS, LOWEST, Decision, Search, Tried
 from tests.support.simulated_server import BatchServer, Simulated
 
 SMALL, LARGE = Served("small", "a", 64.0, Slo(99, 500)), Served("large", "b", 4.0, Slo(95, 1000))
@@ -140,3 +140,105 @@ def test_it_ends_whatever_the_looks_say_and_goes_on_from_those_that_are_there(se
         search.tried.append(Tried(factor, found if tells else None, tells and misses <= 1))
         assert len(search.tried) <= looks
     assert search.decision is not None
+
+
+def told(*looks: Tried, most: int = LOOKS) -> Search:
+    return Search((SMALL, LARGE), most, list(looks))
+
+
+def saw(factor: float, small: int = 0, large: int = 0, requests: int = 2000) -> Tried:
+    """So many requests to each model were late: of the small one's 1 % may be, of the large one's 5 %."""
+    found = {"small": Evidence(requests, small, 1.0), "large": Evidence(requests, large, 1.0)}
+    return Tried(factor, found, small <= requests // 100 and large <= requests // 20)
+
+
+def failed(factor: float) -> Tried:
+    return Tried(factor, None, False)
+
+
+# Where to look next.
+
+
+def test_it_begins_at_the_rates_of_the_plan_and_goes_on_with_what_can_be_read() -> None:
+    assert told().next_factor == 1.0
+    following = told(saw(1.0)).next_factor
+    assert following is not None
+    assert following > 1
+    assert following == float(f"{following:.4g}")
+
+
+def test_the_limit_is_that_of_the_model_whose_bound_breaks_first_in_factors_of_the_rates() -> None:
+    """The small one's bound at 10 times its rate, the large one's at 5 times."""
+    looks = [saw(5.0, large=100), saw(10.0, small=20, large=2000), saw(5.0, large=100)]
+    search = told(*looks, most=3)
+    assert search.decision is not None
+    assert search.decision.factor == pytest.approx(5.0, rel=0.05)
+    assert search.decision.least < 5.0
+    assert search.decision.most is not None
+    assert 5.0 < search.decision.most < 7.0
+
+
+def test_a_factor_at_which_something_failed_is_taken_again_once() -> None:
+    assert told(saw(1.0), failed(4.0)).next_factor == 4.0
+    assert told(saw(1.0), failed(4.0), failed(4.0)).next_factor == 2.0  # their middle
+    assert told(saw(1.0), failed(4.0), saw(4.0)).next_factor not in (2.0, 4.0)
+
+
+def test_where_something_failed_and_nothing_held_a_quarter_is_next() -> None:
+    assert told(failed(1.0), failed(1.0)).next_factor == 0.25
+
+
+@pytest.mark.parametrize(("low", "enough"), [(3.8, False), (3.82, True)])
+def test_an_end_where_something_fails_is_known_to_a_twentieth(low: float, enough: bool) -> None:
+    search = told(saw(low), failed(4.0), failed(4.0))
+    assert (search.next_factor is None) == enough
+    if enough:
+        decision = search.decision
+        assert decision is not None
+        assert (decision.factor, decision.most, decision.sure) == (low, 4.0, True)
+        assert decision.least <= low
+
+
+def test_beyond_a_thousand_times_the_rates_nobody_looks() -> None:
+    assert told(saw(990.0)).next_factor is None
+    assert told(failed(0.0041), failed(0.0041)).next_factor == 0.001025
+    assert told(failed(0.0039), failed(0.0039)).next_factor is None
+
+
+def test_when_it_is_known_it_is_enough_but_not_before_three_looks() -> None:
+    sharp = [saw(5.0, small=2000, requests=200_000), saw(5.0, small=2000, requests=200_000)]
+    assert told(*sharp).next_factor is not None
+    assert told(*sharp, sharp[0]).next_factor is None
+
+
+# What was found.
+
+
+def test_there_is_a_decision_when_nothing_is_to_be_looked_at() -> None:
+    assert told(saw(1.0)).decision is None
+    decision = told(saw(1.0), saw(2.0), most=2).decision
+    assert decision is not None
+    assert (decision.looks, decision.most, decision.sure) == (2, None, False)
+
+
+def test_where_nothing_held_the_lowest_that_was_looked_at_is_told() -> None:
+    decision = told(saw(1.0, small=2000), saw(0.5, small=2000), saw(0.7, small=2000), most=3).decision
+    assert decision == Decision(0.0, 0.0, 0.5, 3, sure=False)
+    assert told(failed(1.0), failed(1.0), most=2).decision == Decision(0.0, 0.0, 1.0, 2, sure=False)
+
+
+def test_where_nothing_held_but_it_is_well_known_where_it_would_that_is_told() -> None:
+    looks = [saw(factor, small=late) for factor, late in ((5.05, 30), (5.1, 44), (5.15, 65))]
+    decision = told(*looks, most=3).decision
+    assert decision is not None
+    assert decision.factor == pytest.approx(5.0, rel=0.01)  # a fiftieth less, and half as many are late
+
+
+def test_what_is_found_is_a_sentence() -> None:
+    assert str(Decision(3.14159, 3.0, 3.3, 7, True)) == (
+        "every bound is kept up to 3.14 times the rates (95% sure: 3 to 3.3; 7 looks)"
+    )
+    assert str(Decision(3.0, 2.5, None, 7, False)).endswith("(95% sure: 2.5 to more; 7 looks)")
+    assert str(Decision(0.0, 0.0, 0.5, 3, False)) == (
+        "some bound is not kept even at 0.5 times the rates (3 looks)"
+    )
