@@ -1,7 +1,9 @@
 """A prediction beside a recorded sweep, its files, and how it is told."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from benchmarks.prediction import errors_of, judged
 from experiments.base.errors import UsageError
 from experiments.plan import Cell, Plan, goal_from
 from experiments.predict import Predicted, predictor
-from experiments.predict.beside import beside, spread
+from experiments.predict.beside import Beside, beside, spread
 from experiments.predict.best import best
 from experiments.predict.files import write_prediction
 from experiments.predict.shown import best_told, grid_table
@@ -84,3 +86,34 @@ def test_the_files_hold_every_cell_but_the_twin(tmp_path: Path) -> None:
     assert content["from"] == "a test"
     assert (table["throughput_rps_low"] < table["throughput_rps"]).all()
     assert {"workers", "batch_size", "p99_ms", "filled_batch", "log_sd"} <= set(table.columns)
+
+
+def a_cell_beside(measured_rps: float, p99_ms: float, log_sd: float = 0.1) -> Beside:
+    predicted = Predicted(100.0, 10.0, 15.0, 20.0, 1.0, log_sd)
+    return Beside(PLAN.cells()[0], predicted, measured_rps, p99_ms)
+
+
+def test_ratios_are_of_what_was_measured_and_errors_shares_of_it() -> None:
+    found = a_cell_beside(80.0, 25.0)
+    assert (found.throughput_ratio, found.p99_ratio) == (0.8, 1.25)
+    assert (found.throughput_error, found.p99_error) == pytest.approx((0.25, 0.2))
+
+
+@pytest.mark.parametrize(("measured_rps", "far_off"), [(121, False), (123, True), (83, False), (81, True)])
+def test_two_of_its_own_standard_deviations_are_far_off(measured_rps: float, far_off: bool) -> None:
+    assert a_cell_beside(measured_rps, 20.0).far_off == far_off
+
+
+def test_just_as_far_as_two_standard_deviations_is_not_far_off() -> None:
+    assert not a_cell_beside(100.0, 20.0, log_sd=0.0).far_off
+
+
+def test_medians_of_the_runs_beside_a_prediction_that_is_given(tmp_path: Path) -> None:
+    results = read(a_folder(tmp_path / "run", PLAN, environment=WITHOUT_GPU))
+    given = a_grid()
+    found = beside(results, given.__getitem__)
+    assert [each.predicted for each in found] == list(given.values())
+    runs = [run for run in results.trials if run.trial.cell == found[1].cell]
+    assert found[1].p99_ms == median(run.latency_ms["p99"] for run in runs)
+    few = replace(results, trials=tuple(runs))
+    assert [each.cell for each in beside(few, given.__getitem__)] == [found[1].cell]

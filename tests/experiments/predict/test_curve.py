@@ -52,3 +52,24 @@ def test_it_stays_within_what_was_measured(measured: dict[int, float]) -> None:
     found = curve(measured.items())
     for size in measured:
         assert min(measured.values()) * (1 - 1e-9) <= found.at(size) <= max(measured.values()) * (1 + 1e-9)
+
+
+def test_between_and_beyond_the_ends_it_is_told_how_far_a_size_is() -> None:
+    found = curve([(2, 10.0), (4, 25.0)])
+    told = [found.distance(size) for size in (1, 2, 3, 4, 5)]
+    assert told == ["beyond", "measured", "between", "measured", "beyond"]
+
+
+def test_below_the_first_size_it_follows_the_first_line_as_long_as_that_is_slower() -> None:
+    found = curve([(4, 25.0), (8, 45.0), (12, 100.0)])
+    assert found.at(3) == pytest.approx(20)
+    assert curve([(4, 25.0), (8, 29.0)]).at(2) == pytest.approx(23)
+
+
+def test_of_several_batches_that_took_less_all_get_the_mean() -> None:
+    found = curve([(1, 10.0), (2, 6.0), (4, 5.0), (8, 20.0)])
+    assert [found.at(size) for size in (1, 2, 4, 8)] == [7, 7, 7, 20]
+
+
+def test_batches_that_took_as_long_stay_as_they_were() -> None:
+    assert curve([(2, 5.0), (1, 5.0)]).points == ((1, 5.0), (2, 5.0))
