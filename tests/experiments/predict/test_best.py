@@ -57,6 +57,7 @@ def test_the_interval_holds_nine_tenths_of_a_lognormal() -> None:
 
 def test_as_much_within_a_thousandth_is_alike_and_no_more() -> None:
     assert best(a_grid(100, 100.09), goal_from("throughput")).cell == CELLS[0]
+    assert best(a_grid(1, 1.001), goal_from("throughput")).cell == CELLS[0]
     assert best(a_grid(100, 100.11), goal_from("throughput")).cell == CELLS[1]
 
 
@@ -81,6 +82,7 @@ def test_a_rival_is_apart_by_less_than_both_are_unsure_of() -> None:
     """By 1.645 times the root of the sum of squares: 4.76 % where each is unsure of 2 %."""
     assert best(a_grid(100, 104.7, log_sd=0.02), goal_from("throughput")).rivals == (CELLS[0],)
     assert best(a_grid(100, 104.8, log_sd=0.02), goal_from("throughput")).rivals == ()
+    assert best(a_grid(100, 100, log_sd=0.0), goal_from("throughput")).rivals == ()
     unsure = {CELLS[0]: a_prediction(100, log_sd=0.03), CELLS[1]: a_prediction(106, log_sd=0.02)}
     assert best(unsure, goal_from("throughput")).rivals == (CELLS[0],)
 

@@ -133,6 +133,10 @@ def test_a_rate_that_held_once_and_failed_once_is_the_limit() -> None:
     assert found(a_probe(100), a_probe(100, holds=False)).problems() == []
 
 
+def test_a_look_that_fails_contradicts_no_other_where_none_holds() -> None:
+    assert found(a_probe(0.5, holds=False), rate_rps=0.4).problems() == []
+
+
 def test_looks_that_are_not_sure_contradict_nobody() -> None:
     unsure = a_probe(120, verdict="unsure")
     assert found(unsure, a_probe(95, holds=False), a_probe(90)).problems() == []
