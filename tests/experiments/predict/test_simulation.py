@@ -44,6 +44,21 @@ class TestAClosedLoop:
         assert found.throughput_rps == pytest.approx(200, rel=1e-3)
         assert found.p50_ms == pytest.approx(20)
 
+    def test_who_gathers_has_the_lock_and_takes_what_there_is(self) -> None:
+        """Three clients, of whom the second worker never sees one."""
+        found = simulate(Station(2, 20.0, (5.0, 6.0, 7.0, 8.0)), Offered(clients=3, window_s=2.0))
+        assert found.filled_batch == pytest.approx(3)
+        assert found.p50_ms == found.p99_ms == pytest.approx(20 + 7)
+        assert found.throughput_rps == pytest.approx(3 / 0.027)
+
+    def test_who_comes_while_a_batch_is_worked_on_is_in_the_next(self) -> None:
+        """Two of three clients are: half of the requests wait for a batch, half for none."""
+        found = simulate(Station(1, 4.0, (5.0, 6.0)), Offered(clients=3, window_s=2.0))
+        assert found.filled_batch == pytest.approx(2)
+        assert found.throughput_rps == pytest.approx(2 / 0.006)
+        assert found.p50_ms == pytest.approx((6 + 12) / 2)
+        assert found.p95_ms == found.p99_ms == pytest.approx(12)
+
     def test_so_many_requests_are_a_run_too(self) -> None:
         found = simulate(Station(1, 1.0, (10.0,)), Offered(clients=2, requests=50))
         assert found.throughput_rps == pytest.approx(100)
@@ -89,6 +104,21 @@ class TestAnOpenLoop:
         assert found.throughput_rps == pytest.approx(50, rel=0.01)
         assert found.p99_ms == pytest.approx(10)
 
+    def test_a_batch_is_what_comes_until_the_delay_has_passed(self) -> None:
+        """Every 10 ms one: of three the first waits for 25 ms, the second for 15, the third for 5."""
+        load = Offered(clients=512, rate_rps=100.0, poisson=False, window_s=3.0, percentile=50.0)
+        found = simulate(Station(1, 25.0, (5.0, 6.0, 4.0, 8.0)), load)
+        assert found.filled_batch == pytest.approx(3, rel=0.01)
+        assert found.p50_ms == found.asked_ms == pytest.approx(15 + 4)
+        assert found.p99_ms == pytest.approx(25 + 4)
+
+    def test_no_more_are_in_flight_than_there_may_be(self) -> None:
+        """Two at once: the queue holds no third, and waiting counts from when a request was due."""
+        station = Station(1, 1.0, (10.0, 10.0, 10.0, 10.0))
+        found = simulate(station, Offered(clients=2, rate_rps=1000.0, poisson=False, window_s=1.0))
+        assert found.filled_batch == pytest.approx(2, rel=0.01)
+        assert found.throughput_rps == pytest.approx(2 / 0.011, rel=0.01)
+
     def test_constant_service_times_wait_as_theory_says(self) -> None:
         found = simulate(Station(1, 1.0, (10.0,)), Offered(clients=512, rate_rps=70.0, window_s=60.0))
         assert found.p50_ms < mean_of_md1(70.0, 0.01) * 1e3 < found.p95_ms
@@ -107,3 +137,9 @@ class TestAnOpenLoop:
         ]
         assert filled == sorted(filled)
         assert filled[0] < 2 < filled[-1]
+
+
+def test_workers_carry_what_their_best_batches_do() -> None:
+    station = Station(2, 1.0, (10.0, 15.0, 30.0))
+    assert station.batch_size == 3
+    assert station.most_rps == pytest.approx(2 * 2e3 / 15)
