@@ -164,6 +164,22 @@ class TestDoubts:
         assert twice.lacking == ("beyond", "on a GPU")
         assert twice.log_sd == pytest.approx((0.08**2 + 0.2**2 + 0.2**2) ** 0.5)
 
+    @pytest.mark.parametrize(
+        ("why", "adds"),
+        [
+            ("between", 0.04),
+            ("beyond", 0.2),
+            ("on a GPU", 0.2),
+            ("the handler's work around its pass was not measured", 0.05),
+            ("the empty handler was not measured", 0.1),
+            ("another server, whose own work was not measured", 0.3),
+            ("the bare model was not measured with as many workers", 0.3),
+            ("the bare model was not measured with these settings", 0.7),
+        ],
+    )
+    def test_it_is_as_unsure_as_docs_predicting_says(self, why: str, adds: float) -> None:
+        assert Doubts().with_(why).log_sd == pytest.approx((0.08**2 + adds**2) ** 0.5)
+
 
 class TestWhatIsMostAlike:
     """Of the settings that were measured."""
