@@ -92,8 +92,8 @@ def test_those_of_many_models_but_four_times(
 
 
 def test_of_those_that_do_as_well_the_first_is_taken() -> None:
-    """From 1 request/s to 2 it is the same GPU, and there is no second."""
-    reserved = place_with_reserve(problem := asked_of_gpus(1.0), 1)
+    """From 1.5 requests/s to 2 it is the same GPU, and there is no second."""
+    reserved = place_with_reserve(problem := asked_of_gpus(1.5), 1)
     assert reserved.short
     assert reserved.raised(problem) == {}
 
