@@ -8,7 +8,7 @@ import pytest
 from experiments.plan import goal_from
 from experiments.plan.trial import LOADING_S
 from experiments.search import Rules, rules_of
-from experiments.search.worth import STARTING_S, change_s, worth_finding
+from experiments.search.worth import change_s, worth_finding
 from tests.experiments.search.grids import SMALL
 
 # Of Student's t with 12 degrees of freedom, as 6 cells of 3 runs have them: what 1 in 100 is above, and what
@@ -40,5 +40,5 @@ def test_another_cell_takes_a_model_to_load_or_a_server_to_start_or_nothing() ->
     now, *_ = SMALL.cells()
     assert change_s(now, now) == 0.0
     assert change_s(now, replace(now, batch_size=4)) == LOADING_S
-    assert change_s(now, replace(now, mps=True)) == STARTING_S + LOADING_S
-    assert change_s(None, now) == STARTING_S + LOADING_S
+    assert change_s(now, replace(now, mps=True)) == 6.0 + LOADING_S
+    assert change_s(None, now) == 6.0 + LOADING_S
