@@ -11,6 +11,7 @@ from subprocess import Popen, TimeoutExpired
 import psutil
 
 from tests.chaos import kept
+from tests.chaos.clock import Clock
 from tests.chaos.drawn import DAMAGES, Kill
 from tests.chaos.harms import room
 from tests.chaos.harms.damages import damage, without_line
@@ -21,9 +22,10 @@ from tests.chaos.scenes import SCENES, Scene
 from tests.chaos.stage import Stage, staged
 from tests.chaos.story import Story
 
-LONGEST_S = 240.0  # of a program that takes seconds, on a machine that others keep busy; then it hangs
+LONGEST_S = 900.0  # of a program that takes seconds, on a machine that others keep busy; then it hangs
+LOOK_S = 0.01
 MOST_RESUMED = 4
-MOST_TRIED = 3
+MOST_TRIED = 4
 DAMAGED_LINE = re.compile(r"line (\d+) is damaged")
 FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 TRACEBACK = "Traceback (most recent call last)"
@@ -33,9 +35,9 @@ KILLED = -9
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """What a scene comes to undisturbed: how long it takes, and the runs that it measures."""
+    """What a scene comes to undisturbed: the CPU time that it takes, and the runs that it measures."""
 
-    took_s: float
+    cpu_s: float
     runs: frozenset[kept.Key]
 
 
@@ -45,26 +47,30 @@ def undisturbed(name: str, shared: Path, *, own_room: bool) -> tuple[Usual, Stor
     with staged(shared, own_room=own_room) as stage:
         course = _Course(scene, stage, story)
         begin_s = time.monotonic()
-        code = course.ended(course.start(scene.begins(stage)))
-        took_s = story.took_s = time.monotonic() - begin_s
+        run = course.start(scene.begins(stage))
+        cpu_s = course.watched(run)
+        code = course.ended(run)
+        story.took_s = time.monotonic() - begin_s
         if code != 0:
             story.failed.append(f"code {code}: {course.last_line()}")
         elif not scene.ends_by_itself:
             course.go_on()
         lines = kept.whole_lines(stage.out)
-        usual = Usual(took_s, frozenset(kept.measured(lines)) if scene.target.trials else frozenset())
+        usual = Usual(cpu_s, frozenset(kept.measured(lines)) if scene.target.trials else frozenset())
         course.judge(usual)
     return usual, story
 
 
 def play_until_struck(kill: Kill, usual: Usual, shared: Path, *, own_room: bool) -> Story:
     """As `play`; where the program had ended before the kill's moment, once more with an earlier one."""
+    begin_s = time.monotonic()
     story = play(kill, usual, shared, own_room=own_room)
-    for _ in range(MOST_TRIED):
+    for tries in range(2, MOST_TRIED + 1):
         if story.struck or not story.good:
             break
         kill = replace(kill, at=kill.at / 2, after_trials=None)
         story = play(kill, usual, shared, own_room=own_room)
+        story.tries, story.took_s = tries, time.monotonic() - begin_s
     return story
 
 
@@ -110,17 +116,18 @@ class _Course:
 
     def strike(self, kill: Kill, usual: Usual, command: Sequence[str]) -> None:
         """Runs a command and harms it."""
-        run, begin_s = self.start(command), time.monotonic()
+        clock = Clock(self.stage)
+        run = self.start(command)
         with ExitStack() as lasting:
-            process = self._at_its_moment(kill, usual, run, begin_s)
+            process = self._at_its_moment(kill, usual, run, clock)
             self.must_stay = kept.readable(kept.whole_lines(self.stage.out))
-            at = f"{time.monotonic() - begin_s:.2f} s in, {len(self.must_stay)} trials on disk"
+            at = f"{clock.cpu_s():.2f} CPU s in, {len(self.must_stay)} trials on disk"
             if process is None:
                 done = f"{kill.harm} came too late"
             else:
-                self.story.struck += 1
                 try:
                     done = strike(kill, self.stage, process, lasting)
+                    self.story.struck += 1
                 except (psutil.Error, OSError) as error:
                     done = f"{kill.harm} missed ({type(error).__name__})"
             code = self.ended(run)
@@ -163,6 +170,14 @@ class _Course:
             story.doubled += kept.doubled(lines)
         story.left_behind += [*left_behind(stage), *self.scene.complaints(stage)]
 
+    def watched(self, run: "Popen[bytes]") -> float:
+        """The CPU time, in s, of a program up to its end, as the clock of a kill sees it."""
+        clock, deadline = Clock(self.stage), time.monotonic() + LONGEST_S
+        while run.poll() is None and time.monotonic() < deadline:
+            clock.cpu_s()
+            time.sleep(LOOK_S)
+        return clock.cpu_s()
+
     def ended(self, run: "Popen[bytes]") -> int:
         """Its exit code. One that hangs is killed, and all that came of it."""
         try:
@@ -197,14 +212,14 @@ class _Course:
         self.must_stay = there
 
     def _at_its_moment(
-        self, kill: Kill, usual: Usual, run: "Popen[bytes]", begin_s: float
+        self, kill: Kill, usual: Usual, run: "Popen[bytes]", clock: Clock
     ) -> psutil.Process | None:
         """Waits for the moment of the kill, then for a process with its role, as a daemon is there for a
         part of the time; None where the program ended first."""
         trials = kill.after_trials
         while True:
             if trials is None:
-                due = time.monotonic() - begin_s > usual.took_s * kill.at
+                due = clock.cpu_s() > usual.cpu_s * kill.at
             else:
                 due = len(kept.whole_lines(self.stage.out)) >= trials
             if run.poll() is not None and (run.returncode != 0 or not self.stage.processes()):
@@ -213,7 +228,7 @@ class _Course:
                 time.sleep(kill.delay_s)
             if due and (process := found(self.stage, run, kill.role)) is not None:
                 return process
-            time.sleep(0.02 if due else 0.005)
+            time.sleep(LOOK_S)
 
     def _damage(self, kill: Kill) -> None:
         before = {path: path.read_bytes() for path in [self.stage.out / "environment.json"] if path.exists()}

@@ -1,7 +1,9 @@
 """Which harm a kill does, to what and when: a function of the campaign's seed and the kill's number."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from random import Random
 
 PROGRAM = "program"
@@ -43,7 +45,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One harm. `at` is its moment as a share of the time that the undisturbed program takes; with
+    """One harm. `at` is its moment as a share of the CPU time that the undisturbed program takes; with
     `after_trials` it is `delay_s` after so many lines are on disk instead. `pause_s`: of a SIGSTOP.
     `again_s`: the same signal once more, so much later. `strikes` 2: the run that goes on is harmed as well.
     `detail` in [0, 1) is for what else there is to choose.
@@ -84,6 +86,23 @@ def draw(seed: int, number: int, targets: Sequence[Target]) -> Kill:
         strikes=2 if random.random() < TWICE else 1,
         detail=random.random(),
     )
+
+
+def drawn(
+    seed: int, which: int | Iterable[int], targets: Sequence[Target], scenes: Collection[str]
+) -> list[Kill]:
+    """The first so many kills of these scenes, or of these numbers those that are of them."""
+    numbers = count(1) if isinstance(which, int) else which
+    kills = (kill for number in numbers if (kill := draw(seed, number, targets)).scene in scenes)
+    return list(islice(kills, which) if isinstance(which, int) else kills)
+
+
+def numbers_in(told: str) -> list[int]:
+    """`14,44-46` is 14, 44, 45, 46. Raises ValueError where it is something else."""
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", told):
+        raise ValueError(f"{told}: numbers are told as in 14,44-54")
+    ends = [[int(end) for end in part.split("-")] for part in told.split(",")]
+    return [number for part in ends for number in range(part[0], part[-1] + 1)]
 
 
 def _one_of(random: Random, weighted: dict[str, int]) -> str:

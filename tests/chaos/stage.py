@@ -55,6 +55,8 @@ class Stage:
         given = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
         java = " ".join([*QUICK_JAVA, *shared_classes.options()])
         ours = {MARK: self.mark, "TMPDIR": str(self.tmp), "JAVA_TOOL_OPTIONS": java, "OMP_NUM_THREADS": "1"}
+        # Under a limit on file sizes Python keeps half of what it has compiled: we compile before.
+        ours["PYTHONDONTWRITEBYTECODE"] = "1"
         return given | ours | {"no_proxy": "127.0.0.1,localhost"} | more
 
     def start(

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+AS_UNDISTURBED = "as undisturbed"
+
 
 @dataclass(slots=True)
 class Story:
-    """`struck`: how often harm was done in time; `did`: what, a part for each strike. Lists are empty where
-    all went well.
+    """`struck`: how often harm was done in time; `did`: what, a part for each strike. `tries`: how often it
+    was played until its harm came in time. Lists are empty where all went well.
 
     `failed`: a program that ended with a traceback, never ended, or did not come to its end when it went on.
     """
@@ -15,6 +17,7 @@ class Story:
     number: int
     scene: str
     struck: int = 0
+    tries: int = 1
     did: list[str] = field(default_factory=list)
     kept: int = 0
     resumed: int = 0
@@ -33,6 +36,7 @@ class Story:
         """One line, whatever it holds."""
         what = "; ".join(self.did) or "nothing"
         told = f"{self.number:4} {self.scene}: {what}; {self.kept} kept, resumed {self.resumed}x"
+        told += f", try {self.tries}" if self.tries > 1 else ""
         verdicts = (
             ("LOST", self.lost),
             ("DOUBLED", self.doubled),
@@ -40,7 +44,8 @@ class Story:
             ("FAILED", self.failed),
         )
         wrong = [f"{name} {' | '.join(found)}" for name, found in verdicts if found]
-        return " ".join(f"{told}: {'; '.join(wrong) or 'as undisturbed'} ({self.took_s:.1f} s)".split())
+        right = AS_UNDISTURBED if self.struck or not self.number else "never struck"
+        return " ".join(f"{told}: {'; '.join(wrong) or right} ({self.took_s:.1f} s)".split())
 
 
 def counted(stories: Sequence[Story]) -> dict[str, int]:

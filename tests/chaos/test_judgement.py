@@ -1,6 +1,7 @@
 """The campaign's own judgement: what is lost or doubled is seen, and a kill is the same when drawn again."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.base.errors import UsageError
 from tests.chaos import kept
-from tests.chaos.drawn import PROGRAM, SIGNALS, Target, draw
+from tests.chaos.clock import Clock
+from tests.chaos.drawn import PROGRAM, SIGNALS, Target, draw, drawn, numbers_in
 from tests.chaos.harms.damages import DAMAGED_TRIALS, TRIALS, damage, without_line
 from tests.chaos.left import left_behind
-from tests.chaos.stage import staged
+from tests.chaos.log import Log
+from tests.chaos.stage import PYTHON, staged
 from tests.chaos.story import Story, counted
 
 TARGETS = (Target("sweep", ("worker",), trials=4, weight=3), Target("report", ()))
@@ -30,6 +34,17 @@ def test_a_kill_is_a_function_of_seed_and_number(seed: int, number: int) -> None
     assert 0 <= kill.at < 1
     assert kill.role == PROGRAM or (kill.scene == "sweep" and kill.harm in SIGNALS)
     assert kill.scene == "sweep" or kill.after_trials is None
+
+
+def test_kills_are_asked_for_by_how_many_or_by_number() -> None:
+    assert numbers_in("14,44-46") == [14, 44, 45, 46]
+    for wrong in ("", "4-", "a", "1,,2"):
+        with pytest.raises(ValueError, match="14,44-54"):
+            numbers_in(wrong)
+    reports = drawn(1, 3, TARGETS, ["report"])
+    assert [kill.scene for kill in reports] == ["report"] * 3
+    assert drawn(1, range(1, reports[-1].number + 1), TARGETS, ["report"]) == reports
+    assert reports[0] == draw(1, reports[0].number, TARGETS)
 
 
 def test_trials_that_are_gone_or_there_twice_are_seen() -> None:
@@ -78,6 +93,38 @@ def test_what_is_left_on_a_stage_is_seen_and_cleared(tmp_path: Path) -> None:
         assert half_left == "half-written: plan.json.new"
     assert process.wait(timeout=10) == -9
     assert not stage.folder.exists()
+
+
+def test_a_clock_tells_what_a_stage_has_computed_not_how_long_it_waited(tmp_path: Path) -> None:
+    with staged(tmp_path, own_room=False) as stage:
+        clock = Clock(stage)
+        stage.start(["sleep", "60"], stage.environment())
+        stage.start([PYTHON, "-c", "while True: pass"], stage.environment())
+        while (before_s := clock.cpu_s()) < 0.03:
+            time.sleep(0.01)
+        for process in stage.processes():
+            process.kill()
+        assert clock.cpu_s() >= before_s
+
+
+def test_a_log_tells_which_numbers_are_good_however_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "kills.log"
+    log = Log(path, seed=1)
+    assert log.good() == set()
+    log.add(Story(0, "sweep", did=["undisturbed"]))
+    log.add(Story(7, "sweep", struck=1, did=["SIGKILL"]))
+    log.add(Story(8, "sweep", struck=1, lost=["a trial"]))
+    log.add(Story(9, "sweep", did=["SIGKILL came too late"]))
+    assert log.good() == {7}
+    assert path.read_text("utf-8").startswith("# seed 1, commit ")
+    with path.open("a", encoding="utf-8") as file:
+        file.write("  10 sweep: SIGKI")
+    again = Log(path, seed=1)
+    again.add(Story(8, "sweep", struck=1, did=["SIGKILL"]))
+    assert Log(path, seed=1).good() == {7, 8}
+    assert path.read_text("utf-8").count("#") == 1
+    with pytest.raises(UsageError, match="is of seed 1: give another --log"):
+        Log(path, seed=2)
 
 
 def test_a_story_is_one_line_and_counts_once() -> None:

@@ -1,8 +1,10 @@
 """What is played: a program, how it goes on after a kill, and what of it may not be lost."""
 
 from collections.abc import Mapping, Sequence
+from compileall import compile_dir
 from pathlib import Path
 
+from experiments.base.paths import ROOT
 from tests.chaos.scenes.placing import Placing
 from tests.chaos.scenes.reporting import Reporting
 from tests.chaos.scenes.scene import Scene
@@ -24,7 +26,9 @@ SCENES: Mapping[str, Scene] = {each.target.scene: each for each in ALL}
 
 
 def prepare(shared: Path, scenes: Sequence[str]) -> None:
-    """Makes what all kills of these scenes share: archives, inputs, a folder to report of."""
+    """Makes what all kills of these scenes share: compiled modules, archives, inputs."""
+    for name in ("experiments", "handlers", "mps", "scripts", "tests"):
+        compile_dir(ROOT / name, quiet=1)
     (shared / "input.txt").write_text("hello", "utf-8")
     archive(shared, "small", SLEEPS)
     archive(shared, "noop", NOOP)
