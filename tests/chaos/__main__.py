@@ -37,8 +37,9 @@ _campaign = os.getpid()
 
 def main() -> int:
     """Plays the campaign; 1 where a kill cost something, 2 where a scene does not work undisturbed."""
-    # A shell's `&` has Ctrl-C ignored, and so would all that we start.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell's `&` has Ctrl-C ignored, and so would all that we start. SIGTERM clears the stages as well.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     options = _options()
     stories: list[Story] = []
     try:
@@ -101,18 +102,26 @@ def _enter() -> None:
 
 
 def _undisturbed(name: str, shared: Path) -> tuple[Usual, Story]:
-    return undisturbed(name, shared, own_room=_own_room)
+    with _unless_over():
+        return undisturbed(name, shared, own_room=_own_room)
 
 
 def _play(kill: Kill, usual: Usual, shared: Path) -> Story | None:
-    """None where this machine does not let us. What was to be played after an interrupted one isn't."""
+    """None where this machine does not let us."""
+    if not can_be_done(kill, own_room=_own_room):
+        return None
+    with _unless_over():
+        return play_until_struck(kill, usual, shared, own_room=_own_room)
+
+
+@contextmanager
+def _unless_over() -> Iterator[None]:
+    """What the pool still has to play once it was interrupted isn't begun."""
     global _over
     if _over:
         raise KeyboardInterrupt
-    if not can_be_done(kill, own_room=_own_room):
-        return None
     try:
-        return play_until_struck(kill, usual, shared, own_room=_own_room)
+        yield
     except KeyboardInterrupt:
         _over = True
         if os.getppid() != _campaign:

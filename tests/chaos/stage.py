@@ -50,6 +50,12 @@ class Stage:
         """The stand-in card, where the scene has one."""
         return self.folder / "card"
 
+    @property
+    def light(self) -> str:
+        """For PYTHONPATH: a torch that takes no second of CPU to import, for workers whose handler uses none.
+        TorchServe itself only asks whether an answer is a tensor."""
+        return str(self.shared / "light")
+
     def environment(self, **more: str) -> dict[str, str]:
         """For every program of this kill."""
         given = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}

@@ -15,10 +15,10 @@ from typing import Any
 
 import psutil
 
-from experiments.watch import flags
 from mps.card.device import pynvml
 from mps.control import PIPE_VARIABLE, MpsDaemon
 from mps.control.daemon import Client
+from tests.chaos.programs.on_a_busy_machine import be_patient
 from tests.stand_ins import UUID, VARIABLE
 
 
@@ -48,7 +48,7 @@ def _on_the_card(card: Any, *, through_mps: bool) -> list[Any]:
 
 
 if __name__ == "__main__":
-    flags.MOST_OTHER_CPU = 100.0  # whatever else runs beside
+    be_patient()
     MpsDaemon.clients = _clients  # type: ignore[method-assign]
     MpsDaemon.start_server = lambda self: 1  # type: ignore[method-assign]
     pynvml.nvmlDeviceGetMPSComputeRunningProcesses = lambda card: _on_the_card(card, through_mps=True)

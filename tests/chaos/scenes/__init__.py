@@ -1,7 +1,9 @@
 """What is played: a program, how it goes on after a kill, and what of it may not be lost."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from compileall import compile_dir
+from importlib.util import find_spec
 from pathlib import Path
 
 from experiments.base.paths import ROOT
@@ -26,9 +28,10 @@ SCENES: Mapping[str, Scene] = {each.target.scene: each for each in ALL}
 
 
 def prepare(shared: Path, scenes: Sequence[str]) -> None:
-    """Makes what all kills of these scenes share: compiled modules, archives, inputs."""
+    """Makes what all kills of these scenes share: compiled modules, a light torch, archives, inputs."""
     for name in ("experiments", "handlers", "mps", "scripts", "tests"):
         compile_dir(ROOT / name, quiet=1)
+    _make_light_torch(shared / "light" / "torch")
     (shared / "input.txt").write_text("hello", "utf-8")
     archive(shared, "small", SLEEPS)
     archive(shared, "noop", NOOP)
@@ -37,3 +40,12 @@ def prepare(shared: Path, scenes: Sequence[str]) -> None:
         from tests.support.checkpoints import tiny_bert
 
         build("text", tiny_bert(shared / "tiny-text"), shared, name="words", trial=False)
+
+
+def _make_light_torch(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("class Tensor: ...\n", "utf-8")
+    spec = find_spec("torch")
+    assert spec
+    assert spec.origin
+    shutil.copy(Path(spec.origin).with_name("version.py"), folder)

@@ -23,7 +23,7 @@ class Sweep(Scene):
     options: tuple[str, ...]
     trials: int
     weight: int = 1
-    door: tuple[str, ...] = (PYTHON, "-m", "tests.support.undisturbed", "mps.run")
+    door: tuple[str, ...] = (PYTHON, "-m", "tests.chaos.programs.on_a_busy_machine", "mps.run")
 
     @property
     def target(self) -> Target:
@@ -31,7 +31,7 @@ class Sweep(Scene):
         return Target(self.name, (FRONTEND, WORKER, SAMPLER, *generators), self.trials, self.weight)
 
     def environment(self, stage: Stage) -> dict[str, str]:
-        return stage.environment()
+        return stage.environment(PYTHONPATH=stage.light)
 
     def begins(self, stage: Stage) -> Sequence[str]:
         model, text = stage.shared / "small.mar", stage.shared / "input.txt"
@@ -79,9 +79,8 @@ def on_a_card(stage: Stage) -> dict[str, str]:
         (binaries / programs.control.name).symlink_to(programs.control)
         a_card(stage.card)
     path = os.pathsep.join([str(binaries), str(programs.control.parent), os.environ["PATH"]])
-    return stage.environment(
-        **{"PATH": path, "PYTHONPATH": f"{FOLDER}{os.pathsep}{ROOT}", VARIABLE: str(stage.card)}
-    )
+    modules = os.pathsep.join([stage.light, str(FOLDER), str(ROOT)])
+    return stage.environment(**{"PATH": path, "PYTHONPATH": modules, VARIABLE: str(stage.card)})
 
 
 def changed_mode(stage: Stage) -> list[str]:

@@ -1,0 +1,24 @@
+"""Runs a door on a machine that others keep busy: they are no disturbance, and servers have time to start.
+
+python -m tests.chaos.programs.on_a_busy_machine mps.run ...
+"""
+
+import runpy
+import sys
+
+from experiments.serving import torchserve
+from experiments.watch import flags, telemetry
+
+PATIENCE_S = 600.0
+
+
+def be_patient() -> None:
+    """From here on, in this process."""
+    flags.MOST_OTHER_CPU = 100.0
+    torchserve.START_TIMEOUT_S = torchserve.WORKERS_TIMEOUT_S = telemetry.START_TIMEOUT_S = PATIENCE_S
+
+
+if __name__ == "__main__":
+    be_patient()
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
