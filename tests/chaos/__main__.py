@@ -56,13 +56,12 @@ def main() -> int:
         print("interrupted; with --log the same command goes on with what is left", file=sys.stderr)
         return INTERRUPTED
     print(json.dumps(counted(stories)))
-    if not all(story.good for story in stories):
-        return 1 if stories[-1].number else 2
-    return 0
+    wrong = [story.number for story in stories if not story.good]
+    return 2 if 0 in wrong else 1 if wrong else 0
 
 
 def _played(options: argparse.Namespace, done: set[int]) -> Iterator[Story]:
-    """The scenes' stories undisturbed, up to one that fails; then those of the kills, as they end."""
+    """The scenes' stories undisturbed; then those of the kills, as they end, where that came to its end."""
     targets = [each.target for each in SCENES.values()]
     kills = drawn(options.seed, options.numbers or options.kills, targets, options.scene or SCENES)
     kills = [kill for kill in kills if kill.number not in done]
@@ -73,11 +72,11 @@ def _played(options: argparse.Namespace, done: set[int]) -> Iterator[Story]:
         prepare(shared, names)
         usual: dict[str, Usual] = {}
         for found, story in pool.map(partial(_undisturbed, shared=shared), names):
-            usual[story.scene] = found
             yield story
-            if not story.good:
-                return
-        for ended in as_completed(pool.submit(_play, kill, usual[kill.scene], shared) for kill in kills):
+            if story.good:
+                usual[story.scene] = found
+        playable = [(kill, usual[kill.scene]) for kill in kills if kill.scene in usual]
+        for ended in as_completed(pool.submit(_play, *each, shared) for each in playable):
             if (story := ended.result()) is not None:
                 yield story
 

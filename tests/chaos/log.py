@@ -29,7 +29,8 @@ class Log:
         seeds = {int(found[1]) for line in self._lines if (found := HEADING.match(line))}
         if seeds - {seed}:
             raise UsageError(f"{path} is of seed {seeds.pop()}: give another --log, or --seed")
-        self._heading = f"# seed {seed}, commit {_commit()}"
+        self._seed = seed
+        self._heading = ""
 
     def good(self) -> set[int]:
         """The numbers whose kill came to what it would have. A line that was torn tells of none."""
@@ -37,6 +38,7 @@ class Log:
 
     def add(self, story: Story) -> None:
         """Adds its line, under a heading where the last one is another."""
+        self._heading = self._heading or f"# seed {self._seed}, commit {_commit()}"
         headings = [line for line in self._lines if HEADING.match(line)]
         lines = [story.line()] if headings[-1:] == [self._heading] else [self._heading, story.line()]
         with self._path.open("a", encoding="utf-8") as file:

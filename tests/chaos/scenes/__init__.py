@@ -11,13 +11,16 @@ from tests.chaos.scenes.placing import Placing
 from tests.chaos.scenes.reporting import Reporting
 from tests.chaos.scenes.scene import Scene
 from tests.chaos.scenes.serving import Serving
-from tests.chaos.scenes.sweeps import Sweep, SweepOnACard
+from tests.chaos.scenes.sweeps import FEW, Sweep, SweepOnACard
 from tests.support.small_archives import NOOP, SLEEPS, archive
 
 ALL: tuple[Scene, ...] = (
-    Sweep("sweep", ("--batch-size", "4", "--concurrency", "1,4", "--runs", "2"), trials=4, weight=6),
+    Sweep("sweep", ("--batch-size", "4", "--concurrency", "1,4", "--runs", "2", *FEW), trials=4, weight=6),
     Sweep(
-        "sweep by two clients", ("--batch-size", "1", "--runs", "2", "--processes", "2"), trials=2, weight=3
+        "sweep by two clients",
+        ("--batch-size", "1", "--runs", "2", "--processes", "2", "--duration", "1"),
+        trials=2,
+        weight=3,
     ),
     SweepOnACard(weight=4),
     Reporting(weight=1),

@@ -12,7 +12,8 @@ from tests.chaos.scenes.scene import Scene
 from tests.chaos.stage import PYTHON, Stage
 from tests.stand_ins import FOLDER, VARIABLE, a_card, facts_of
 
-TINY = ("--workers", "1", "--duration", "0.3", "--warm-up", "0.1", "--no-noise-floor", "--no-ceilings")
+TINY = ("--workers", "1", "--warm-up", "0.1", "--no-noise-floor", "--no-ceilings")
+FEW = ("--requests", "20")  # however long a busy machine takes; two clients need a duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class SweepOnACard(Sweep):
     """Without and with MPS, under NVIDIA's own control daemon."""
 
     name: str = "sweep with MPS"
-    options: tuple[str, ...] = ("--batch-size", "4", "--runs", "2", "--with-mps")
+    options: tuple[str, ...] = ("--batch-size", "4", "--runs", "2", "--with-mps", *FEW)
     trials: int = 4
     door: tuple[str, ...] = (PYTHON, "-m", "tests.chaos.programs.on_a_card", "mps.run")
 
