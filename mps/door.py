@@ -1,6 +1,9 @@
 """What all doors share: where they print, and how errors and signals become a line and an exit code."""
 
+import os
 import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -14,6 +17,7 @@ from experiments.base.errors import INTERRUPTED, ExperimentError, shortages_told
 from experiments.base.shown import never_fail_to_print, visible
 
 WIDTH_OF_FILES = 120  # a file or a pipe has no width of its own: nothing is cut
+AGAIN_AFTER_S = 0.01
 
 
 class PlainConsole(Console):
@@ -56,7 +60,7 @@ def one_line_errors(interrupted: Callable[[], str] | None = None) -> Iterator[No
     with suppress(ValueError):  # not the main thread: a caller that embeds this keeps its own handling
         signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with shortages_told():
+        with _interrupts_count(), shortages_told():
             yield
     except KeyboardInterrupt:
         if interrupted is None:
@@ -68,6 +72,26 @@ def one_line_errors(interrupted: Callable[[], str] | None = None) -> Iterator[No
             to_stderr().print(error.details.rstrip(), markup=False, style="dim")
         to_stderr().print(f"error: {error}", markup=False)
         raise typer.Exit(error.exit_code) from None
+
+
+@contextmanager
+def _interrupts_count() -> Iterator[None]:
+    """Inside, a Ctrl-C that falls into a weak reference's callback or a `__del__` comes again a moment later:
+    Python prints what these raise, and goes on."""
+    before = sys.unraisablehook
+
+    def again(unraisable: "sys.UnraisableHookArgs") -> None:
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            # Not from here, which can't raise either.
+            threading.Timer(AGAIN_AFTER_S, os.kill, (os.getpid(), signal.SIGINT)).start()
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
