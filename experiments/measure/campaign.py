@@ -32,7 +32,7 @@ from experiments.results.folder import append, open_for_append, read_trials
 from experiments.results.trial_result import TrialResult
 from experiments.search.kept import kept_predictor
 from experiments.serving.arms import arm, released
-from experiments.serving.torchserve import Registration, ServerError
+from experiments.serving.torchserve import KilledAtLoadError, Registration, ServerError
 from experiments.serving.workers import limits_env, torch_threads, worker_env
 from experiments.watch.counters import TALLY_VARIABLE
 from mps.card import read, unseen_neighbour
@@ -219,7 +219,7 @@ class _Campaign:
         try:
             workers = server.register(registration)
         except ServerError as error:
-            if server.alive:
+            if server.alive and not isinstance(error, KilledAtLoadError):
                 raise
             raise _LostInTrialError(trials[0], error) from error
         self._try_inputs(server)

@@ -69,11 +69,16 @@ JVM_OPTIONS = (
 
 MODEL_LOG = " MODEL_LOG - "  # what log4j2.xml puts before a line that a worker printed
 TS_HANDLERS = "No module named 'ts.torch_handler."
+ENDED = ("Worker died.", "Backend stream closed")  # how the frontend tells that a worker is gone
 JAVA_SIGNS = ("Invalid configuration", "Exception", "Error")  # how the frontend begins a complaint
 
 
 class ServerError(ExperimentError):
     """TorchServe did not start, did not load the model, or went away. `details`: what it printed last."""
+
+
+class KilledAtLoadError(ServerError):
+    """A worker ended as it loaded the model, without an error of its own: something killed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,8 @@ class TorchServe:
     def register(self, registration: Registration) -> list[Worker]:
         """Loads the model and returns its workers once all of them are ready.
 
-        Raises ServerError, with what the workers printed, when they do not come up.
+        Raises ServerError, with what the workers printed, when they do not come up; KilledAtLoadError where
+        one was killed.
         """
         archive = registration.archive
         folder = archive if archive.is_dir() else _unpacked(archive, self.store)
@@ -174,9 +180,10 @@ class TorchServe:
         answer = self._manage("POST", "/models", params=query, timeout_s=REGISTER_TIMEOUT_S)
         if answer.status_code != 200:
             log = self._settled_log(mark)
-            raise ServerError(
+            cause = last_error(log) or _message_of(answer)
+            raise (KilledAtLoadError if _tells_of_a_kill(log) else ServerError)(
                 f"TorchServe could not load {registration.archive.name} with {registration.workers} "
-                f"worker(s): {last_error(log) or _message_of(answer)}",
+                f"worker(s): {cause}",
                 details=log,
             )
         return self.wait_for_workers(registration.workers, registration.name)
@@ -576,9 +583,13 @@ def _message_of(answer: requests.Response) -> str:
     return f"status {answer.status_code}: {answer.text[:200]}"
 
 
-def last_error(log: str) -> str:
-    """The line of a log that most likely names the cause: the end of the last worker's traceback, else the
-    first complaint of the frontend. The two are written by different threads, so their lines interleave."""
+def _tells_of_a_kill(log: str) -> bool:
+    """Whether a worker ended without an error of its own: Ctrl-C is none."""
+    return _raised(log) in ("", "KeyboardInterrupt") and any(sign in log for sign in ENDED)
+
+
+def _raised(log: str) -> str:
+    """The end of the last worker's traceback in a log; nothing where there is none."""
     printed_by_workers = [line.split(MODEL_LOG, 1)[1] for line in log.splitlines() if MODEL_LOG in line]
     cause = ""
     in_traceback = False
@@ -590,7 +601,13 @@ def last_error(log: str) -> str:
             # Where a handler can't be imported, TorchServe looks for one of its own of that name.
             if not (cause and TS_HANDLERS in line):
                 cause = line
-    if cause:
-        return cause.strip()
+    return cause.strip()
+
+
+def last_error(log: str) -> str:
+    """The line of a log that most likely names the cause: the end of the last worker's traceback, else the
+    first complaint of the frontend. The two are written by different threads, so their lines interleave."""
+    if cause := _raised(log):
+        return cause
     complaints = (line for line in log.splitlines() if any(sign in line for sign in JAVA_SIGNS))
     return next(complaints, "").strip()

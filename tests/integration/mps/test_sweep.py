@@ -229,6 +229,18 @@ def test_a_worker_that_dies_once_costs_one_trial_which_is_measured_again(
     assert run.returncode == 0, run.stderr
 
 
+def test_a_worker_that_is_killed_as_it_loads_is_no_failure_of_its_cell(tmp_path: Path, own_tmp: Path) -> None:
+    handler = small_archives.KILLED_AS_IT_LOADS.format(mark=str(tmp_path / "killed"))
+    options = ("--duration", "0.5", "--warm-up", "0", "--runs", "2", "--workers", "1", "--batch-size", "4")
+    run = in_process(sweep(tmp_path, handler, *options, "--no-noise-floor"))
+    assert (tmp_path / "killed").exists()
+    assert run.returncode == 0, run.stderr
+    measured = trials(tmp_path / "out")
+    assert [trial["run"] for trial in measured if not trial["valid"]] == [1]
+    assert {trial["run"] for trial in measured if trial["valid"]} == {1, 2}
+    assert_nothing_left(own_tmp)
+
+
 def test_a_results_folder_that_cannot_be_written_is_said_before_anything_starts(
     tmp_path: Path, own_tmp: Path
 ) -> None:
