@@ -73,6 +73,7 @@ def main(
     gpu: options.Gpu = None,
     ray: options.Ray = None,
     card_cores: options.CardCores = None,
+    load_from: options.LoadFrom = None,
 ) -> None:
     """See HELP."""
     given = dict(locals())

@@ -197,6 +197,13 @@ Ray = Annotated[
 CardCores = Annotated[
     int | None, option(help="With --ray on CPUs: cores that make a card. [all that a node has]")
 ]
+LoadFrom = Annotated[
+    str | None,
+    option(
+        help="With --ray: loads come from the nodes that carry this custom resource of Ray, which hold no "
+        "card then. [from each card's own node]"
+    ),
+]
 
 
 def beside_the_plan(
@@ -222,22 +229,26 @@ def beside_the_plan(
 @contextmanager
 def cluster(given: Mapping[str, Any], plan: Plan) -> Iterator[ClusterPlace | None]:
     """The cluster of --ray; None without it."""
-    address, cores = given["ray"], given["card_cores"]
+    address, cores, load_from = given["ray"], given["card_cores"], given["load_from"]
     if address is None:
         if cores is not None:
             raise UsageError("--card-cores is for the cards of a cluster: give --ray too")
+        if load_from is not None:
+            raise UsageError("--load-from names nodes of a cluster: give --ray too")
         yield None
         return
     if given["gpu"] is not None:
         raise UsageError("--ray takes all GPUs of the cluster: drop --gpu")
     cpu = given["device"] == CPU
-    with cluster_for(plan, address, cores, cpu=cpu, ceilings=given["ceilings"]) as found:
+    ceilings = given["ceilings"]
+    with cluster_for(plan, address, cores, cpu=cpu, ceilings=ceilings, load_from=load_from) as found:
         yield found
 
 
 def cluster_again(given: Mapping[str, Any]) -> list[str]:
     """Those of its options that a resumed run needs again."""
-    named = {"--ray": given["ray"], "--card-cores": given["card_cores"]}
+    options = ("ray", "card_cores", "load_from")
+    named = {f"--{name.replace('_', '-')}": given[name] for name in options}
     return [part for name, value in named.items() if value is not None for part in (name, str(value))]
 
 

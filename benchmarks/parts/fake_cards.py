@@ -50,6 +50,10 @@ class FakeCards:
     def hellos(self) -> Mapping[str, Hello]:
         return {card: Hello(ENVIRONMENT, None) for card in self.names}
 
+    @property
+    def load_hellos(self) -> Mapping[str, Hello]:
+        return {}
+
     def equip(self, plan: Plan, bench: Bench) -> None:
         """There is nothing to bring."""
 

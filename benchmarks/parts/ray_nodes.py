@@ -30,9 +30,9 @@ class Nodes:
 
 
 @contextmanager
-def ray_nodes(folder: Path, *cores: int) -> Iterator[Nodes]:
-    """A node for each of `cores`, its number of them; the first is the head. `folder` is Ray's own, and its
-    path short. Needs Ray."""
+def ray_nodes(folder: Path, *cores: int, load: str | None = None, at: str = LOOPBACK) -> Iterator[Nodes]:
+    """A node for each of `cores`, its number of them; the first is the head, which carries the resource `load`,
+    and the last is reached at the address `at`. `folder` is Ray's own, and its path short. Needs Ray."""
     import ray
     from ray._common.utils import get_default_ray_temp_dir
     from ray.cluster_utils import Cluster
@@ -47,10 +47,14 @@ def ray_nodes(folder: Path, *cores: int) -> Iterator[Nodes]:
     }
     with on_loopback(ray):
         cluster = Cluster(
-            initialize_head=True, connect=False, head_node_args={"num_cpus": cores[0], **options}
+            initialize_head=True,
+            connect=False,
+            head_node_args={"num_cpus": cores[0], "resources": {load: 1} if load else {}, **options},
         )
         try:
-            others = [cluster.add_node(num_cpus=each, **options) for each in cores[1:]]
+            others = [cluster.add_node(num_cpus=each, **options) for each in cores[1:-1]]
+            last = options | {"node_ip_address": at}
+            others += [cluster.add_node(num_cpus=each, **last) for each in cores[1:][-1:]]
             yield Nodes(cluster, others)
         finally:
             cluster.shutdown()

@@ -13,6 +13,7 @@ from experiments.bench.archive import archive_of, archive_precision, provenance_
 from experiments.bench.engines import engine_served
 from experiments.bench.inputs import pool_for
 from experiments.load import Body, styled
+from experiments.load.sources import HERE, Source
 from experiments.plan import Cell, Plan
 from experiments.serving.arms import MpsOptions
 from experiments.serving.workers import PRECISION_VARIABLE
@@ -26,7 +27,7 @@ class Bench:
     """What a campaign measures on and with. `card` is None for the CPU. `of_several` has the
     requests that hold so many inputs each, where the plan asks for such. `files` are the inputs as a handler
     gets them alone, where `pool` sends them in a form or in JSON. `provenance` is what the archive says of
-    itself; by default it is one that nothing is known of."""
+    itself; by default it is one that nothing is known of. `source` sends the loads."""
 
     archive: Path
     pool: Sequence[Body]
@@ -35,6 +36,7 @@ class Bench:
     of_several: Mapping[int, Sequence[Body]] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
     files: Sequence[Body] = ()
+    source: Source = HERE
 
     @property
     def device(self) -> str:

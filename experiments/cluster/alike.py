@@ -18,8 +18,8 @@ def kind_of(hello: Hello) -> str:
     return f"{cpu['cores']} core{'s' if cpu['cores'] != 1 else ''} of {cpu['model'] or 'an unknown CPU'}"
 
 
-def refuse_unlike(hellos: Mapping[str, Hello]) -> str:
-    """The kind of all cards. Raises ExperimentError for the first two that differ in it, in a library or in
+def refuse_unlike(hellos: Mapping[str, Hello], who: str = "the cards") -> str:
+    """The kind of all of them. Raises ExperimentError for the first two that differ in it, in a library or in
     the commit of this project."""
     cards = iter(hellos.items())
     first, one = next(cards)
@@ -27,7 +27,7 @@ def refuse_unlike(hellos: Mapping[str, Hello]) -> str:
         for what, this, that in _compared(one, other):
             if this != that:
                 raise ExperimentError(
-                    f"the cards differ, {what}: {this} on {first}, {that} on {card}; make them alike, or "
+                    f"{who} differ, {what}: {this} on {first}, {that} on {card}; make them alike, or "
                     "leave that node out of the cluster"
                 )
     return kind_of(one)

@@ -5,21 +5,24 @@
 stops its servers and ends too.
 """
 
-import os
 import platform
 import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.checks import card_for, choose
+from experiments.cluster.dealt import LoadSeat
 from experiments.cluster.messages import (
     Again,
     Doing,
@@ -29,14 +32,21 @@ from experiments.cluster.messages import (
     Failed,
     Finished,
     Hello,
+    Loaded,
     Measure,
+    NotLoaded,
+    Send,
     Warned,
 )
+from experiments.cluster.program import listen
+from experiments.load import LimitError, LoadError, Sending
+from experiments.load.sources import Sent
 from experiments.measure import Progress
 from experiments.measure.campaign import carry_out
 from experiments.plan import Plan, Trial
 from experiments.results import TrialResult, create
 from experiments.results.folder import append, open_for_append, read_trials
+from experiments.results.load_from import LoadFrom
 from experiments.servers.guard import guarded
 from experiments.serving.instances import FOLDER_NAME, instance_folder
 from experiments.serving.temporary import LEAST_BYTES, temporary_folder
@@ -81,13 +91,45 @@ class Handing(Progress):
         self._to.send(event)
 
 
+class Afar:
+    """Loads come from the program on another node, by way of whoever is at the other end of the pipe. See
+    load/sources.py."""
+
+    is_here = False
+
+    def __init__(self, to: Connection, answers: "SimpleQueue[Loaded | NotLoaded]", seat: LoadSeat) -> None:
+        self._to, self._answers, self._seat = to, answers, seat
+        self.listens_on = seat.listens_on
+
+    def send(self, sending: Sending, *, processes: int = 1, keep_answers: bool = False) -> Sent:
+        asked_s = time.perf_counter()
+        self._to.send(Send(sending, processes, keep_answers))
+        answer = self._answers.get()
+        if isinstance(answer, NotLoaded):
+            of_usage = answer.exit_code == LimitError.exit_code
+            raise (LimitError if of_usage else LoadError)(f"{self._seat.name}: {answer.message}")
+        return brought_over(answer, asked_s, time.perf_counter(), self._seat)
+
+
+def brought_over(loaded: Loaded, asked_s: float, back_s: float, seat: LoadSeat) -> Sent:
+    """What another node told, on the clock of this one. That is later by an amount with two bounds, as it
+    heard of the load after `asked_s` of this clock and told of it before `back_s`: the middle is taken."""
+    least_s, most_s = asked_s - loaded.heard_s, back_s - loaded.told_s
+    later_s, error_s = (least_s + most_s) / 2, (most_s - least_s) / 2
+    result = replace(loaded.result, begin_s=loaded.result.begin_s + later_s)
+    told = loaded.network_ms, error_s * 1e3, loaded.cpu_cores_used, loaded.other_cpu_cores
+    return Sent(result, LoadFrom(seat.name, seat.listens_on, *told), loaded.disturbed)
+
+
 @dataclass(slots=True)
 class OnCard:
-    """A card at work: its folder holds what it has measured, as a results folder of its own."""
+    """A card at work: its folder holds what it has measured, as a results folder of its own. `loaded` is what
+    comes of loads from another node."""
 
     to: Connection
     device: str
     folder: Path
+    loaded: "SimpleQueue[Loaded | NotLoaded]" = field(default_factory=SimpleQueue)
     equipped: Equip | None = None
 
     def hello(self) -> Hello:
@@ -114,7 +156,10 @@ class OnCard:
             bench = replace(bench, archive=taken)
         temporary_folder(FOLDER_NAME, LEAST_BYTES + unpacked_bytes(bench.archive))
         card, _ = card_for(plan, self.device, None, bench.mps)
-        self.equipped = Equip(plan, replace(bench, card=card))
+        bench = replace(bench, card=card)
+        if asked.load_seat is not None:
+            bench = replace(bench, source=Afar(self.to, self.loaded, asked.load_seat))
+        self.equipped = Equip(plan, bench)
         create(self.folder / "cells", plan, {})
         create(self.folder / "check", plan, {})
 
@@ -145,9 +190,10 @@ def main(descriptor: int, device: str) -> None:
     asked: SimpleQueue[Equip | Measure] = SimpleQueue()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with instance_folder() as folder, guarded():
-        threading.Thread(target=_listen, args=(connection, asked), daemon=True).start()
+        card = OnCard(connection, device, folder)
+        sort = partial(_sort, asked, card.loaded)
+        threading.Thread(target=listen, args=(connection, sort), daemon=True).start()
         try:
-            card = OnCard(connection, device, folder)
             connection.send(card.hello())
             while True:
                 card.carry_out(asked.get())
@@ -157,12 +203,8 @@ def main(descriptor: int, device: str) -> None:
             connection.send(Failed(str(error), error.details, error.exit_code))
 
 
-def _listen(connection: Connection, asked: "SimpleQueue[Equip | Measure]") -> None:
-    """Passes on what comes; at the end of the pipe the main thread is interrupted, whatever it does."""
-    with suppress(EOFError, OSError):
-        while True:
-            asked.put(connection.recv())
-    os.kill(os.getpid(), signal.SIGINT)
+def _sort(asked: "SimpleQueue[Any]", loaded: "SimpleQueue[Any]", came: Any) -> None:
+    (loaded if isinstance(came, Loaded | NotLoaded) else asked).put(came)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,11 @@ class Cards(Protocol):
         """What each card said of itself when it came."""
         ...
 
+    @property
+    def load_hellos(self) -> Mapping[str, Hello]:
+        """The same of what sends their loads, by its node and cores; empty where each does that itself."""
+        ...
+
     def equip(self, plan: Plan, bench: Bench) -> None:
         """Brings the archive to every machine, plan and bench to every card. Raises ExperimentError."""
         ...

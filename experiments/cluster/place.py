@@ -14,6 +14,7 @@ from experiments.cluster.driver import carry_out
 from experiments.measure import Progress
 from experiments.measure.elsewhere import CLUSTER
 from experiments.plan import Plan
+from experiments.plan.servers import TORCHSERVE
 from experiments.results.cards.folders import create_card
 from mps.card import Gpu
 
@@ -23,10 +24,12 @@ OF_A_CARD = ("cpu", "cpu_quota_cores", "memory_bytes", "gpus", "gpu_is_stood_in_
 class ClusterPlace:
     """See measure/elsewhere.py. Raises ExperimentError where the cards differ."""
 
-    def __init__(self, cards: Cards) -> None:
+    def __init__(self, cards: Cards, load_from: str | None = None) -> None:
         self._cards = cards
         self._kind = refuse_unlike(cards.hellos)
         self._hello = next(iter(cards.hellos.values()))
+        self._load_from = load_from
+        self._load_kind = load_from and refuse_unlike(cards.load_hellos, "the nodes that send loads")
 
     @property
     def device(self) -> str:
@@ -42,13 +45,19 @@ class ClusterPlace:
         """What is measured on, in a line."""
         names = list(self._cards.names)
         told = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-        return f"{len(names)} card{'s' if len(names) > 1 else ''} of a Ray cluster, each {self._kind}: {told}"
+        loads = f"; loads come from {', '.join(self._cards.load_hellos)}" if self._load_from else ""
+        several = "s" if len(names) > 1 else ""
+        return f"{len(names)} card{several} of a Ray cluster, each {self._kind}: {told}{loads}"
 
     @property
     def told(self) -> Mapping[str, Any]:
         here = self._hello.environment
         gpus = here["gpus"] if self._hello.gpu else []
-        return {**{key: here[key] for key in OF_A_CARD}, "gpus": gpus, "cards": list(self._cards.names)}
+        told = {**{key: here[key] for key in OF_A_CARD}, "gpus": gpus, "cards": list(self._cards.names)}
+        if self._load_from is None:
+            return told
+        seats = list(self._cards.load_hellos)
+        return {**told, "load_from": {"resource": self._load_from, "kind": self._load_kind, "nodes": seats}}
 
     def carry_out(self, plan: Plan, bench: Bench, folder: Path, progress: Progress) -> None:
         """As the campaign of one machine does; see driver.carry_out."""
@@ -60,9 +69,16 @@ class ClusterPlace:
 
 @contextmanager
 def cluster_for(
-    plan: Plan, address: str, cores_a_card: int | None, *, cpu: bool, ceilings: bool | None
+    plan: Plan,
+    address: str,
+    cores_a_card: int | None,
+    *,
+    cpu: bool,
+    ceilings: bool | None,
+    load_from: str | None = None,
 ) -> Iterator[ClusterPlace]:
-    """The Ray cluster at `address` as a place to measure `plan`.
+    """The Ray cluster at `address` as a place to measure `plan`; its loads come from the nodes that carry the
+    resource `load_from`, without one from each card's own.
 
     Raises UsageError for what can't be measured on several cards, what `ray_cards` raises, ExperimentError
     where the cards are not alike.
@@ -78,8 +94,14 @@ def cluster_for(
         raise UsageError("--ceilings are those of one machine: drop it, or --ray")
     if cores_a_card is not None and cores_a_card < 1:
         raise UsageError(f"--card-cores must be 1 or more, not {cores_a_card}")
+    others = [server for server in plan.server if server != TORCHSERVE]
+    if load_from is not None and others:
+        raise UsageError(
+            f"--load-from takes a server that asks for a token, {others[0]} doesn't: give --server torchserve"
+        )
     archive = archive_of(plan.model)
     from experiments.cluster.over_ray.cards import ray_cards  # Ray is an extra, and takes a second to import
 
-    with ray_cards(address, cores_a_card, cpu=cpu, archive_bytes=archive.stat().st_size) as cards:
-        yield ClusterPlace(cards)
+    size = archive.stat().st_size
+    with ray_cards(address, cores_a_card, cpu=cpu, archive_bytes=size, load_from=load_from) as cards:
+        yield ClusterPlace(cards, load_from)

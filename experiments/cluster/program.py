@@ -1,30 +1,36 @@
-"""A card's program, started and talked to by whoever is on its machine: a task of Ray, or a test."""
+"""A program of a node, a card's or one that sends loads: started and talked to by whoever is on its machine,
+an actor of Ray or a test."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from typing import Any
 
 from experiments.base.paths import ROOT
-from experiments.cluster.messages import Equip, Event, Lost, Measure
+from experiments.cluster.messages import Event, Lost
 
 STOP_TIMEOUT_S = 30.0  # a TorchServe with its workers is stopped meanwhile
 
 
-class CardProgram:
-    """A running card program, on these cores alone; close() stops it with its servers.
+CARD, LOAD = "card_program", "load_program"
+
+
+class Program:
+    """A running program, one of CARD and LOAD, on these cores alone; close() stops it with its servers.
 
     Where this process is killed, the program ends by itself, as its pipe does.
     """
 
-    def __init__(self, cores: Collection[int], device: str) -> None:
+    def __init__(self, module: str, cores: Collection[int], *arguments: str) -> None:
         self._connection, theirs = Pipe()
-        self._process = _started(cores, theirs, device)
+        self._process = _started(module, cores, theirs, arguments)
         theirs.close()
         self._sending = threading.Lock()
 
@@ -32,7 +38,7 @@ class CardProgram:
     def pid(self) -> int:
         return self._process.pid
 
-    def send(self, asked: Equip | Measure) -> None:
+    def send(self, asked: Any) -> None:
         """Asks it to do something. Where it is gone, `events` tells."""
         with self._sending, suppress(BrokenPipeError, OSError):
             self._connection.send(asked)
@@ -64,14 +70,24 @@ class CardProgram:
         return ""
 
 
-def _started(cores: Collection[int], theirs: Connection, device: str) -> "subprocess.Popen[bytes]":
+def listen(connection: Connection, put: Callable[[Any], None]) -> None:
+    """In the program, in a thread of its own: passes on what comes; at the end of the pipe the main thread is
+    interrupted, whatever it does."""
+    with suppress(EOFError, OSError):
+        while True:
+            put(connection.recv())
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _started(
+    module: str, cores: Collection[int], theirs: Connection, arguments: Collection[str]
+) -> "subprocess.Popen[bytes]":
     """What is started by a thread keeps to that thread's cores: so does every thread and child of it."""
-    command: Sequence[str] = [sys.executable, "-m", f"{__package__}.card_program"]
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores or before)
     try:
         return subprocess.Popen(
-            [*command, str(theirs.fileno()), device],
+            [sys.executable, "-m", f"{__package__}.{module}", str(theirs.fileno()), *arguments],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

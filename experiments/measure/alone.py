@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.load import Answers, Body, ClosedLoop, LoadError, run
+from experiments.load import Answers, Body, ClosedLoop, LoadError, Sending
+from experiments.load.sources import HERE, Source
 from experiments.measure.hosts import Host, as_ours
 from experiments.plan import Plan
 from experiments.plan.servers import TORCHSERVE
@@ -36,14 +37,15 @@ def is_wanted(plan: Plan) -> bool:
     return len(plan.engine) > 1 or any(server != TORCHSERVE for server in plan.server)
 
 
-def measured_alone(server: Host, pool: Sequence[Body], seed: int) -> Alone:
+def measured_alone(server: Host, pool: Sequence[Body], seed: int, source: Source = HERE) -> Alone:
     """Sends `pool` one at a time, then nothing. Where a request fails there is no latency.
 
     Raises ServerError where the server is gone.
     """
     traffic = ClosedLoop(1, duration_s=ALONE_S, warm_up_s=WARM_UP_S)
     try:
-        found = run(server.predict_url, pool, traffic, headers=server.headers, seed=seed, keep_answers=True)
+        sending = Sending(server.predict_url, pool, traffic, server.headers, seed)
+        found = source.send(sending, keep_answers=True).result
     except LoadError as error:
         raise ServerError(str(error), details=server.log_since(0)) from error
     family = processes_of(server.folder)

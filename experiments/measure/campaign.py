@@ -192,9 +192,10 @@ class _Campaign:
             }
             settings = self.bench.gpus_dealt
             before_bytes = read(self.bench.card).memory_used_bytes if self.bench.card else None
-            hosting = hosted(cell, self.bench.archive, threads, env, settings)
+            source = self.bench.source
+            hosting = hosted(cell, self.bench.archive, threads, env, settings, source.listens_on)
             with hosting as server, released(current, server.pid):
-                serving = Serving(server, (), current, threads, self.bench.card, before_bytes)
+                serving = Serving(server, (), current, threads, self.bench.card, before_bytes, source=source)
                 for _, trials in groupby([_longer_warm_up(block[0]), *block[1:]], key=_same_model):
                     self._measure_loaded(serving, list(trials), block)
                 while next_trial := self._next_here(block, _same_server):
@@ -243,7 +244,8 @@ class _Campaign:
             return Alone()
         cell = trial.cell
         try:
-            found = measured_alone(server, bodies(server, self.bench.pool_of(cell)), self.plan.seed)
+            pool = bodies(server, self.bench.pool_of(cell))
+            found = measured_alone(server, pool, self.plan.seed, self.bench.source)
         except ServerError as error:
             raise _LostInTrialError(trial, error) from error
         if cell.server != TORCHSERVE:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from experiments.base.errors import ExperimentError
 from experiments.load import Answers, Body
+from experiments.load.sources import LOOPBACK
 from experiments.plan import Cell
 from experiments.plan.servers import TORCHSERVE
 from experiments.servers.dialects import AnswerError, Input
@@ -91,12 +92,17 @@ class Guest:
 
 @contextmanager
 def hosted(
-    cell: Cell, archive: Path, threads: int, env: Mapping[str, str], settings: Mapping[str, str]
+    cell: Cell,
+    archive: Path,
+    threads: int,
+    env: Mapping[str, str],
+    settings: Mapping[str, str],
+    listens_on: str = LOOPBACK,
 ) -> Iterator[Host]:
-    """The server that a cell asks for, its workers with `env`; `settings` are TorchServe's. A server that is
-    none has the cell's model already. Raises ServerError where it does not come up."""
+    """The server that a cell asks for, its workers with `env`; `settings` and `listens_on` are TorchServe's.
+    Another server has the cell's model already. Raises ServerError where it does not come up."""
     if cell.server == TORCHSERVE:
-        with torchserve(env=env, settings=settings) as server:
+        with torchserve(env=env, settings=settings, host=listens_on) as server:
             yield server
         return
     registration = Registration(archive, *cell.registration, inputs=cell.client_batch)

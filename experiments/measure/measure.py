@@ -27,6 +27,7 @@ from experiments.results import (
     read_trials,
     write_environment,
 )
+from experiments.results.load_from import source_in
 from experiments.search.kept import keep_predictions, kept_predictor
 from experiments.serving.instances import FOLDER_NAME
 from experiments.serving.shadows import refuse_shadowed
@@ -101,8 +102,8 @@ def measure(
 
 
 def _note_resumption(folder: Path, here: dict[str, Any], progress: Progress) -> None:
-    """Adds this start to environment.json; refuses another archive, device or server, and warns
-    of another machine."""
+    """Adds this start to environment.json; refuses another archive, device, server or source of loads, and
+    warns of another machine."""
     before = read_environment(folder)
     if before.get("archive", {}).get("sha256") != here["archive"]["sha256"]:
         raise UsageError(f"the archive is not the one {folder} was measured with: start a new run")
@@ -115,6 +116,12 @@ def _note_resumption(folder: Path, here: dict[str, Any], progress: Progress) -> 
             remedy = "give --ray with such cards, or leave it out as then"
         raise UsageError(
             f"{folder} was measured on {device}, this would be {here['device']}: {remedy}, or start a new run"
+        )
+    came, comes = source_in(before), source_in(here)
+    if came != comes:
+        raise UsageError(
+            f"the loads of {folder} came from {came}, these would from {comes}: give --load-from as then, or "
+            "start a new run"
         )
     for server, told in (before.get("servers") or {}).items():
         if here.get("servers", {}).get(server, told) != told:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from functools import partial
 
 from experiments.base.cores import allowed_cores
-from experiments.load import Body, ClosedLoop, LoadError, LoadResult, OpenLoop, run
+from experiments.load import Body, ClosedLoop, LoadError, LoadResult, OpenLoop, Sending
 from experiments.load.goodput import Goodput, NoGoodputError, as_json, find
+from experiments.load.sources import HERE, Sent, Source
 from experiments.measure.alone import Alone
 from experiments.measure.hosts import Host, bodies, counters_of, frontends
 from experiments.plan import Trial, parse_slo
@@ -36,7 +37,8 @@ class Serving:
     """A registered model: its server, the workers as they were when it was ready, and the arm they are in.
 
     `card` is the GPU that they share, None where they run on the CPU; `gpu_memory_before_bytes` is what was
-    in use of its memory before the server started. `alone` was measured when the model was loaded.
+    in use of its memory before the server started. `alone` was measured when the model was loaded. `source`
+    sends the loads.
     """
 
     server: Host
@@ -46,6 +48,7 @@ class Serving:
     card: Gpu | None = None
     gpu_memory_before_bytes: int | None = None
     alone: Alone = field(default_factory=Alone)
+    source: Source = HERE
 
     @property
     def worker_pids(self) -> list[int]:
@@ -70,13 +73,15 @@ def measure(
     """
     started_at, mark = _now(), serving.server.log_mark()
     server, pids = serving.server, serving.worker_pids
-    groups = {FRONTEND: frontends(server, pids), WORKERS: pids, LOAD_GENERATOR: [os.getpid()]}
+    groups = {FRONTEND: frontends(server, pids), WORKERS: pids}
+    if serving.source.is_here:
+        groups[LOAD_GENERATOR] = [os.getpid()]
     pool = bodies(server, pool)
     try:
         before = counters_of(server)
         with sampling(groups, serving.card.uuid if serving.card else None) as recorder:
             others = partial(_others, recorder)
-            measured, goodput = _put_on(trial, server, pool, note, others, keep_answers)
+            sent, goodput = _put_on(trial, serving, pool, note, others, keep_answers)
     except NoGoodputError as error:
         busy = error.disturbed is not None
         return failed(trial, str(error), serving.torch_threads, may_have_passed=busy), None
@@ -84,6 +89,7 @@ def measure(
         raise ServerError(str(error), details=server.log_since(0)) from error
     after = counters_of(server)
     serving.arm.check()
+    measured = sent.result
     window = measured.begin_s, measured.begin_s + measured.window_s
     telemetry = recorder.summary(measured.requests, window)
     found = goodput.problems() if goodput else measured.problems()
@@ -95,8 +101,8 @@ def measure(
     ]
     passing, own = _by_cause(found, _deaths(pids, server.log_since(mark)), strayed, measured)
     flags = flags_of(trial.cell, measured, telemetry, allowed_cores(), first_clock_mhz=first_clock_mhz)
-    if goodput and goodput.disturbed:
-        flags.append(Flag(goodput.disturbed, disturbs=True))
+    if disturbed := goodput.disturbed if goodput else sent.disturbed:
+        flags.append(Flag(disturbed, disturbs=True))
     if recorder.killed and telemetry.window_s is None:
         flags.append(Flag("the telemetry sampler was killed: what else ran is not known", disturbs=True))
     result = TrialResult(
@@ -126,6 +132,7 @@ def measure(
         multiprocessors=multiprocessors,
         alone_latency_ms=serving.alone.latency_ms,
         idle_cpu_cores=serving.alone.idle_cpu_cores,
+        load_from=sent.load_from,
     )
     return result, measured
 
@@ -163,36 +170,31 @@ def traffic_of(trial: Trial) -> ClosedLoop | OpenLoop:
 
 def _put_on(
     trial: Trial,
-    server: Host,
+    serving: Serving,
     pool: Sequence[Body],
     note: Callable[[str], None],
     others: Callable[[LoadResult], str | None],
     keep_answers: bool,
-) -> tuple[LoadResult, Goodput | None]:
+) -> tuple[Sent, Goodput | None]:
     """Sends the trial's load, or loads of many rates; of those, the result is that of the rate nearest to the
     highest that the bound allows. `others` tells what other programs did during one of them."""
-    load = trial.load
+    load, server = trial.load, serving.server
 
-    def send(traffic: ClosedLoop | OpenLoop, seed: int) -> LoadResult:
-        return run(
-            server.predict_url,
-            pool,
-            traffic,
-            headers=server.headers,
-            seed=seed,
-            processes=load.processes,
-            keep_answers=keep_answers,
-        )
+    def send(traffic: ClosedLoop | OpenLoop, seed: int) -> Sent:
+        sending = Sending(server.predict_url, pool, traffic, server.headers, seed)
+        return serving.source.send(sending, processes=load.processes, keep_answers=keep_answers)
 
     if load.slo is None:
         return send(traffic_of(trial), trial.seed), None
-    sent: dict[float, LoadResult] = {}
+    at_rates: dict[float, Sent] = {}
+    there: list[str | None] = []  # what disturbed each load where it came from
 
     def keep(traffic: ClosedLoop | OpenLoop, seed: int) -> LoadResult:
-        result = send(traffic, seed)
+        sent = send(traffic, seed)
+        there.append(sent.disturbed)
         if isinstance(traffic, OpenLoop):
-            sent[traffic.rate_rps] = result
-        return result
+            at_rates[traffic.rate_rps] = sent
+        return sent.result
 
     goodput = find(
         keep,
@@ -202,9 +204,9 @@ def _put_on(
         longest_s=load.duration_s or LONGEST_LOOK_S,
         seed=trial.seed,
         note=lambda probe: note(str(probe)),
-        disturbed=others,
+        disturbed=lambda result: others(result) or there[-1],
     )
-    return sent[goodput.nearest.rate_rps], goodput
+    return at_rates[goodput.nearest.rate_rps], goodput
 
 
 def _others(recorder: Recorder, measured: LoadResult) -> str | None:

@@ -99,22 +99,24 @@ def _named(runs: Sequence[Verdict]) -> Named:
 
 
 def _verdict(named: Named) -> str:
-    """Where each model reaches most; a stand-in for a GPU counts only where there is nothing else."""
+    """Where each model reaches most, by where loads came from; a stand-in for a GPU counts only where there
+    is nothing else."""
     found = []
-    for model in dict.fromkeys(verdict.model for verdict in named.values()):
+    for model, source in dict.fromkeys((verdict.model, verdict.loads_from) for verdict in named.values()):
         rated = [
             (verdict.advice.best.median.median, name, verdict.advice)
             for name, verdict in named.items()
-            if verdict.model == model and verdict.advice
+            if (verdict.model, verdict.loads_from) == (model, source) and verdict.advice
         ]
+        loads = _loads(named, source)
         if not rated:
-            found.append(f"{model}: nothing valid is measured")
+            found.append(f"{model}{loads}: nothing valid is measured")
             continue
         of_gpus = [each for each in rated if not named[each[1]].stood_in_for]
         figure, name, advice = max(of_gpus or rated, key=lambda each: each[0])
         unit = advice.unit
         found.append(
-            f"in {name}, on {named[name].hardware}, {model} reaches most: {number(figure)} {unit} "
+            f"in {name}, on {named[name].hardware}{loads}, {model} reaches most: {number(figure)} {unit} "
             f"with {configuration(advice.best.cell)}"
         )
     return sentence("; ".join(found))
@@ -138,6 +140,7 @@ def _depended_on(named: Named) -> dict[str, list[Any]]:
     runs = named.values()
     return {
         "hardware": [verdict.hardware for verdict in runs],
+        "where loads came from": [verdict.loads_from for verdict in runs],
         "models": [verdict.model for verdict in runs],
         "archives": [verdict.archive.get("sha256") for verdict in runs],
         "versions": [verdict.environment.get("versions") for verdict in runs],
@@ -240,6 +243,7 @@ def _cells_section(named: Named) -> Section:
     met = [
         (name, measured, own[_setting(measured.cell)])
         for name, verdict in others
+        if verdict.loads_from == first.loads_from
         for measured in verdict.grid
         if _setting(measured.cell) in own
     ]
@@ -249,7 +253,7 @@ def _cells_section(named: Named) -> Section:
             "cells",
             title,
             f"No cell of {first_name} has valid runs in another of these: model, engine, precision, arm, "
-            "workers and batch size would have to be the same.",
+            "workers, batch size and where loads came from would have to be the same.",
         )
     floor = max(verdict.floor or 1.0 for verdict in named.values())
     compared = compare_all([(now.rps, then.rps) for _, now, then in met], noise_floor=floor)
@@ -297,7 +301,8 @@ def _figure(named: Named) -> Figure | None:
     panels: dict[str, dict[str, list[Measured]]] = {}
     for name, verdict in named.items():
         for measured in best_by_size(verdict.grid):
-            panels.setdefault(_panel_title(named, measured.cell), {}).setdefault(name, []).append(measured)
+            runs = panels.setdefault(_panel_title(named, verdict, measured.cell), {})
+            runs.setdefault(name, []).append(measured)
     if not panels:
         return None
     meeting = sorted(panels, key=lambda title: -len(panels[title]))[:MOST_PANELS]
@@ -314,10 +319,15 @@ def _figure(named: Named) -> Figure | None:
     )
 
 
-def _panel_title(named: Named, cell: Cell) -> str:
+def _panel_title(named: Named, of: Verdict, cell: Cell) -> str:
     model = f"{cell.model}, " if len({verdict.model for verdict in named.values()}) > 1 else ""
     arms = f", {arm(cell)}" if any(verdict.plan.with_mps for verdict in named.values()) else ""
-    return f"{model}{counted(cell.workers, 'worker')}{arms}"
+    return f"{model}{counted(cell.workers, 'worker')}{arms}{_loads(named, of.loads_from)}"
+
+
+def _loads(named: Named, source: str) -> str:
+    """Where loads came from, in a sentence, where that is not the same in all runs."""
+    return f", loads from {source}" if len({each.loads_from for each in named.values()}) > 1 else ""
 
 
 def _draw(runs: Mapping[str, Sequence[Measured]], series: Sequence[Series], axes: Axes) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from experiments.base.errors import ExperimentError
 from experiments.plan import Trial
 from experiments.results.counted import Counted
+from experiments.results.load_from import LoadFrom
 from experiments.results.telemetry import Telemetry, with_tuples
 from experiments.results.typed import record_from
 
@@ -40,7 +41,8 @@ class TrialResult:
     `alone_latency_ms` is the median of requests that were sent one at a time, `idle_cpu_cores` the CPU time
     that the server spent without any, in seconds a second: both when the model was loaded, where servers or
     engines are compared. `card` names
-    the card of a cluster; None on a single machine.
+    the card of a cluster; None on a single machine. `load_from` is where the load came from, None where that
+    was the server's own machine.
     """
 
     trial: Trial
@@ -75,6 +77,7 @@ class TrialResult:
     alone_latency_ms: float | None = None
     idle_cpu_cores: float | None = None
     card: str | None = None
+    load_from: LoadFrom | None = None
 
     @property
     def disturbed(self) -> bool:
@@ -101,6 +104,7 @@ class TrialResult:
             **own,
             "counted": self.counted and dataclasses.asdict(self.counted),
             "telemetry": self.telemetry and dataclasses.asdict(self.telemetry),
+            "load_from": self.load_from and dataclasses.asdict(self.load_from),
             "valid": self.valid,
         }
 

@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from experiments.serving.shadows import python_path_of_workers
 
 LOG4J2 = ROOT / "log4j2.xml"
 MODEL = "model"  # the name under which the one registered model is served
+LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 STARTUP_TIMEOUT_S = 600  # for a model to load: several workers that compile at once take minutes
@@ -109,13 +110,14 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The five loopback ports of an instance."""
+    """The five ports of an instance, on loopback but for that of its inference API, which is on `host`."""
 
     inference: int
     management: int
     metrics: int
     grpc_inference: int
     grpc_management: int
+    host: str = LOOPBACK
 
 
 class TorchServe:
@@ -146,7 +148,7 @@ class TorchServe:
 
     def predict_url_of(self, name: str) -> str:
         """The same of any registered model."""
-        return f"http://127.0.0.1:{self.ports.inference}/predictions/{name}"
+        return f"http://{self.ports.host}:{self.ports.inference}/predictions/{name}"
 
     @property
     def store(self) -> Path:
@@ -306,16 +308,18 @@ def torchserve(
     settings: Mapping[str, str] | None = None,
     jvm_options: Sequence[str] = JVM_OPTIONS,
     port: int | None = None,
+    host: str = LOOPBACK,
 ) -> Iterator[TorchServe]:
     """A TorchServe with no model yet, ready to register one; stopped at the end whatever happens.
 
     `env` is added to the environment, which every worker inherits (there is none per worker);
     `settings` is added to its config.properties; `jvm_options` replace our own, the log4j2 file among
-    them. `port` is that of its inference API, by default any that is free. Raises ServerError when it does
-    not come up.
+    them. `port` is that of its inference API, by default any that is free, and `host` the address of this
+    machine where that listens: all else stays on loopback, and tokens are asked for everywhere. Raises
+    ServerError when it does not come up.
     """
     with instance_folder() as folder:
-        server = _start(folder, dict(env or {}), dict(settings or {}), jvm_options, port)
+        server = _start(folder, dict(env or {}), dict(settings or {}), jvm_options, port, host)
         try:
             yield server
         finally:
@@ -328,9 +332,10 @@ def _start(
     settings: dict[str, str],
     jvm_options: Sequence[str],
     port: int | None,
+    host: str,
 ) -> TorchServe:
     for attempt in range(1, START_ATTEMPTS + 1):
-        ports = _free_ports(port)
+        ports = _free_ports(port, host)
         process = _spawn(folder, ports, env, settings, jvm_options)
         try:
             _wait_until_up(process, folder, ports)
@@ -394,7 +399,7 @@ def _torchserve_site() -> Path:
 
 def _properties(ports: Ports, store: Path, settings: Mapping[str, str]) -> str:
     lines = SETTINGS | {
-        "inference_address": f"http://127.0.0.1:{ports.inference}",
+        "inference_address": f"http://{ports.host}:{ports.inference}",
         "management_address": f"http://127.0.0.1:{ports.management}",
         "metrics_address": f"http://127.0.0.1:{ports.metrics}",
         "grpc_inference_address": "127.0.0.1",
@@ -412,16 +417,16 @@ def _escaped(value: str) -> str:
     return json.dumps(value)[1:-1]
 
 
-def _free_ports(inference: int | None = None) -> Ports:
+def _free_ports(inference: int | None = None, host: str = LOOPBACK) -> Ports:
     """Raises UsageError where `inference` is not free."""
     try:
-        sockets = [socket.create_server(("127.0.0.1", inference or 0))]
+        sockets = [socket.create_server((host, inference or 0))]
     except OSError as error:
         raise UsageError(
             f"port {inference}: {error.strerror}: stop what listens there or give another"
         ) from error
-    sockets += [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
-    ports = Ports(*(s.getsockname()[1] for s in sockets))
+    sockets += [socket.create_server((LOOPBACK, 0)) for _ in range(4)]
+    ports = replace(Ports(*(s.getsockname()[1] for s in sockets)), host=host)
     for s in sockets:
         s.close()
     return ports
@@ -444,13 +449,13 @@ def _answers_as_ours(folder: Path, ports: Ports) -> bool:
     keys = folder / "key_file.json"
     if not keys.exists():
         return False
-    for port, path, key in (
-        (ports.inference, "/ping", "inference"),
-        (ports.management, "/models", "management"),
+    for host, port, path, key in (
+        (ports.host, ports.inference, "/ping", "inference"),
+        (LOOPBACK, ports.management, "/models", "management"),
     ):
         with suppress(requests.RequestException, ValueError):
             token = json.loads(keys.read_text("utf-8"))[key]["key"]
-            answer = call("GET", f"http://127.0.0.1:{port}{path}", token, timeout_s=1)
+            answer = call("GET", f"http://{host}:{port}{path}", token, timeout_s=1)
             if answer.status_code == 200:
                 continue
         return False

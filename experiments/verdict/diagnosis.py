@@ -139,7 +139,11 @@ def shares_of(
 
 
 def _others_cpu(cores_used: Mapping[str, float | None], cores: float) -> float | None:
-    used = [cores_used.get(group) for group in (FRONTEND, LOAD_GENERATOR)]
+    groups = (
+        FRONTEND,
+        *({LOAD_GENERATOR} & cores_used.keys()),
+    )  # a load from another node takes nothing here
+    used = [cores_used.get(group) for group in groups]
     known = [amount for amount in used if amount is not None]
     return _share(sum(known), cores) if len(known) == len(used) else None
 

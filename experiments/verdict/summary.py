@@ -14,7 +14,8 @@ from experiments.plan import Cell, Plan
 from experiments.plan.servers import TORCHSERVE
 from experiments.results.ceilings import Ceilings
 from experiments.results.counting import by_cell, counting
-from experiments.results.telemetry import FRONTEND, PROCESS_GROUPS, WORKERS, Telemetry
+from experiments.results.load_from import LoadFrom
+from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, PROCESS_GROUPS, WORKERS, Telemetry
 from experiments.results.trial_result import PERCENTILES, TrialResult
 from experiments.verdict.diagnosis import Shares, diagnose, explain, shares_of
 
@@ -37,6 +38,7 @@ def summarise(
     of any run. `gpu_memory_bytes_per_worker` is what the server added to the GPU's memory in use, divided by
     its workers: with MPS their share of the common context is in it. `multiprocessors` are those that a
     worker sees, the fewest where they differ.
+    `network_ms` is what a TCP handshake took, where loads came from another node.
     `server_cpu_ms_per_request` is the CPU time of all of the server's processes, and `server_rss_bytes` what
     they have resident, at most; `alone_latency_ms` of a request alone, and `idle_cpu_cores` without any.
     `mps_over_off` is the ratio of a cell's median with MPS to that of the same cell without it,
@@ -89,6 +91,7 @@ def _figures(plan: Plan, cell: Cell, of_cell: Sequence[TrialResult]) -> dict[str
     row |= _answer_columns(of_cell)
     row |= _telemetry_columns([result.telemetry for result in valid if result.telemetry])
     row |= _server_columns(valid)
+    row |= _load_columns([result.load_from for result in valid if result.load_from])
     row["multiprocessors"] = _median([min(result.multiprocessors or [], default=None) for result in valid])
     row["gpu_memory_bytes_per_worker"] = _median([_gpu_memory_per_worker(result) for result in valid])
     return row
@@ -118,6 +121,16 @@ def _server_columns(valid: Sequence[TrialResult]) -> dict[str, Any]:
         "server_rss_bytes": _median([_rss_bytes(result) for result in valid]),
         "alone_latency_ms": _median([result.alone_latency_ms for result in valid]),
         "idle_cpu_cores": _median([result.idle_cpu_cores for result in valid]),
+    }
+
+
+def _load_columns(of_runs: Sequence[LoadFrom]) -> dict[str, Any]:
+    """Of loads that came from another node; none else."""
+    if not of_runs:
+        return {}
+    return {
+        f"{LOAD_GENERATOR}_cpu_cores": _median([run.cpu_cores_used for run in of_runs]),
+        "network_ms": _median([run.network_ms for run in of_runs]),
     }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from math import isfinite
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from experiments.base.errors import ExperimentError
 from experiments.measure.elsewhere import CLUSTER
 from experiments.plan import Cell, Goal, Plan, Trial, goal_from
 from experiments.results import Ceilings, Results, TrialResult, all_counting, by_cell, counting
+from experiments.results.load_from import OWN_MACHINE, source_in
 from experiments.search import Outcome, outcome, rules_of
 from experiments.search.kept import kept_predictor
 from experiments.search.race import standing
@@ -101,14 +103,15 @@ class Verdict:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What reading the files gave rise to, and how far apart the cards of a cluster are."""
+        """What reading the files gave rise to, where loads came from, how far apart a cluster's cards are."""
+        notes = [*self.results.notes, *_about_loads(self)]
         if self.card_spread is None:
-            return self.results.notes
+            return tuple(notes)
         apart = (
             f"{len(self.results.checks)} cards measured the first configuration: they are up to "
             f"{self.card_spread - 1:.1%} apart, and no smaller difference of two configurations counts"
         )
-        return (*self.results.notes, apart)
+        return (*notes, apart)
 
     @property
     def missing(self) -> list[str]:
@@ -203,6 +206,11 @@ class Verdict:
         return f"{cpu.get('model') or 'an unknown CPU'}, {cpu.get('cores') or '?'} cores"
 
     @property
+    def loads_from(self) -> str:
+        """Where the loads came from, in words; runs in which that differs are not compared."""
+        return source_in(self.environment)
+
+    @property
     def stood_in_for(self) -> bool:
         """Whether the GPU was a stand-in of the tests."""
         return bool(self.environment.get("gpu_is_stood_in_for"))
@@ -232,6 +240,19 @@ class Verdict:
         return next(
             (pair for pair in self.pairs if pair.known and cell in (pair.with_mps, pair.without)), None
         )
+
+
+def _about_loads(verdict: Verdict) -> list[str]:
+    """Where loads came from other nodes: that they did, and the network that latencies hold."""
+    if verdict.loads_from == OWN_MACHINE:
+        return []
+    taken_ms = [
+        each.load_from.network_ms
+        for each in verdict.trials
+        if each.valid and each.load_from and each.load_from.network_ms is not None
+    ]
+    network = f": a TCP handshake took {median(taken_ms):.3g} ms there (median)" if taken_ms else ""
+    return [f"loads came from {verdict.loads_from}; latencies hold the network between{network}"]
 
 
 def judge(results: Results, goal: Goal | None = None) -> Verdict:

@@ -44,6 +44,11 @@ def refused(*options: str) -> str:
         (["--device", "tpu"], "--device is cpu or gpu, not 'tpu'"),
         (["--device", "cpu", "--gpu", "0"], "--device cpu and --gpu 0: give one of them"),
         (["--card-cores", "1"], "--card-cores is for the cards of a cluster: give --ray too"),
+        (["--load-from", "load"], "--load-from names nodes of a cluster: give --ray too"),
+        (
+            ["--ray", "auto", "--load-from", "load", "--server", "litserve"],
+            "--load-from takes a server that asks for a token, litserve doesn't: give --server torchserve",
+        ),
         (["--predict", "--no-ceilings"], "--predict measures the ceilings that it needs: drop --ceilings"),
         (["--predict", "--ray", "auto"], "--predict is for this machine: drop --ray"),
         (["--predict", "--goal", "rss<8GiB"], "--predict tells nothing of rss"),

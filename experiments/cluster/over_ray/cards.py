@@ -14,10 +14,11 @@ import numpy as np
 from experiments.base.errors import ExperimentError, UsageError
 from experiments.base.paths import ROOT
 from experiments.bench import Bench
-from experiments.cluster.dealt import Node, Seat, deal
+from experiments.cluster.dealt import LoadSeat, Node, Seat, deal, deal_loads, refuse_without_loads
 from experiments.cluster.messages import Done, Event, Failed, Hello, Lost, Measure
 from experiments.cluster.over_ray import at_node
 from experiments.cluster.over_ray.joined import first_line, joined
+from experiments.cluster.over_ray.loads import RayLoads
 from experiments.plan import Plan
 
 START_TIMEOUT_S = 180.0  # of a program with its imports, of an archive's way to all nodes
@@ -27,17 +28,24 @@ STOP_TIMEOUT_S = 60.0
 
 @contextmanager
 def ray_cards(
-    address: str, cores_a_card: int | None, *, cpu: bool, archive_bytes: int
+    address: str, cores_a_card: int | None, *, cpu: bool, archive_bytes: int, load_from: str | None = None
 ) -> Iterator["RayCards"]:
-    """The cards of the Ray cluster at `address` (joined.py), each with a program that has said hello.
+    """The cards of the Ray cluster at `address` (joined.py), each with a program that has said hello. Their
+    loads come from the nodes that carry the resource `load_from`, else from themselves.
 
     Raises UsageError without Ray, ExperimentError for a cluster that can't be reached or a node that can't
-    measure; what `deal` raises. At the end the actors are gone, and so is a Ray that was started for this.
+    measure; what `deal` and `deal_loads` raise. At the end the actors are gone, and so is a Ray that was
+    started for this.
     """
     with ExitStack() as stack:
         ray = stack.enter_context(joined(address, archive_bytes))
         ray.cloudpickle.register_pickle_by_value(at_node)
-        cards = RayCards(ray, deal(_nodes(ray), cores_a_card, cpu=cpu))
+        nodes = _nodes(ray, load_from)
+        if load_from is not None:
+            refuse_without_loads(nodes, load_from)
+        seats = deal(nodes, cores_a_card, cpu=cpu)
+        load_seats = [] if load_from is None else deal_loads(nodes, seats, load_from)
+        cards = RayCards(ray, seats, load_seats)
         stack.callback(cards.close)
         cards.start()
         yield cards
@@ -46,8 +54,9 @@ def ray_cards(
 class RayCards:
     """See cards.Cards."""
 
-    def __init__(self, ray: ModuleType, seats: Sequence[Seat]) -> None:
+    def __init__(self, ray: ModuleType, seats: Sequence[Seat], load_seats: Sequence[LoadSeat] = ()) -> None:
         self._ray, self._seats = ray, seats
+        self._loads = RayLoads(ray, load_seats)
         self._actors: dict[str, Any] = {}
         self._asked: dict[Any, str] = {}  # the one question for events that each card has open
         self._hellos: dict[str, Hello] = {}
@@ -60,11 +69,17 @@ class RayCards:
     def hellos(self) -> Mapping[str, Hello]:
         return self._hellos
 
+    @property
+    def load_hellos(self) -> Mapping[str, Hello]:
+        return self._loads.hellos
+
     def start(self) -> None:
         """An actor and a program on every seat, all at once. Raises ExperimentError where one can't start."""
         seats = {f"card {number} ({seat.name})": seat for number, seat in enumerate(self._seats, start=1)}
-        for key, seat in seats.items():
-            self._actors[key] = self._actor(seat)
+        self._loads.start()
+        loads: Sequence[tuple[Any, ...]] = list(zip(self._loads.actors, self._loads.seats, strict=True))
+        for (key, seat), load in zip(seats.items(), loads or [()] * len(seats), strict=True):
+            self._actors[key] = self._actor(seat, load)
             self._ask(key)
         hellos = self._one_of_each(Hello)
         names = {key: _name(seats[key], hello) for key, hello in hellos.items()}
@@ -101,21 +116,22 @@ class RayCards:
 
     def close(self) -> None:
         """Stops every program with its servers, all at once, and ends the actors."""
-        closing = [actor.close.remote() for actor in self._actors.values()]
+        actors = [*self._actors.values(), *self._loads.actors]
+        closing = [actor.close.remote() for actor in actors]
         with suppress(self._ray.exceptions.RayError):
             self._ray.wait(closing, num_returns=len(closing), timeout=STOP_TIMEOUT_S)
-        for actor in self._actors.values():
+        for actor in actors:
             with suppress(self._ray.exceptions.RayError):
                 self._ray.kill(actor)
 
-    def _actor(self, seat: Seat) -> Any:
+    def _actor(self, seat: Seat, load: tuple[Any, ...]) -> Any:
         """On its node and no other. Its questions and its work are answered side by side."""
         place = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(seat.node, soft=False)
         as_actor = self._ray.remote(num_cpus=len(seat.cores), num_gpus=int(seat.gpu), max_concurrency=4)(
             at_node.CardActor
         )
         device = "gpu" if seat.gpu else "cpu"
-        return as_actor.options(scheduling_strategy=place).remote(str(ROOT), seat.cores, device)
+        return as_actor.options(scheduling_strategy=place).remote(str(ROOT), seat.cores, device, *load)
 
     def _ask(self, card: str) -> None:
         self._asked[self._actors[card].events.remote(ANSWER_S)] = card
@@ -145,7 +161,7 @@ def _name(seat: Seat, hello: Hello) -> str:
     return f"{hello.environment['host']} {hello.gpu.uuid}" if hello.gpu else seat.name
 
 
-def _nodes(ray: ModuleType) -> list[Node]:
+def _nodes(ray: ModuleType, load_from: str | None = None) -> list[Node]:
     """The nodes of the cluster, each looked at. Raises ExperimentError for one that lacks what it needs."""
     alive = [node for node in ray.nodes() if node["Alive"]]
     look = ray.remote(num_cpus=0)(at_node.look)
@@ -169,6 +185,8 @@ def _nodes(ray: ModuleType) -> list[Node]:
             cores=tuple(found["cores"]),
             promised=int(node["Resources"].get("CPU", 0)),
             gpus=int(node["Resources"].get("GPU", 0)),
+            loads=load_from is not None and node["Resources"].get(load_from, 0) > 0,
+            address=node["NodeManagerAddress"],
         )
         for node, found in zip(alive, seen, strict=True)
     ]

@@ -1,11 +1,14 @@
 """The cards of a cluster, from what its nodes have."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.base.errors import ExperimentError, UsageError
-from experiments.cluster.dealt import Node, deal
+from experiments.cluster.dealt import Node, Seat, deal, deal_loads, refuse_without_loads
+from experiments.load.sources import LOOPBACK
 
 
 def a_node(name: str, cores: int = 8, promised: int | None = None, gpus: int = 0, machine: str = "") -> Node:
@@ -37,6 +40,63 @@ def test_what_can_not_be_dealt_is_refused() -> None:
         deal([a_node("one", 2, machine="m"), a_node("two", 2, machine="m")])
     with pytest.raises(UsageError, match="--card-cores 9: no node of the cluster has more than 8"):
         deal([a_node("n")], 9)
+
+
+def test_a_node_that_loads_holds_no_card_and_each_card_has_its_loads_from_cores_of_their_own() -> None:
+    nodes = [
+        a_node("a"),
+        a_node("b"),
+        replace(a_node("x", 6), loads=True),
+        replace(a_node("y", 4), loads=True),
+    ]
+    seats = deal(nodes)
+    assert [seat.node for seat in seats] == ["a", "b"]
+    loads = deal_loads(nodes, seats, "load")
+    assert [(each.node, each.name) for each in loads] == [
+        ("x", "host-x cores 0-3"),
+        ("y", "host-y cores 0-3"),
+    ]
+    several = deal_loads(nodes, [Seat("a", str(number), (number,)) for number in range(5)], "load")
+    assert [(each.node, each.cores) for each in several] == [
+        ("x", (0, 1)),
+        ("y", (0, 1)),
+        ("x", (2, 3)),
+        ("y", (2, 3)),
+        ("x", (4, 5)),
+    ]
+
+
+def test_nodes_of_one_machine_that_load_and_are_measured_have_no_core_in_common() -> None:
+    nodes = [a_node("a", 2, 1, machine="m"), replace(a_node("x", 2, 1, machine="m"), loads=True)]
+    seats = deal(nodes)
+    (load,) = deal_loads(nodes, seats, "load")
+    assert (seats[0].cores, load.cores) == ((0,), (1,))
+
+
+def test_a_server_listens_on_loopback_unless_its_load_comes_from_another_address() -> None:
+    def listens_on(own: str, loading: str) -> str:
+        nodes = [replace(a_node("a"), address=own), replace(a_node("x"), address=loading, loads=True)]
+        return deal_loads(nodes, deal(nodes), "load")[0].listens_on
+
+    assert listens_on("10.0.0.1", "10.0.0.1") == LOOPBACK
+    assert listens_on("10.0.0.1", "10.0.0.2") == "10.0.0.1"
+    assert listens_on("100.64.0.1", "10.0.0.2") == "100.64.0.1"  # shared by networks of providers (RFC 6598)
+    for public in ("8.8.8.8", "2001:db8::1", "0.0.0.0", "somewhere"):
+        with pytest.raises(ExperimentError, match="which is no private IPv4 address: start Ray there"):
+            listens_on(public, "10.0.0.2")
+
+
+def test_loads_that_can_not_come_from_another_node_are_refused() -> None:
+    nodes = [a_node("a"), replace(a_node("x", 1), loads=True)]
+    with pytest.raises(UsageError, match=r"2 cards take a core each for their loads, .* have 1: start more"):
+        deal_loads(nodes, deal(nodes, 4), "load")
+    with pytest.raises(
+        UsageError, match=r"no node of the cluster has that resource: .* --resources='{\"load\": 1}'"
+    ):
+        refuse_without_loads(nodes[:1], "load")
+    with pytest.raises(UsageError, match="every node of the cluster has that resource, none is left"):
+        refuse_without_loads(nodes[1:], "load")
+    refuse_without_loads(nodes, "load")
 
 
 @given(

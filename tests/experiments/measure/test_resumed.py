@@ -70,6 +70,21 @@ def test_what_a_cluster_measured_goes_on_there_alone(tmp_path: Path, here: dict[
     assert hardware.startswith("NVIDIA H200")
 
 
+def test_loads_from_elsewhere_than_before_are_refused(tmp_path: Path, here: dict[str, Any]) -> None:
+    loads = {"resource": "load", "kind": "2 cores of Abacus 9000", "nodes": ["b cores 0-1"]}
+    folder = begun_on(tmp_path / "afar", device=UUID, load_from=loads)
+    with pytest.raises(
+        UsageError, match=r"came from other nodes, .* these would from the server's own machine"
+    ):
+        _note_resumption(folder, here, Progress())
+    for other in ({**loads, "resource": "clients"}, {**loads, "kind": "4 cores of Abacus 9000"}):
+        with pytest.raises(UsageError, match="give --load-from as then, or start a new run"):
+            _note_resumption(folder, {**here, "load_from": other}, Progress())
+    _note_resumption(folder, {**here, "load_from": {**loads, "nodes": ["c cores 0-1"]}}, Progress())
+    with pytest.raises(UsageError, match="came from the server's own machine"):
+        _note_resumption(begun_on(tmp_path / "here", device=UUID), {**here, "load_from": loads}, Progress())
+
+
 def test_another_device_is_refused(tmp_path: Path, here: dict[str, Any]) -> None:
     for device in ("GPU-other", "cpu"):
         folder = begun_on(tmp_path / device, device=device)

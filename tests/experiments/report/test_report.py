@@ -322,6 +322,19 @@ def test_runs_of_other_models_have_no_cells_in_common(tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
+def test_cells_whose_loads_came_from_another_node_are_not_compared_with_others(tmp_path: Path) -> None:
+    loads = {"resource": "load", "kind": "2 cores of Abacus 9000", "nodes": ["b cores 0-1"]}
+    here = a_folder(tmp_path / "here", SMALL)
+    afar = a_folder(tmp_path / "afar", SMALL, environment={**ENVIRONMENT, "load_from": loads})
+    text = text_of(write_comparison([here, afar], tmp_path / "both").read_text())
+    assert "Not measured alike: where loads came from differ" in text
+    assert "No cell of here has valid runs in another of these" in text
+    assert "loads from other nodes, those with the resource load, each 2 cores of Abacus 9000" in text
+    alone = text_of(write_report(afar).read_text())
+    assert "loads came from other nodes, those with the resource load" in alone
+
+
+@pytest.mark.thorough
 def test_figures_of_no_gpu_do_not_win_a_comparison(tmp_path: Path) -> None:
     stand_in = a_folder(tmp_path / "stand-in", SMALL, scale=9.0)
     cpu = a_folder(tmp_path / "cpu", SMALL, environment=WITHOUT_GPU)

@@ -12,7 +12,7 @@ import pytest
 
 from experiments.bench import Bench, bench_for
 from experiments.cluster.messages import Done, Equip, Event, Failed, Finished, Hello, Lost, Measure
-from experiments.cluster.program import CardProgram
+from experiments.cluster.program import CARD, Program
 from experiments.plan import Plan
 from experiments.serving.instances import PREFIX
 from tests.support.small_archives import NOOP, archive
@@ -37,17 +37,17 @@ def bench(plan: Plan) -> Bench:
 
 
 @contextmanager
-def running(own: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CardProgram]:
+def running(own: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
     own.mkdir()
     monkeypatch.setenv("TMPDIR", str(own))
-    program = CardProgram([CORE], "cpu")
+    program = Program(CARD, [CORE], "cpu")
     try:
         yield program
     finally:
         program.close()
 
 
-def told(program: CardProgram, until: type[Event]) -> list[Event]:
+def told(program: Program, until: type[Event]) -> list[Event]:
     """What it tells, up to the first event of this kind."""
     found: list[Event] = []
     while not any(isinstance(event, until) for event in found):
