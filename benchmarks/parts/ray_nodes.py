@@ -31,8 +31,8 @@ class Nodes:
 
 @contextmanager
 def ray_nodes(folder: Path, *cores: int, load: str | None = None, at: str = LOOPBACK) -> Iterator[Nodes]:
-    """A node for each of `cores`, its number of them; the first is the head, which carries the resource `load`,
-    and the last is reached at the address `at`. `folder` is Ray's own, and its path short. Needs Ray."""
+    """A node for each of `cores`, its number of them. The first is the head, and carries the resource `load`,
+    the last is reached at the address `at`. `folder` is Ray's own, and its path short. Needs Ray."""
     import ray
     from ray._common.utils import get_default_ray_temp_dir
     from ray.cluster_utils import Cluster
