@@ -223,11 +223,14 @@ def _shares(result: TrialResult | None, ceilings: Ceilings | None, cores: float)
         return None
     cell = result.trial.cell
     ceiling = ceilings.of(cell) if ceilings else None
+    network_ms = (
+        result.load_from.network_ms if result.load_from else None
+    ) or 0.0  # is no part of the server
     return shares_of(
         result.counted,
         workers=cell.workers,
         batch_size=cell.batch_size,
-        client_latency_ms=result.latency_ms["mean"],
+        client_latency_ms=result.latency_ms["mean"] - network_ms,
         cores=cores,
         telemetry=result.telemetry,
         bare_batch_ms=ceiling.bare_batch_ms if ceiling else None,

@@ -5,6 +5,7 @@ from dataclasses import replace
 from experiments.plan import Plan
 from experiments.results.ceilings import Ceiling, Ceilings
 from experiments.results.counted import Counted
+from experiments.results.load_from import LoadFrom
 from experiments.results.trial_result import TrialResult
 from experiments.verdict.summary import summarise
 from tests.support.builders import results_of
@@ -33,6 +34,22 @@ def test_the_largest_share_binds() -> None:
     assert binds(counted(rows=8, handling=0.95, forward=0.3)) == "preprocessing"
     assert binds(counted(rows=8, handling=0.3, forward=0.95)) == "frontend"
     assert binds(counted(rows=3, handling=0.95, forward=0.95)) == "batch not filled"
+
+
+def test_the_network_to_another_node_is_told_and_no_part_of_the_server() -> None:
+    slow = [
+        replace(each, latency_ms={**each.latency_ms, "mean": 30.0})
+        for each in measured(counted(rows=3, handling=0.95, forward=0.95))
+    ]
+    afar = [replace(each, load_from=LoadFrom("b", "10.0.0.1", 20.0, 1.0, 0.25, 0.0)) for each in slow]
+    assert summarise(PLAN, slow, cores=2)["binds"][0] == "frontend"
+    row = summarise(PLAN, afar, cores=2)
+    assert (row["binds"][0], row.network_ms[0], row.load_generator_cpu_cores[0]) == (
+        "batch not filled",
+        20.0,
+        0.25,
+    )
+    assert "network_ms" not in summarise(PLAN, slow, cores=2)
 
 
 def test_without_a_tally_nothing_is_said() -> None:
