@@ -331,7 +331,7 @@ def test_cells_whose_loads_came_from_another_node_are_not_compared_with_others(t
     assert "No cell of here has valid runs in another of these" in text
     assert "loads from other nodes, those with the resource load, each 2 cores of Abacus 9000" in text
     alone = text_of(write_report(afar).read_text())
-    assert "loads came from other nodes, those with the resource load" in alone
+    assert "Loads came from other nodes, those with the resource load" in alone
 
 
 @pytest.mark.thorough
