@@ -21,6 +21,7 @@ from tests.integration.experiments.cluster.test_over_ray import a_plan, run
 pytest.importorskip("ray", reason="needs Ray: make setup ENGINES=ray")
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.wide,
     pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs 2 cores"),
 ]
 

@@ -31,7 +31,7 @@ from experiments.plan import Plan
 from tests.support.small_archives import NOOP, archive
 from tests.support.small_server import always, http, serving
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 CORES = sorted(os.sched_getaffinity(0))
 OTHER_ADDRESS = "127.0.0.2"  # of this machine as well: nothing but what was told so listens there
 
