@@ -18,6 +18,7 @@ MISSING = "--ray needs Ray: make setup ENGINES=ray, or pip install '.[ray]'"
 REACH_S = 5.0
 STORE_BYTES = 256 * 2**20  # of a Ray of our own, beside the archive
 LOOPBACK = "127.0.0.1"
+NICENESS = "RAY_worker_niceness"  # of what Ray runs: 15 unless told, it gives way to all other programs
 
 
 @contextmanager
@@ -28,6 +29,7 @@ def joined(address: str, archive_bytes: int = 0) -> Iterator[ModuleType]:
     Raises UsageError where Ray is not installed, ExperimentError where nothing can be joined.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault(NICENESS, "0")
     try:
         import ray
     except ImportError as error:
