@@ -36,7 +36,7 @@ from experiments.serving.torchserve import KilledAtLoadError, Registration, Serv
 from experiments.serving.workers import limits_env, torch_threads, worker_env
 from experiments.watch.counters import TALLY_VARIABLE
 from mps.card import read, unseen_neighbour
-from mps.control import MpsError
+from mps.control import DaemonKilledError, MpsError
 
 FAILED_CELLS_IN_A_ROW = 2  # then the cause is not the cell
 JUST_STARTED = 3  # times as long a warm-up: Java compiles its own code beside the first requests
@@ -163,13 +163,13 @@ class _Campaign:
             if len(self.results) == before:  # else what is left of the block gets a new server
                 self._record_failure(block, error, block[0].cell.server)
         except _LostInTrialError as lost:
-            if came_back(lost.trial, self.results):
-                others = [trial for trial in self._left(block, before) if _visit(trial) != _visit(lost.trial)]
-                self._record_failure([lost.trial, *others], lost.cause, block[0].cell.server)
-            else:
-                again = self._record_lost(lost)
+            again = self._lost(lost, self._left(block, before))
         except (ServerError, MpsError) as error:
-            self._record_failure(self._left(block, before), error, block[0].cell.server)
+            left = self._left(block, before)
+            if left and isinstance(error, DaemonKilledError):
+                again = self._lost(_LostInTrialError(left[0], error), left)
+            else:
+                self._record_failure(left, error, block[0].cell.server)
         return [*again, *self._left(todo, before)]
 
     def _left(self, todo: Sequence[Trial], before: int) -> list[Trial]:
@@ -316,6 +316,14 @@ class _Campaign:
         append(self.folder, self.file, result, load.columns() if load else None)
         self.results.append(result)
         self.progress.finished(result)
+
+    def _lost(self, lost: _LostInTrialError, left: Sequence[Trial]) -> list[Trial]:
+        """Notes it; returns the attempt to measure it after all, unless it is the cell's own failure."""
+        if not came_back(lost.trial, self.results):
+            return self._record_lost(lost)
+        others = [trial for trial in left if _visit(trial) != _visit(lost.trial)]
+        self._record_failure([lost.trial, *others], lost.cause, lost.trial.cell.server)
+        return []
 
     def _record_lost(self, lost: _LostInTrialError) -> list[Trial]:
         """Notes the trial that was lost as invalid; returns the attempt to measure it after all."""

@@ -6,6 +6,7 @@ from mps.control.partitions import PARTITION_VARIABLE, Partition, Room, too_old
 from mps.control.program import (
     CONTROL,
     PIPE_VARIABLE,
+    DaemonKilledError,
     DaemonRunningError,
     MpsError,
     NoMpsError,
@@ -21,6 +22,7 @@ __all__ = [
     "PIPE_VARIABLE",
     "PROTOCOL_VARIABLE",
     "Client",
+    "DaemonKilledError",
     "DaemonRunningError",
     "MpsDaemon",
     "MpsError",

@@ -19,7 +19,15 @@ import psutil
 from experiments.base.errors import UsageError
 from mps.control.log import ControlLog
 from mps.control.partitions import Partitions
-from mps.control.program import CONTROL, LOG_VARIABLE, PIPE_VARIABLE, MpsError, running_daemon, talk
+from mps.control.program import (
+    CONTROL,
+    LOG_VARIABLE,
+    PIPE_VARIABLE,
+    DaemonKilledError,
+    MpsError,
+    running_daemon,
+    talk,
+)
 
 SERVER_TIMEOUT_S = 60.0  # a server creates its context first, on a card that may have to wake up
 ANSWER_TIMEOUT_S = 10.0
@@ -212,7 +220,7 @@ class MpsDaemon:
     def _check_lives(self) -> None:
         self._log.read()
         if self._process is not None and (code := self._process.poll()) is not None:
-            raise MpsError(
+            raise (DaemonKilledError if code < 0 else MpsError)(
                 f"the MPS control daemon (pid {self.pid}) {ended(code)}: its clients have lost the GPU; "
                 "its last lines are above",
                 self.log_tail(),

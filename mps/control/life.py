@@ -24,6 +24,7 @@ from mps.control.program import (
     DEFAULT_PIPE_FOLDER,
     LOG_VARIABLE,
     PIPE_VARIABLE,
+    DaemonKilledError,
     DaemonRunningError,
     MpsError,
     RunningDaemon,
@@ -190,7 +191,9 @@ def _wait_until_it_answers(
             if static_partitions and UNKNOWN_FLAG.search(log):
                 raise UsageError(too_old(daemon.control))
             cause = log.splitlines()[-1] if log else "it printed no reason"
-            raise MpsError(f"the MPS control daemon {ended(code)} at its start: {cause}", log)
+            raise (DaemonKilledError if code < 0 else MpsError)(
+                f"the MPS control daemon {ended(code)} at its start: {cause}", log
+            )
         if (daemon.pipe_folder / "control").exists():
             with suppress(MpsError):
                 daemon.ask("get_server_list")

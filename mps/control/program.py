@@ -27,6 +27,10 @@ class MpsError(ExperimentError):
     """The control daemon or a server of it failed. `details`: the end of its log."""
 
 
+class DaemonKilledError(MpsError):
+    """A signal ended the control daemon: something else killed it, and it may live the next time."""
+
+
 class NoMpsError(UsageError):
     """nvidia-cuda-mps-control is not on this machine."""
 

@@ -219,6 +219,36 @@ def test_a_killed_torchserve_in_the_arm_with_mps_costs_one_trial_which_is_measur
     assert programs_in(own_tmp) == []
 
 
+# In the place of NVIDIA's program: something kills it as it starts, once.
+KILLED_ONCE = """#!/bin/sh
+if [ "$1" = -f ] && mkdir "$STAND_IN_GPU/killed" 2>/dev/null; then
+  kill -9 $$
+fi
+exec {recorded} "$@"
+"""
+
+
+@pytest.mark.wide
+def test_a_daemon_that_is_killed_as_it_starts_costs_one_trial_which_is_measured_again(
+    tmp_path: Path, own_tmp: Path
+) -> None:
+    control = tmp_path / "killed-once"
+    control.write_text(KILLED_ONCE.format(recorded=FOLDER / "recorded"))
+    control.chmod(0o755)
+    options = ["--workers", "1", "--batch-size", "4", "--duration", "1", "--warm-up", "0.1", "--runs", "3"]
+    run, environment = command(tmp_path, SLEEPS, *options, control=control)
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 0, done.stderr
+    measured = trials(tmp_path)
+    (lost,) = [trial for trial in measured if not trial["valid"]]
+    assert lost["mps"]
+    assert lost["may_have_passed"]
+    assert "was killed by SIGKILL at its start" in str(lost["problems"])
+    assert len({(trial["mps"], trial["run"]) for trial in measured if trial["valid"]}) == 6
+    assert facts_of(tmp_path / "card")["compute_mode"] == 0
+    assert programs_in(own_tmp) == []
+
+
 def test_another_process_on_the_gpu_is_said_before_anything_starts(tmp_path: Path, own_tmp: Path) -> None:
     run, environment = command(tmp_path, SLEEPS)
     a_card(tmp_path / "card", processes=[[os.getpid(), 2**30]])
