@@ -128,8 +128,10 @@ def _semaphores(pid: int) -> set[Path]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process is there, and not just its entry in the table."""
+    """Whether a process is there, and not just its entry in the table: one that ends has no memory any more,
+    and is a zombie a little later."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and process.memory_info().vms > 0
     except psutil.Error:
         return False

@@ -15,6 +15,7 @@ from experiments.base.paths import ROOT
 from experiments.serving.instances import (
     end_processes_of,
     instance_folder,
+    is_alive,
     processes_of,
     remove_leftovers,
 )
@@ -36,6 +37,30 @@ child = subprocess.Popen(
 )
 print(child.pid, child.stdout.readline().decode().strip(), flush=True)
 """
+
+
+def has_variables(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).environ())
+    except psutil.NoSuchProcess:
+        return False
+
+
+IS_LARGE = "held = b'x' * 2**29; print(flush=True); input()"
+
+
+def test_a_process_that_the_kernel_is_still_clearing_away_is_not_alive() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", IS_LARGE], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as large:
+        assert large.stdout is not None
+        large.stdout.readline()
+        assert is_alive(large.pid)
+        large.kill()
+        while psutil.Process(large.pid).status() != psutil.STATUS_ZOMBIE:
+            if not has_variables(large.pid):  # its memory is gone, its entry in the table is not yet
+                assert not is_alive(large.pid)
+    assert not is_alive(large.pid)
 
 
 def test_a_process_that_has_left_its_group_is_found_and_ended(own_tmp: Path) -> None:
