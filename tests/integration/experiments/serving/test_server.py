@@ -181,7 +181,7 @@ def test_a_port_that_was_taken_in_between_is_replaced(
 ) -> None:
     free_ports = server_module._free_ports
     offered = iter([server.ports, free_ports()])
-    monkeypatch.setattr(server_module, "_free_ports", lambda port: next(offered))
+    monkeypatch.setattr(server_module, "_free_ports", lambda port, host: next(offered))
     with torchserve() as other:
         assert isinstance(other.ports, Ports)
         assert other.ports != server.ports
