@@ -31,6 +31,7 @@ def test_neighbours_slow_a_batch_and_a_lone_one_is_as_profiled(igniter: Igniter)
     assert igniter.latencies_ms((batch, Running("ssd", 50, 16)))[0] > alone_ms
 
 
+@pytest.mark.wide
 @pytest.mark.thorough
 def test_twelve_workloads_take_no_more_gpus_than_igniter_by_its_own_model(igniter: Igniter) -> None:
     problem, found = twelve.placed(igniter, clock=0.99)

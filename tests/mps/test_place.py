@@ -53,6 +53,7 @@ def test_the_same_again_is_the_same(tmp_path: Path) -> None:
     assert place(tmp_path, "--gpus", "3") == place(tmp_path, "--gpus", "3")
 
 
+@pytest.mark.wide
 @pytest.mark.thorough
 def test_neighbours_that_were_measured_cost_what_they_cost(tmp_path: Path) -> None:
     pairs = [

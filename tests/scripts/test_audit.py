@@ -10,6 +10,7 @@ import pytest
 from experiments.base.paths import ROOT
 
 
+@pytest.mark.wide
 @pytest.mark.thorough
 def test_where_nobody_can_be_asked_it_is_skipped_loudly(tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"

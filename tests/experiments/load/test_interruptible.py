@@ -1,6 +1,7 @@
 """A signal stops a coroutine, whenever it comes; the program's own handler hears of it."""
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -47,6 +48,7 @@ def test_nor_is_one_that_comes_while_the_loop_closes() -> None:
         with pytest.raises(KeyboardInterrupt):
             one_after_the_other(signals)
         signals.join()
+    gc.collect()  # loops that were hit as they closed hold descriptors until then, which other tests need
 
 
 def test_without_one_it_returns_what_it_ran() -> None:

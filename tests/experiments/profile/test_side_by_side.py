@@ -16,6 +16,7 @@ A, B = Path("a.mar"), Path("b.mar")
 CORES = len(os.sched_getaffinity(0))
 
 
+@pytest.mark.wide
 @pytest.mark.thorough
 @pytest.mark.skipif(CORES < 2, reason="on one core nobody is beside anybody")
 def test_a_model_beside_itself_is_measured(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from experiments.bench.inputs import texts
 from experiments.serving.torchserve import Registration, TorchServe, torchserve
 from handlers.archive.archives import build, read_provenance
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 BATCH = 8
 

@@ -10,7 +10,7 @@ import pytest
 from experiments.results import read_ceilings
 from tests.integration.mps.test_sweep import in_process, resumed, sweep
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 # As little as a model can be that the device's work is counted of, and a pass that takes 20 ms.
 SLOW = """

@@ -18,7 +18,7 @@ from mps.series import app
 from tests.integration.conftest import programs_in
 from tests.support.small_archives import SLEEPS, archive
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 
 def a_plan(folder: Path, name: str, **settings: object) -> None:

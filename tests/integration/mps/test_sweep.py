@@ -130,6 +130,7 @@ def test_ctrl_c_and_sigterm_leave_nothing_behind_and_tell_how_to_go_on(tmp_path:
     assert_complete(out)
 
 
+@pytest.mark.wide
 def test_after_sigkill_resume_clears_up_completes_and_measures_nothing_twice(
     tmp_path: Path, own_tmp: Path
 ) -> None:
@@ -203,6 +204,7 @@ def test_files_that_the_model_refuses_are_named_before_anything_is_measured(
     assert_nothing_left(own_tmp)
 
 
+@pytest.mark.wide
 def test_a_worker_that_dies_once_costs_one_trial_which_is_measured_again(
     tmp_path: Path, own_tmp: Path
 ) -> None:
@@ -229,6 +231,7 @@ def test_a_worker_that_dies_once_costs_one_trial_which_is_measured_again(
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.wide
 def test_a_worker_that_is_killed_as_it_loads_is_no_failure_of_its_cell(tmp_path: Path, own_tmp: Path) -> None:
     handler = small_archives.KILLED_AS_IT_LOADS.format(mark=str(tmp_path / "killed"))
     options = ("--duration", "0.5", "--warm-up", "0", "--runs", "2", "--workers", "1", "--batch-size", "4")

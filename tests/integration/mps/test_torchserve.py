@@ -137,6 +137,7 @@ def test_it_serves_under_a_daemon_of_its_own_until_it_is_stopped(host: Host) -> 
     assert host.nothing_is_left()
 
 
+@pytest.mark.wide
 def test_the_daemon_ends_with_a_server_that_is_killed(host: Host) -> None:
     assert host.code("--start", "--mps") == 0, host.printed()
     host.named(FRONTEND)[0].kill()
@@ -147,6 +148,7 @@ def test_the_daemon_ends_with_a_server_that_is_killed(host: Host) -> None:
     assert host.stop() == 0
 
 
+@pytest.mark.wide
 def test_a_server_whose_daemon_is_killed_is_stopped_and_the_log_says_why(host: Host) -> None:
     assert host.code("--start", "--mps") == 0, host.printed()
     daemon = host.daemon()

@@ -73,6 +73,7 @@ def test_its_temporary_files_are_the_users_own(started: Started) -> None:
     assert not (folder / ".model_server.pid").exists()
 
 
+@pytest.mark.wide
 def test_a_second_start_says_that_it_runs_and_leaves_it_alone(started: Started) -> None:
     folder, ports, _ = started
     again = torchserve(folder, "--start")
@@ -83,6 +84,7 @@ def test_a_second_start_says_that_it_runs_and_leaves_it_alone(started: Started) 
     assert predict(folder, ports).text == "ok"
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "key",
     [
@@ -126,6 +128,7 @@ def test_a_default_port_that_is_taken_is_named_too(tmp_path: Path, port: int) ->
     assert "Address already in use" in done.stdout
 
 
+@pytest.mark.wide
 def test_a_model_that_cannot_be_loaded_ends_it_with_the_cause(tmp_path: Path) -> None:
     a_folder(tmp_path)
     archive(tmp_path, "broken", "import what_is_not_there\n").rename(tmp_path / "model_store" / "broken.mar")

@@ -12,7 +12,7 @@ from tests.integration.experiments.report.conftest import browser as browser
 from tests.integration.security.test_ports import elsewhere as elsewhere
 from tests.security.test_hostile_results import CLOSING, TAG, named
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 
 @pytest.mark.parametrize("name", [TAG, CLOSING])

@@ -42,6 +42,7 @@ def traces(draw: st.DrawFn) -> list[Period]:
     return trace(*draw(st.lists(st.tuples(rate, rate, rate), min_size=2, max_size=4)))
 
 
+@pytest.mark.wide
 @pytest.mark.thorough
 @given(periods=traces())
 @settings(max_examples=8, deadline=None, derandomize=True)

@@ -76,6 +76,7 @@ def test_batches_are_a_queue_with_bulk_service(batch: int, rate_rps: float) -> N
     assert mean_ms(asked, placement, rate_rps, 1000) == pytest.approx(expected_ms, rel=0.02)
 
 
+@pytest.mark.wide
 @pytest.mark.thorough
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.floats(5, 900), st.floats(12, 200)), min_size=1, max_size=4),

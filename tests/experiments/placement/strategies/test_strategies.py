@@ -70,6 +70,7 @@ def test_no_more_than_plans_of_the_original_that_pass(
     assert len(smallest(strategy, problem, 20).gpus) <= originals
 
 
+@pytest.mark.wide
 @pytest.mark.thorough
 def test_the_search_needs_no_more_than_elastic_partitioning_where_memory_is_short() -> None:
     for rates in product((100, 200), repeat=4):

@@ -20,7 +20,7 @@ from tests.support.placings import (
     published,
 )
 
-pytestmark = pytest.mark.thorough  # a page compares all strategies
+pytestmark = pytest.mark.wide  # a page compares all strategies
 
 PLACINGS = {
     "one": lambda: a_placing(problem(("a", 100, 50))),

@@ -212,6 +212,7 @@ def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.ceilings.measure.others_too_busy", lambda telemetry, cores: None)
 
 
+@pytest.mark.wide
 @pytest.mark.usefixtures("quiet_machine")
 def test_the_ceilings_of_a_plan(tmp_path: Path) -> None:
     mar = archive(tmp_path, "linear", LINEAR)

@@ -57,6 +57,7 @@ def told(program: Program, until: type[Event]) -> list[Event]:
     return found
 
 
+@pytest.mark.wide
 def test_it_measures_its_cells_on_its_cores_and_hands_over_each_trial(
     plan: Plan, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

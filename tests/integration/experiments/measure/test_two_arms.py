@@ -172,6 +172,7 @@ def test_a_worker_that_did_not_join_makes_the_trial_invalid(tmp_path: Path, own_
             assert "is no client of the MPS daemon in the arm with it" in trial["problems"][0]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_arm_with_mps_puts_the_compute_mode_back(
     tmp_path: Path, own_tmp: Path, number: int

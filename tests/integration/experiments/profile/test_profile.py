@@ -25,6 +25,7 @@ from tests.support.own_time import ends_in_s
 SOON_S = 2.0
 
 
+@pytest.mark.wide
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has no shares")
 def test_every_share_and_batch_size_is_measured(tmp_path: Path) -> None:
     archive = build("text", tiny_bert(tmp_path / "tiny"), tmp_path, name="tiny", trial=False)

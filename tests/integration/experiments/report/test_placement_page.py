@@ -9,7 +9,7 @@ from experiments.report.placement import write_page
 from tests.integration.experiments.report.test_report_page import opened
 from tests.support.placings import of_hostile_names, of_many, of_slices, published
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.wide]
 
 PHONE, DESK = 400, 1440
 PAGES = ("many", "slices", "hostile", "measured")

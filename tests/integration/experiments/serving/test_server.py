@@ -50,6 +50,7 @@ def test_a_model_is_registered_serves_and_goes(server: TorchServe, tmp_path: Pat
     assert not any(psutil.pid_exists(worker.pid) for worker in workers)
 
 
+@pytest.mark.wide
 def test_a_model_is_scaled_while_it_is_registered(server: TorchServe, tmp_path: Path) -> None:
     noop = archive(tmp_path, "noop", small_archives.NOOP)
     first = server.register(Registration(noop, workers=1, batch_size=4))
@@ -77,6 +78,7 @@ def test_the_instance_listens_on_loopback_only(server: TorchServe) -> None:
     assert server.folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.wide
 def test_a_handler_that_fails_at_load_is_named_with_its_traceback(server: TorchServe, tmp_path: Path) -> None:
     broken = archive(tmp_path, "broken", small_archives.RAISES_AT_LOAD)
     with pytest.raises(ServerError, match=r"broken\.mar.*ValueError: the weights are not there") as caught:
@@ -86,6 +88,7 @@ def test_a_handler_that_fails_at_load_is_named_with_its_traceback(server: TorchS
     server.unregister()
 
 
+@pytest.mark.wide
 def test_a_worker_whose_gpu_failed_is_replaced_and_the_trial_says_why(
     server: TorchServe, tmp_path: Path
 ) -> None:
@@ -134,6 +137,7 @@ def test_a_file_that_is_no_archive_is_refused(server: TorchServe, tmp_path: Path
         server.register(Registration(tmp_path / "missing.mar", workers=1, batch_size=1))
 
 
+@pytest.mark.wide
 def test_two_instances_run_side_by_side(server: TorchServe, tmp_path: Path) -> None:
     noop = archive(tmp_path, "noop", small_archives.NOOP)
     with torchserve() as other:

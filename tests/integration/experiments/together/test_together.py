@@ -49,6 +49,7 @@ def command(plan: Path, out: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "mps.together", str(plan), "--out", str(out), *options]
 
 
+@pytest.mark.wide
 def test_each_server_has_a_row_for_each_model(archives: Path, tmp_path: Path) -> None:
     plan = a_plan(archives, tmp_path, ["torchserve"])
     done = subprocess.run(
@@ -148,6 +149,7 @@ def test_ctrl_c_before_anything_is_measured_leaves_nothing(
     assert Folder(out).looks() == []
 
 
+@pytest.mark.wide
 def test_an_unknown_server_and_a_missing_archive_are_wrong_usage(archives: Path, tmp_path: Path) -> None:
     plan = a_plan(archives, tmp_path, [*SERVERS][:1])
     for options, why in ((["--server", "none"], "no server none"), ([], "no archive")):

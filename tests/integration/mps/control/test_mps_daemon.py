@@ -326,6 +326,7 @@ def test_a_program_that_is_no_daemon_is_named(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.wide
 def test_a_hundred_starts_and_stops_leave_nothing(temporary: Path, programs: NvidiaPrograms) -> None:
     shared_memory = set(Path("/dev/shm").iterdir())
     for _ in range(100):
