@@ -21,6 +21,7 @@ def test_it_ends_with_the_outcomes_of_every_policy() -> None:
     assert len({outcome["requests"] for outcome in case["outcomes"]}) == 1
 
 
+@pytest.mark.thorough
 def test_the_trace_is_known_by_its_first_half_only() -> None:
     *_, trace = cases.cases(seed=0, shorter=0.01)
     assert (trace.history.lasts_s, trace.curve.lasts_s) == (1600, 1600)

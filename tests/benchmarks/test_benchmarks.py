@@ -117,6 +117,7 @@ class TestSetups:
 
 
 class TestInputs:
+    @pytest.mark.thorough
     @pytest.mark.parametrize("size", [(500, 375), (2000, 1500)])
     def test_photographs_have_the_size_asked_for_and_differ(self, size: tuple[int, int]) -> None:
         bodies = photographs(*size)

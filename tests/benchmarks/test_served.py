@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from benchmarks.parts.served import Setup, load
 from experiments.load import Body
 from tests.support.small_server import Request, http, serving
@@ -26,6 +28,7 @@ def stalling(after_s: float, for_s: float) -> Any:
     return answer
 
 
+@pytest.mark.thorough
 def test_a_load_whose_answers_came_in_a_small_part_of_it_is_repeated_for_longer() -> None:
     """As on a machine that stood still for most of half a second: enough answers, all in a moment."""
     setup = Setup(Path("any.mar"), workers=1, batch_size=1)

@@ -107,6 +107,7 @@ def test_a_clock_tells_what_a_stage_has_computed_not_how_long_it_waited(tmp_path
         assert clock.cpu_s() >= before_s
 
 
+@pytest.mark.thorough
 def test_a_log_tells_which_numbers_are_good_however_it_ended(tmp_path: Path) -> None:
     path = tmp_path / "kills.log"
     log = Log(path, seed=1)

@@ -88,6 +88,7 @@ class TestPredictions:
 
 
 class TestHalfPrecision:
+    @pytest.mark.thorough
     def test_gives_the_answers_of_fp32_within_two_hundredths(self, tmp_path: Path) -> None:
         folder = tiny_bert(tmp_path, spread=0.2)
         words = CORPUS.read_text().split()

@@ -61,6 +61,7 @@ class TestVectors:
         assert vectors.dtype == torch.float32
         assert vectors.norm(dim=-1).tolist() == pytest.approx([1.0] * len(TEXTS), abs=1e-6)
 
+    @pytest.mark.thorough
     def test_keep_their_order_whatever_the_form_of_each_request(self, folder: Path) -> None:
         handler, context = a_handler(folder)
         rows: list[dict[str, object]] = [
@@ -282,6 +283,7 @@ class TestRecipe:
 
 
 class TestArchive:
+    @pytest.mark.thorough
     def test_is_built_anew_when_the_pooling_changes(self, tmp_path: Path) -> None:
         folder = a_sentence_model(tmp_path / "source", CLS, "Transformer", "Pooling")
         archive = build("embedding", folder, tmp_path, trial=False)

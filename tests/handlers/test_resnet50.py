@@ -217,6 +217,7 @@ class TestPreprocessing:
         assert [status for status, _ in answers] == [200] * 4
         assert most == [1]
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("edge", [64, 384])
     def test_follows_the_checkpoints_recipe(self, tmp_path: Path, edge: int) -> None:
         folder = tiny_resnet(tmp_path, edge=edge)
@@ -226,6 +227,7 @@ class TestPreprocessing:
         differences = pixel_differences(handler, body, processed(folder, body))
         assert (differences > 1e-5).float().mean() < 1e-3
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize(
         ("recipe", "shape"),
         [

@@ -34,6 +34,7 @@ def test_an_index_that_is_not_there_leaves_pip_its_own(closed_port: int) -> None
     )
 
 
+@pytest.mark.thorough
 def test_an_index_that_answers_is_pips_second_one(tmp_path: Path) -> None:
     (tmp_path / "cpu" / "torch").mkdir(parents=True)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)) as http:

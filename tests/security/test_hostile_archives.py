@@ -49,6 +49,7 @@ def test_a_link_is_unpacked_as_a_file_that_holds_its_target(tmp_path: Path) -> N
     assert (unpacked / "weights").read_text() == "/etc/passwd"
 
 
+@pytest.mark.thorough
 def test_a_bomb_that_would_fill_the_disk_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ READERS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_it_is_refused_in_a_line_and_nothing_of_it_is_run(

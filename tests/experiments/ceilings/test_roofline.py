@@ -141,6 +141,7 @@ def test_bert_base_at_128_tokens_takes_22_gigaflop() -> None:
     assert work["activation_bytes"] == 2 * 4 * (12 * 128 * (5 * 768 + 3072) + 768 + 2)
 
 
+@pytest.mark.thorough
 def test_resnet50_at_224_pixels_takes_8_gigaflop() -> None:
     from transformers import ResNetForImageClassification
 

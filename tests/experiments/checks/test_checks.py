@@ -232,6 +232,7 @@ def test_in_a_container_others_may_be_there_that_are_not_seen(
     assert first_obstacle() is None
 
 
+@pytest.mark.thorough
 def test_no_driver_at_all(machine: Path) -> None:
     change(machine / "card", init_error=12, smi="no driver")
     driver, nvml = failures()
@@ -354,6 +355,7 @@ def test_archives(machine: Path) -> None:
     assert (failure.found, failure.remedy) == ("no model_store/bert.mar", "`make mar` builds it")
 
 
+@pytest.mark.thorough
 def test_little_of_everything_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "usable_cores", lambda: 1)
     for least in ("LEAST_MEMORY_BYTES", "LEAST_DISK_BYTES"):

@@ -63,6 +63,7 @@ def test_shares_need_fewer_cards_than_whole_ones_where_a_model_does_not_fill_one
     assert (shares.offer.instances_per_card, shares.offer.share_percent) == (2, 50)
 
 
+@pytest.mark.thorough
 def test_a_published_card_in_shares_and_the_service_that_it_is() -> None:
     (profile,) = read_profiles([f"2080 Ti={DATA / 'rtx2080ti_latency_fig3.csv'}"])
     demand = a_demand("googlenet", 900)
@@ -77,6 +78,7 @@ def test_a_published_card_in_shares_and_the_service_that_it_is() -> None:
     assert (service.instances - service.instances_per_card) * service.capacity_rps >= 900
 
 
+@pytest.mark.thorough
 def test_a_profile_of_mig_instances() -> None:
     (profile,) = read_profiles([f"A100={DATA / 'a100_mig_parvagpu_profile.csv'}"])
     found = ways(profile, a_demand("resnet50", 500, 300))

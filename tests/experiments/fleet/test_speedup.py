@@ -35,6 +35,7 @@ def test_cards_are_said(tmp_path: Path) -> None:
     assert found.reached[1].efficiency.likely == pytest.approx(4**0.9 / 4)
 
 
+@pytest.mark.thorough
 def test_what_does_not_belong_together(tmp_path: Path) -> None:
     one, two = on_cores(tmp_path, 1, 1.0), on_cores(tmp_path, 2, 2.0)
     card = a_folder(tmp_path / "card", PLAN, environment=ENVIRONMENT)

@@ -50,6 +50,7 @@ def test_an_answer_after_which_the_connection_stays_counts(name: str) -> None:
     assert (result.requests, result.problems(), server.connections) == (20, [], 2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "load", [ClosedLoop(3, requests=30), OpenLoop(100, 0.3, "constant", 0, 4)], ids=["closed", "open"]
 )

@@ -259,6 +259,7 @@ def test_a_warm_up_flows_into_the_window_and_is_not_counted() -> None:
     assert result.start_s.min() <= 0 < result.end_s.min()
 
 
+@pytest.mark.thorough
 def test_a_warm_up_waits_for_a_slow_first_answer() -> None:
     with serving(always(http(), after_s=0.2)) as server:
         result = run(server.url, [A_TEXT], ClosedLoop(1, requests=1, warm_up_s=0.01))
@@ -266,6 +267,7 @@ def test_a_warm_up_waits_for_a_slow_first_answer() -> None:
     assert len(server.requests) >= 2
 
 
+@pytest.mark.thorough
 def test_a_duration_ends_with_the_last_answer_inside_it() -> None:
     with serving(in_batches(8, every_s=0.02)) as server:
         result = run(server.url, [A_TEXT], ClosedLoop(16, duration_s=0.3, warm_up_s=0.05))
@@ -281,6 +283,7 @@ def test_the_server_is_idle_when_run_returns() -> None:
     assert result.requests < len(server.requests)
 
 
+@pytest.mark.thorough
 def test_a_window_shorter_than_one_answer_is_no_result() -> None:
     with serving(always(http(), after_s=0.3)) as server:
         result = run(server.url, [A_TEXT], ClosedLoop(1, duration_s=0.05))
@@ -424,6 +427,7 @@ def test_no_answer_within_the_timeout_is_a_lost_connection() -> None:
     assert result.first_error == "no answer within 0.2 s"
 
 
+@pytest.mark.thorough
 def test_waiting_for_the_last_answers_is_bounded_too() -> None:
     async def stall(request: Request, writer: asyncio.StreamWriter) -> None:
         if request.number < 10:

@@ -236,6 +236,7 @@ def test_lateness_of_nothing_is_not_a_number() -> None:
 # A server that behaves.
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("arrivals", ["poisson", "constant"])
 def test_every_scheduled_request_is_sent_and_answered_once(arrivals: str) -> None:
     load = OpenLoop(500, 0.4, arrivals, warm_up_s=0.1)
@@ -262,6 +263,7 @@ def test_the_pool_is_cycled_in_the_order_of_the_schedule() -> None:
     assert bodies == bodies[:10] * 4
 
 
+@pytest.mark.thorough
 def test_requests_wait_for_a_free_connection_and_their_latency_grows() -> None:
     # One at a time takes 20 ms each, but 200 come a second: request n is answered after 20 (n + 1) ms.
     with serving(always(http(), after_s=0.02)) as server:
@@ -275,6 +277,7 @@ def test_requests_wait_for_a_free_connection_and_their_latency_grows() -> None:
     assert result.throughput_rps < 100
 
 
+@pytest.mark.thorough
 def test_waiting_for_the_server_is_not_the_generators_lateness() -> None:
     with serving(always(http(), after_s=0.1)) as server:
         result = run(server.url, [A_TEXT], OpenLoop(50, 0.2, "constant", max_in_flight=1))
@@ -296,12 +299,14 @@ def test_a_window_ends_when_too_many_requests_wait(processes: int) -> None:
     assert result.pacing.scheduled_s.max() < result.window_s
 
 
+@pytest.mark.thorough
 def test_a_window_is_whole_where_few_requests_wait() -> None:
     with serving(always(http())) as server:
         result = run(server.url, [], OpenLoop(100, 0.5, "constant", most_waiting=50))
     assert (result.window_s, result.requests) == (pytest.approx(0.5), 50)
 
 
+@pytest.mark.thorough
 def test_connections_are_opened_on_demand_up_to_the_bound() -> None:
     with serving(always(http(), after_s=0.3)) as server:
         result = run(server.url, [A_TEXT], OpenLoop(400, 0.3, "constant", max_in_flight=80))
@@ -317,6 +322,7 @@ def test_a_server_without_keep_alive_gets_new_connections() -> None:
     assert server.connections >= 40
 
 
+@pytest.mark.thorough
 def test_an_idle_connection_that_the_server_closed_is_not_a_loss() -> None:
     # Ten connections take turns: each is closed for some 500 ms when its turn comes again.
     with serving(hang_up(after=http())) as server:
@@ -329,6 +335,7 @@ def test_an_idle_connection_that_the_server_closed_is_not_a_loss() -> None:
 # Under duress.
 
 
+@pytest.mark.thorough
 def test_a_generator_that_was_kept_from_its_work_says_so() -> None:
     def dawdle(_: int, __: float) -> None:
         time.sleep(0.05)
@@ -340,6 +347,7 @@ def test_a_generator_that_was_kept_from_its_work_says_so() -> None:
     assert "the generator could not keep up" in result.problems()[-1]
 
 
+@pytest.mark.thorough
 def test_errors_are_counted_and_the_load_goes_on() -> None:
     async def sometimes(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(http(503, b"queue full") if request.number % 10 == 9 else http())
@@ -359,6 +367,7 @@ def test_a_server_that_only_fails_stops_the_load_early() -> None:
     assert result.window_s < 50
 
 
+@pytest.mark.thorough
 def test_no_answer_within_the_timeout_is_a_lost_connection_and_the_others_go_on() -> None:
     async def forget_the_third(request: Request, writer: asyncio.StreamWriter) -> None:
         if request.number != 2:
@@ -370,6 +379,7 @@ def test_no_answer_within_the_timeout_is_a_lost_connection_and_the_others_go_on(
     assert result.first_error == "no answer within 0.2 s"
 
 
+@pytest.mark.thorough
 def test_waiting_in_the_schedule_ends_with_the_timeout_too() -> None:
     with serving(never) as server:
         result = run(server.url, [A_TEXT], OpenLoop(100, 0.2, "constant", max_in_flight=4), timeout_s=0.3)
@@ -431,6 +441,7 @@ def invoke(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.thorough
 def test_the_program_tells_what_was_scheduled_and_how_late_it_was_itself() -> None:
     with serving(always(http())) as server:
         _, out, _ = invoke(
@@ -449,6 +460,7 @@ def test_the_program_tells_what_was_scheduled_and_how_late_it_was_itself() -> No
     assert open_loop["busy_share"] > 0
 
 
+@pytest.mark.thorough
 def test_the_programs_table_names_the_rate_and_the_lateness() -> None:
     with serving(always(http())) as server:
         _, out, _ = invoke(server.url, "--rate", "50", "--duration", "0.4", "--warm-up", "0")

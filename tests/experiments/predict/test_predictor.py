@@ -86,6 +86,7 @@ def test_a_rate_is_served_with_what_waits_for_it() -> None:
     assert low.p99_ms < high.p99_ms
 
 
+@pytest.mark.thorough
 def test_a_search_for_the_highest_rate_is_predicted_at_it() -> None:
     plan = Plan(model="bert", workers=(1,), batch_size=(8,), slo="p99=40ms", noise_floor=False, runs=1)
     found = predictor(some_costs(), plan)(plan.cells()[0])

@@ -52,6 +52,7 @@ def test_servers_and_engines_stand_side_by_side_at_their_best(page: tuple[str, s
     assert all(" 3e-07 " in row for row in rows if "onnxruntime" in row)
 
 
+@pytest.mark.thorough
 def test_the_page_says_what_a_batchs_delay_means_to_each(page: tuple[str, str]) -> None:
     assert "Triton: counted from the arrival of a request in the queue" in page[0]
     assert "BentoML: not heeded" in page[0]

@@ -53,6 +53,7 @@ def test_a_run_follows_the_runs_that_are_there_and_is_one_trial() -> None:
     assert len(set(visits)) == len(visits)
 
 
+@pytest.mark.thorough
 def test_what_comes_next_depends_on_the_results_alone() -> None:
     results, _ = searched(GRID)
     for count in range(0, len(results), 3):
@@ -90,6 +91,7 @@ def test_a_run_that_was_disturbed_says_nothing_of_other_cells() -> None:
 # When it ends
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(8))
 def test_it_finds_the_best_or_nearly_so_in_a_fraction_of_the_grid(seed: int) -> None:
     results, end = searched(GRID, noise=0.02, seed=seed)
@@ -105,6 +107,7 @@ def test_a_prediction_that_is_a_factor_off_saves_most_of_that(seed: int) -> None
     assert len(results) < 0.1 * len(GRID.trials())
 
 
+@pytest.mark.thorough
 def test_a_prediction_that_misleads_is_corrected_by_what_is_measured() -> None:
     misleading = predicting(served_rps, off={1: 1.6, 2: 0.8}, log_sd=0.3)  # one worker would be the best
     _, end = searched(GRID, noise=0.02, predictor=misleading)
@@ -117,6 +120,7 @@ def test_the_winner_has_as_many_runs_as_in_a_full_grid() -> None:
     assert sum(result.trial.cell == winner for result in results) >= GRID.runs
 
 
+@pytest.mark.thorough
 def test_it_tells_how_many_it_never_measured_and_why_they_cannot_be_better() -> None:
     results, end = searched(GRID)
     found = next_cell(GRID, results)
@@ -180,6 +184,7 @@ def test_with_too_small_a_budget_it_says_what_may_still_be_better() -> None:
 # Goals and axes
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(4))
 def test_a_bound_is_kept_by_what_it_finds(seed: int) -> None:
     goal = goal_from("throughput with p99<200ms")  # p99 is three times p50 in these results

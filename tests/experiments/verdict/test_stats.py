@@ -358,6 +358,7 @@ def test_a_leader_by_its_median_that_loses_most_pairs_shows_nothing() -> None:
     assert compared[1].p < compared[1].p_corrected == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("truth_rps", "runs"), [([100, 100, 100, 100], 5), ([100, 99, 97, 90, 80, 60], 6)])
 def test_the_best_cell_leads_or_is_a_rival_in_95_percent(truth_rps: list[float], runs: int) -> None:
     missed = alone = 0

@@ -11,11 +11,13 @@ from experiments.watch import environment
 from experiments.watch.environment import describe, differences
 
 
+@pytest.mark.thorough
 def test_java_is_told_by_its_version_and_not_by_what_it_picked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dwhat=ever")
     assert ' version "' in describe(["a", "test"], seed=0)["java"].splitlines()[0]
 
 
+@pytest.mark.thorough
 def test_the_cuda_that_torch_was_built_for_and_its_libraries_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,6 +42,7 @@ def test_the_cuda_that_torch_was_built_for_and_its_libraries_are_told(
     assert "cudaless" not in told["cuda_packages"]
 
 
+@pytest.mark.thorough
 def test_another_cuda_under_the_same_torch_is_a_difference() -> None:
     here = describe([], seed=0)
     assert differences({**here, "torch_cuda": "12.6"}, here) == [f"torch_cuda: 12.6 -> {here['torch_cuda']}"]
@@ -47,12 +50,14 @@ def test_another_cuda_under_the_same_torch_is_a_difference() -> None:
     assert differences(from_before, here) == []
 
 
+@pytest.mark.thorough
 def test_without_a_gpu_there_is_no_nvml_to_tell_of() -> None:
     told = describe([], seed=0)
     assert "nvml" in told
     assert (told["nvml"] is None) == (told["gpus"] == [])
 
 
+@pytest.mark.thorough
 def test_variables_that_hold_secrets_are_named_and_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {"TS_KEYSTORE_PASS": "a", "TS_PRIVATE_KEY": "b", "TORCH_HUB_TOKEN": "c", "TS_SECRET": "d"}
     for name, value in {**secrets, "HANDLER_ENGINE": "torch", "AWS_SECRET_ACCESS_KEY": "e"}.items():
@@ -89,6 +94,7 @@ def test_a_clone_tells_its_commit_and_whether_it_was_changed(clone: Path) -> Non
     assert commit_told() == (commit, True)
 
 
+@pytest.mark.thorough
 def test_nothing_is_said_of_a_clone_that_git_will_not_look_into(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,17 +108,20 @@ def test_nothing_is_said_without_git(clone: Path, monkeypatch: pytest.MonkeyPatc
     assert commit_told() == (None, None)
 
 
+@pytest.mark.thorough
 def test_nothing_is_said_outside_of_a_repository(clone: Path) -> None:
     shutil.rmtree(clone / ".git")
     assert commit_told() == (None, None)
 
 
+@pytest.mark.thorough
 def test_nothing_is_said_of_a_repository_around_a_copy(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (clone / "copy").mkdir()
     monkeypatch.setattr(environment, "ROOT", clone / "copy")
     assert commit_told() == (None, None)
 
 
+@pytest.mark.thorough
 def test_nothing_is_said_of_a_repository_without_a_commit(clone: Path) -> None:
     shutil.rmtree(clone / ".git")
     subprocess.run(["git", "-C", str(clone), "init", "-q"], check=True)

@@ -79,6 +79,7 @@ class TestContent:
         assert manifest["model"]["handler"] == f"{name}.py"
         assert manifest["model"]["configFile"] == "model-config.yaml"
 
+    @pytest.mark.thorough
     def test_holds_every_module_that_its_modules_import(self, store: Path) -> None:
         for archive in store.glob("*.mar"):
             with zipfile.ZipFile(archive) as mar:
@@ -140,6 +141,7 @@ class TestProvenance:
 
 
 class TestRandomWeights:
+    @pytest.mark.thorough
     def test_are_the_same_for_the_same_seed(self, tmp_path: Path) -> None:
         first, again, other = (
             (tiny_bert(tmp_path / str(number), seed=seed) / "model.safetensors").read_bytes()
@@ -161,6 +163,7 @@ class TestBuildingAgain:
         after = (store / "bert.mar").stat()
         assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
+    @pytest.mark.thorough
     def test_is_due_when_the_checkpoint_has_changed(self, tmp_path: Path, resnet: Path) -> None:
         archive = build(
             "image", tiny_resnet(tmp_path / "resnet"), tmp_path / "store", name="mine", trial=False
@@ -242,6 +245,7 @@ class TestUnsuitableCheckpoints:
         with pytest.raises(CheckpointError, match="not valid JSON"):
             build("text", tmp_path, tmp_path)
 
+    @pytest.mark.thorough
     def test_whose_classifier_was_never_trained(self, tmp_path: Path) -> None:
         folder = edit_config(tiny_bert(tmp_path / "shallow"), num_hidden_layers=3)
         with pytest.raises(CheckpointError, match=r"lacks weights, bert.encoder.layer.2"):

@@ -133,6 +133,7 @@ class TestImages:
         assert json.dumps(answers[-2]) == json.dumps(alone)
         assert all(400 <= status < 500 for status, _ in [*answers[:-2], answers[-1]])
 
+    @pytest.mark.thorough
     def test_of_a_fair_size_are_decoded_one_row_of_the_batch_at_a_time(
         self, resnet: tuple[ResNet50Handler, Any]
     ) -> None:

@@ -115,6 +115,7 @@ class TestPairs:
         assert answered == status
         assert told in body["message"]
 
+    @pytest.mark.thorough
     def test_of_very_different_lengths_take_several_passes(
         self, sources: dict[str, Path], tmp_path: Path
     ) -> None:
@@ -123,6 +124,7 @@ class TestPairs:
         assert len(handler.preprocess(PAIRS).parts) > 1
         assert_alike(handler, sources["bert"], [*PAIRS, *TEXTS])
 
+    @pytest.mark.thorough
     def test_are_padded_to_ready_shapes(self, sources: dict[str, Path], tmp_path: Path) -> None:
         handler, _ = served(sources["electra"], tmp_path / "archive", pad_to_multiple_of=16)
         assert_alike(handler, sources["electra"], [*PAIRS, *TEXTS])
@@ -159,6 +161,7 @@ class TestSpecialTokensInTexts:
 
 
 class TestHeads:
+    @pytest.mark.thorough
     @pytest.mark.parametrize("family", ["bert", "deberta-v2"])
     def test_of_labels_each_by_itself_give_each_a_probability(self, tmp_path: Path, family: str) -> None:
         source = classifier(family, tmp_path / "source", problem_type="multi_label_classification")
@@ -167,6 +170,7 @@ class TestHeads:
         [answer] = handler.predict(TEXTS[:1])
         assert sum(entry["probability"] for entry in answer) != pytest.approx(1, abs=1e-2)
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("labels", [1, 3])
     def test_of_a_regression_give_the_raw_score(self, tmp_path: Path, labels: int) -> None:
         source = classifier("bert", tmp_path / "source", labels, problem_type="regression")

@@ -64,12 +64,14 @@ def assert_alike(source: Path, archive: Path, texts: list[str], **settings: Any)
 
 
 class TestPooling:
+    @pytest.mark.thorough
     @pytest.mark.parametrize(
         "mode", [*POOLINGS, ("mean", "max"), ("cls", "lasttoken", "weightedmean"), ("max", "cls")], ids=str
     )
     def test_of_every_mode_is_that_of_sentence_transformers(self, tmp_path: Path, mode: Any) -> None:
         assert_alike(a_model(tmp_path, pooling_mode=mode), tmp_path / "archive", MIXED)
 
+    @pytest.mark.thorough
     def test_of_older_files_is_laid_end_to_end_in_their_order(self, tmp_path: Path) -> None:
         source = a_model(tmp_path)
         older = {"word_embedding_dimension": SIZE, "pooling_mode_mean_tokens": True}
@@ -78,11 +80,13 @@ class TestPooling:
         handler = assert_alike(source, tmp_path / "archive", MIXED)
         assert handler.pooling.modes == ("max", "mean")
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("family", FAMILIES)
     def test_of_every_family(self, tmp_path: Path, family: str) -> None:
         source = a_model(tmp_path, family, pooling_mode="mean", after=[modules.Normalize()])
         assert_alike(source, tmp_path / "archive", MIXED)
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("mode", ["max", "lasttoken"])
     def test_of_the_yaml_where_the_checkpoint_says_nothing(self, tmp_path: Path, mode: str) -> None:
         bare = encoder("bert", tmp_path / "bare")
@@ -93,6 +97,7 @@ class TestPooling:
 
 
 class TestSteps:
+    @pytest.mark.thorough
     @pytest.mark.parametrize(
         "after",
         [
@@ -107,6 +112,7 @@ class TestSteps:
     def test_are_taken_in_the_order_of_the_modules(self, tmp_path: Path, after: Any) -> None:
         assert_alike(a_model(tmp_path, after=after()), tmp_path / "archive", MIXED)
 
+    @pytest.mark.thorough
     def test_follow_a_pooling_of_several_modes(self, tmp_path: Path) -> None:
         source = a_model(tmp_path, pooling_mode=("cls", "mean"), after=[modules.Dense(2 * SIZE, 8)])
         handler = assert_alike(source, tmp_path / "archive", MIXED)
@@ -159,6 +165,7 @@ class TestSteps:
 class TestLimits:
     LONG = "The kettle boils a litre of water in three minutes, and it does so without a sound. " * 3
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize(
         "name", ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"]
     )
@@ -171,6 +178,7 @@ class TestLimits:
         handler = assert_alike(source, tmp_path / "archive", [self.LONG, "short"])
         assert handler.preprocess([self.LONG]).parts[0].length == 16
 
+    @pytest.mark.thorough
     def test_are_those_of_the_first_file_that_says_anything(self, tmp_path: Path) -> None:
         source = a_model(tmp_path, "roberta")
         (source / "sentence_bert_config.json").write_text("{}")

@@ -59,6 +59,7 @@ def test_the_ids_are_the_tokenizers_own(kind: str, batch: list[str]) -> None:
     assert tokenize(batch) == expected  # now from the table
 
 
+@pytest.mark.thorough
 def test_what_it_learns_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words, "MOST_WORDS", 50)
     tokenize = Words(bert(), MAX_TOKENS)

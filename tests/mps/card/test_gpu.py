@@ -312,6 +312,7 @@ def test_after_a_sigkill_the_next_run_puts_the_compute_mode_back(
     assert list(tmp.iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_a_mode_that_somebody_else_has_set_since_stays(
     card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

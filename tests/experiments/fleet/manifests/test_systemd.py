@@ -43,6 +43,7 @@ def test_a_wrong_unit_would_be_found(tmp_path: Path) -> None:
     assert "ProtectSytem" in done.stderr
 
 
+@pytest.mark.thorough
 @needs_systemd
 def test_services_are_exposed_to_little(tmp_path: Path) -> None:
     written(tmp_path, "systemd")

@@ -28,6 +28,7 @@ def test_two_workers_serve_twice_as_much() -> None:
     assert answered_s.tolist() == pytest.approx([0.1, 0.11, 0.2])
 
 
+@pytest.mark.thorough
 def test_an_instance_waits_as_an_md1_queue_does() -> None:
     arrived_s = poisson(6.0, 50_000.0, seed=1)
     waited_s = served(TEN_A_SECOND, arrived_s) - arrived_s - 0.1

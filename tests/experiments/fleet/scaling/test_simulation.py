@@ -116,6 +116,7 @@ def test_a_step_is_felt_until_those_that_it_takes_have_come() -> None:
     assert simulate(step, knowing, known, TEN_A_SECOND).attainment > 0.99
 
 
+@pytest.mark.thorough
 def test_a_day_takes_fewer_hours_and_keeps_its_bounds() -> None:
     ours = simulate(HOUR, OnRate(thresholds(KNOWN, YESTERDAY)), KNOWN, SMALL)
     fixed = simulate(HOUR, fixed_for(HOUR.peak_rps, KNOWN.capacity_rps), KNOWN, SMALL)
@@ -147,6 +148,7 @@ POLICIES = st.one_of(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None)
 @given(POLICIES, st.integers(1, 3), st.integers(0, 4), st.booleans(), st.integers(0, 1000))
 def test_every_request_is_answered_by_as_many_as_there_may_be(
@@ -206,6 +208,7 @@ def test_the_table_has_cost_beside_attainment() -> None:
     assert line.split() == ["measured", "thresholds", "99.50%", "480", "2.5", "62%", "1-4", "7", "7"]
 
 
+@pytest.mark.thorough
 def test_batches_of_a_gpu_are_as_long_as_others() -> None:
     """CPU is only what is seen, not what is served."""
     fixed = Fixed(3)

@@ -85,6 +85,7 @@ def test_one_hiccup_in_a_good_sample_proves_nothing() -> None:
     assert judge(P99_100MS, evidence(P99_100MS, latency_s), 0.0125) == "unsure"
 
 
+@pytest.mark.thorough
 def test_verdicts_are_wrong_as_rarely_as_they_say() -> None:
     # Exactly 1 % are late: neither verdict is right, so each that is given is wrong.
     rng = np.random.default_rng(2)

@@ -41,6 +41,7 @@ def test_looks_around_the_limit_give_it(limit_rps: float, percentile: float) -> 
     assert found.least_rps <= found.rate_rps <= found.most_rps
 
 
+@pytest.mark.thorough
 def test_the_interval_has_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(3)
     rates = (90.0, 96.0, 100.0, 105.0)

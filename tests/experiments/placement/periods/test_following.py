@@ -83,6 +83,7 @@ def test_a_rate_that_rises_leaves_the_others_where_they_are() -> None:
     assert followed.gpus[2] == anew.gpus[2] < held.gpus[2]
 
 
+@pytest.mark.thorough
 def test_nothing_asked_needs_no_gpu() -> None:
     followed, anew, held = courses(demand(), trace((100, 100, 100), (0, 0, 0), (100, 100, 100)), GPUS)
     assert followed.gpus == anew.gpus
@@ -124,6 +125,7 @@ def test_mig_instances_stay_too() -> None:
     assert step(old, after).moves <= step(old, found).moves
 
 
+@pytest.mark.thorough
 def test_too_few_gpus_are_told_with_the_time() -> None:
     with pytest.raises(UnplaceableError, match=r"from 60 s on: .*1 are there: add GPUs"):
         courses(demand(), trace((50, 50, 50), (900, 900, 900)), 1)

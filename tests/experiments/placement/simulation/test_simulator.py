@@ -36,6 +36,7 @@ def mean_ms(asked: Problem, placement: Placement, rate_rps: float, seconds: floa
     return float((played.answered_s[0] - played.arrived_s[0]).mean() * 1000)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
 def test_batches_of_one_are_an_md1_queue(load: float) -> None:
     """Mean time in an M/D/1 queue: service * (1 + load / (2 * (1 - load))), Pollaczek and Khinchine."""
@@ -69,6 +70,7 @@ def bulk_service_mean_ms(latency_ms: float, batch: int, rate_rps: float) -> floa
     return float(1000 * number / rate_rps)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("batch", "rate_rps"), [(4, 120), (4, 320), (8, 600)])
 def test_batches_are_a_queue_with_bulk_service(batch: int, rate_rps: float) -> None:
     asked, placement = one_model(10, batch, rate_rps)

@@ -109,6 +109,7 @@ def test_whatever_is_placed_passes_the_checker_and_more_gpus_do_no_harm(
         assert len(smallest(strategy, problem, more).gpus) == len(smallest(strategy, problem, fewer).gpus)
 
 
+@pytest.mark.thorough
 @given(problem=problems())
 @settings(max_examples=4, deadline=None, derandomize=True)
 def test_the_search_passes_the_checker_too(problem: Problem) -> None:
