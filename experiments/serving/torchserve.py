@@ -7,6 +7,7 @@ What load is put on it, and what is measured, lives elsewhere.
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -69,6 +70,7 @@ JVM_OPTIONS = (
 )
 
 MODEL_LOG = " MODEL_LOG - "  # what log4j2.xml puts before a line that a worker printed
+EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(:|$)")  # the end of a traceback; not a line of another worker
 TS_HANDLERS = "No module named 'ts.torch_handler."
 ENDED = ("Worker died.", "Backend stream closed")  # how the frontend tells that a worker is gone
 JAVA_SIGNS = ("Invalid configuration", "Exception", "Error")  # how the frontend begins a complaint
@@ -601,7 +603,7 @@ def _raised(log: str) -> str:
     for line in printed_by_workers:
         if line.startswith("Traceback (most recent call last)"):
             in_traceback = True
-        elif in_traceback and line and not line.startswith(" "):
+        elif in_traceback and EXCEPTION.match(line):
             in_traceback = False
             # Where a handler can't be imported, TorchServe looks for one of its own of that name.
             if not (cause and TS_HANDLERS in line):

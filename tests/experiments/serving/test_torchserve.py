@@ -27,6 +27,19 @@ def test_the_cause_is_the_end_of_a_workers_traceback_though_other_lines_come_bet
     assert last_error(log) == "ValueError: the weights are not there"
 
 
+def test_a_worker_that_starts_meanwhile_names_no_cause() -> None:
+    """TorchServe starts another one for the one that failed, and its lines come between."""
+    printed = [
+        "Traceback (most recent call last):",
+        '  File "bert.py", line 3, in <module>',
+        "Connection accepted: /tmp/error/.ts.sock.9000.",
+        "ModuleNotFoundError: No module named 'sentencepiece'",
+        "Connection accepted: /tmp/error/.ts.sock.9001.",
+    ]
+    log = "".join(f"{WORKER}{line}\n" for line in printed)
+    assert last_error(log) == "ModuleNotFoundError: No module named 'sentencepiece'"
+
+
 def test_a_handler_that_cannot_be_imported_is_told_by_what_it_misses() -> None:
     # TorchServe then tries one of its own, and Python prints both tracebacks.
     printed = [
