@@ -34,7 +34,7 @@ ARGS ?=
 
 help: ## Show the targets
 	@echo "make run     the main job: set up, archive, sweep workers x batch size, print the table"
-	@echo "make test    what each part does, tried with the real thing (under 4 minutes)"
+	@echo "make test    what each part does, tried with the real thing (about 4 minutes)"
 	@echo
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -89,7 +89,7 @@ IN_FOURS = -q -n 4 --dist loadgroup --no-loadscope-reorder tests tests/integrati
 test: setup ## What each part does, tried with the real thing: a real TorchServe, archive, daemon, load
 	@$(PY) -m pytest $(IN_FOURS) -m "not wide"
 
-test-wide: setup ## The other tests: other servers and engines, Ray, kills, attacks, every variant (20 minutes)
+test-wide: setup ## The other tests: other servers and engines, Ray, kills, attacks, every variant (17 minutes)
 	@$(PY) -m pytest $(IN_FOURS) -m wide
 
 test-fast: setup ## The tests that take no server and little time

@@ -48,6 +48,7 @@ def _bert(server: TorchServe, folder: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_bert")
 class TestTexts:
+    @pytest.mark.wide
     def test_two_parts_of_one_name_get_no_answer(self, server: TorchServe, tmp_path: Path) -> None:
         for name in "ab":
             (tmp_path / name).write_text(name)

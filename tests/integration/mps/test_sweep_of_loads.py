@@ -67,6 +67,7 @@ def test_the_highest_rate_that_keeps_a_bound_is_found_and_advised(tmp_path: Path
     assert "the highest rate that keeps p90=300ms" in (out / "report.md").read_text()
 
 
+@pytest.mark.wide
 def test_a_bound_that_nothing_keeps_is_said_and_the_run_fails(tmp_path: Path, own_tmp: Path) -> None:
     run = in_process(sweep(tmp_path, small_archives.SLEEPS, *ONE, "--slo", "p90=5ms", "--duration", "1"))
     assert run.returncode == 1

@@ -72,6 +72,7 @@ def test_latencies_are_those_of_the_queue(name: str) -> None:
     assert (result.end_s + result.begin_s).sum() >= witness.written_s.sum()
 
 
+@pytest.mark.wide
 def test_a_clock_started_at_the_send_would_hide_a_stall_and_ours_does_not() -> None:
     # 1 s in 10: a tenth of the requests has to wait for half a second on average.
     script = Script([0.002], stall=Stall(10.0, 1.0))

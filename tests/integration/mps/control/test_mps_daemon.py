@@ -232,6 +232,7 @@ def test_a_daemon_is_ended_though_no_descriptor_is_left(temporary: Path, program
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.wide
 def test_a_daemon_that_hangs_is_killed_in_the_end(
     programs: NvidiaPrograms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
