@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.cluster.over_ray.joined import LOOPBACK, on_loopback
+from experiments.cluster.over_ray.joined import on_loopback
+from experiments.load.sources import LOOPBACK
 
 STORE_BYTES = 128 * 2**20
 

@@ -139,11 +139,9 @@ def shares_of(
 
 
 def _others_cpu(cores_used: Mapping[str, float | None], cores: float) -> float | None:
-    groups = (
-        FRONTEND,
-        *({LOAD_GENERATOR} & cores_used.keys()),
-    )  # a load from another node takes nothing here
-    used = [cores_used.get(group) for group in groups]
+    used = [cores_used.get(FRONTEND)]
+    if LOAD_GENERATOR in cores_used:  # a load from another node takes nothing here
+        used.append(cores_used[LOAD_GENERATOR])
     known = [amount for amount in used if amount is not None]
     return _share(sum(known), cores) if len(known) == len(used) else None
 

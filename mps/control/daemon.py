@@ -220,11 +220,8 @@ class MpsDaemon:
     def _check_lives(self) -> None:
         self._log.read()
         if self._process is not None and (code := self._process.poll()) is not None:
-            raise (DaemonKilledError if code < 0 else MpsError)(
-                f"the MPS control daemon (pid {self.pid}) {ended(code)}: its clients have lost the GPU; "
-                "its last lines are above",
-                self.log_tail(),
-            )
+            why = ": its clients have lost the GPU; its last lines are above"
+            raise ended(code, f" (pid {self.pid})", why, self.log_tail())
         if self._process is None and not (self.pid and psutil.pid_exists(self.pid)) and not self._listens():
             raise MpsError(f"the MPS control daemon of {self.pipe_folder} is gone", self.log_tail())
         if self._log.crashed:
@@ -322,9 +319,12 @@ class MpsDaemon:
         return running_daemon(self.pipe_folder) is not None
 
 
-def ended(code: int) -> str:
-    """How a process came to its end, in words."""
-    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+def ended(code: int, which: str, why: str, log: str) -> MpsError:
+    """The error that tells how a control daemon came to its end."""
+    if code < 0:
+        killed = f"was killed by {signal.Signals(-code).name}"
+        return DaemonKilledError(f"the MPS control daemon{which} {killed}{why}", log)
+    return MpsError(f"the MPS control daemon{which} ended with code {code}{why}", log)
 
 
 def parse_ps(lines: list[str]) -> list[Client]:

@@ -24,7 +24,6 @@ from mps.control.program import (
     DEFAULT_PIPE_FOLDER,
     LOG_VARIABLE,
     PIPE_VARIABLE,
-    DaemonKilledError,
     DaemonRunningError,
     MpsError,
     RunningDaemon,
@@ -191,9 +190,7 @@ def _wait_until_it_answers(
             if static_partitions and UNKNOWN_FLAG.search(log):
                 raise UsageError(too_old(daemon.control))
             cause = log.splitlines()[-1] if log else "it printed no reason"
-            raise (DaemonKilledError if code < 0 else MpsError)(
-                f"the MPS control daemon {ended(code)} at its start: {cause}", log
-            )
+            raise ended(code, "", f" at its start: {cause}", log)
         if (daemon.pipe_folder / "control").exists():
             with suppress(MpsError):
                 daemon.ask("get_server_list")

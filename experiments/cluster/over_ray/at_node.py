@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 NOTHING = ""
-ANSWER_S = 30.0
+ANSWER_S = 30.0  # an actor answers within it, if with nothing
 
 
 def look(root: str) -> dict[str, Any]:

@@ -17,12 +17,11 @@ from experiments.bench import Bench
 from experiments.cluster.dealt import LoadSeat, Node, Seat, deal, deal_loads, refuse_without_loads
 from experiments.cluster.messages import Done, Event, Failed, Hello, Lost, Measure
 from experiments.cluster.over_ray import at_node
+from experiments.cluster.over_ray.at_node import ANSWER_S
 from experiments.cluster.over_ray.joined import first_line, joined
-from experiments.cluster.over_ray.loads import RayLoads
+from experiments.cluster.over_ray.loads import START_TIMEOUT_S, RayLoads, placed
 from experiments.plan import Plan
 
-START_TIMEOUT_S = 180.0  # of a program with its imports, of an archive's way to all nodes
-ANSWER_S = 30.0  # an actor answers within it, if with nothing
 STOP_TIMEOUT_S = 60.0
 
 
@@ -125,13 +124,9 @@ class RayCards:
                 self._ray.kill(actor)
 
     def _actor(self, seat: Seat, load: tuple[Any, ...]) -> Any:
-        """On its node and no other. Its questions and its work are answered side by side."""
-        place = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(seat.node, soft=False)
-        as_actor = self._ray.remote(num_cpus=len(seat.cores), num_gpus=int(seat.gpu), max_concurrency=4)(
-            at_node.CardActor
-        )
         device = "gpu" if seat.gpu else "cpu"
-        return as_actor.options(scheduling_strategy=place).remote(str(ROOT), seat.cores, device, *load)
+        actor = placed(self._ray, at_node.CardActor, seat, gpus=int(seat.gpu))
+        return actor.remote(str(ROOT), seat.cores, device, *load)
 
     def _ask(self, card: str) -> None:
         self._asked[self._actors[card].events.remote(ANSWER_S)] = card

@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments.base.cores import usable_cores
 from experiments.base.errors import ExperimentError, UsageError
+from experiments.load.sources import LOOPBACK
 from experiments.servers.guard import guarded
 from experiments.serving.instances import instance_folder
 
@@ -17,7 +18,6 @@ AUTO = "auto"
 MISSING = "--ray needs Ray: make setup ENGINES=ray, or pip install '.[ray]'"
 REACH_S = 5.0
 STORE_BYTES = 256 * 2**20  # of a Ray of our own, beside the archive
-LOOPBACK = "127.0.0.1"
 NICENESS = "RAY_worker_niceness"  # of what Ray runs: 15 unless told, it gives way to all other programs
 
 

@@ -6,13 +6,20 @@ from typing import Any
 
 from experiments.base.errors import ExperimentError
 from experiments.base.paths import ROOT
-from experiments.cluster.dealt import LoadSeat
+from experiments.cluster.dealt import LoadSeat, Seat
 from experiments.cluster.messages import Hello
 from experiments.cluster.over_ray import at_node
 from experiments.cluster.over_ray.joined import first_line
 from experiments.cluster.program import LOAD
 
-START_TIMEOUT_S = 180.0  # of a program with its imports
+START_TIMEOUT_S = 180.0  # of a program with its imports, of an archive's way to all nodes
+
+
+def placed(ray: ModuleType, actor: type, seat: Seat | LoadSeat, *, gpus: int = 0) -> Any:
+    """That actor, to be made on the seat's node and no other. What it is asked is answered side by side."""
+    place = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(seat.node, soft=False)
+    as_actor = ray.remote(num_cpus=len(seat.cores), num_gpus=gpus, max_concurrency=4)(actor)
+    return as_actor.options(scheduling_strategy=place)
 
 
 class RayLoads:
@@ -32,9 +39,7 @@ class RayLoads:
         }
 
     def _actor(self, seat: LoadSeat) -> Any:
-        place = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(seat.node, soft=False)
-        as_actor = self._ray.remote(num_cpus=len(seat.cores), max_concurrency=4)(at_node.Actor)
-        return as_actor.options(scheduling_strategy=place).remote(str(ROOT), LOAD, seat.cores)
+        return placed(self._ray, at_node.Actor, seat).remote(str(ROOT), LOAD, seat.cores)
 
     def _hello(self, seat: LoadSeat, question: Any) -> Hello:
         try:
