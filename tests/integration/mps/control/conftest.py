@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mps.control import PIPE_VARIABLE
+from mps.control import PIPE_VARIABLE, MpsDaemon
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,15 @@ def keep_calling(check: Callable[[], None]) -> None:
     while time.monotonic() < deadline:
         check()
         time.sleep(0.01)
+
+
+def begin_of_log(daemon: MpsDaemon) -> str:
+    """What the daemon's log tells of its start, both lines. A thread of the daemon's own writes it, which may
+    be behind what the daemon answers."""
+    deadline = time.monotonic() + 20
+    while PIPE_VARIABLE not in (begin := daemon.log_tail()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return begin
 
 
 def lives(pid: int) -> bool:

@@ -32,7 +32,7 @@ from mps.control.daemon import Client
 from mps.control.program import talk
 from scripts.fetch_mps import FetchError, NvidiaPrograms, fetch
 from tests import stand_ins
-from tests.integration.mps.control.conftest import keep_calling, lives
+from tests.integration.mps.control.conftest import begin_of_log, keep_calling, lives
 from tests.stand_ins import UUID, a_card, transcript
 from tests.stand_ins import pynvml as stand_in_pynvml
 
@@ -199,10 +199,12 @@ def test_it_may_be_stopped_twice(daemon: MpsDaemon, programs: NvidiaPrograms) ->
 
 
 def test_a_killed_daemon_is_seen(daemon: MpsDaemon) -> None:
+    begin = begin_of_log(daemon)
     os.kill(daemon.pid, signal.SIGKILL)
     with pytest.raises(MpsError, match=rf"\(pid {daemon.pid}\) was killed by SIGKILL") as caught:
         keep_calling(daemon.check)
-    assert "Starting control daemon" in caught.value.details
+    assert "Starting control daemon" in begin
+    assert caught.value.details.startswith(begin)
     with pytest.raises(MpsError, match="was killed by SIGKILL"):
         daemon.servers()
 

@@ -21,6 +21,7 @@ from mps.control import (
 )
 from scripts.fetch_mps import FetchError, fetch, fetch_newer
 from tests import stand_ins
+from tests.integration.mps.control.conftest import begin_of_log
 from tests.stand_ins import UUID
 
 pytestmark = pytest.mark.integration
@@ -58,7 +59,7 @@ def knows_status(daemon: MpsDaemon) -> bool:
 
 def test_the_program_does_not_tell_its_version(daemon: MpsDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PIPE_VARIABLE, str(daemon.pipe_folder))
-    log_before = daemon.log_tail()
+    log_before = begin_of_log(daemon)
     assert version(daemon.control) is None
     assert version_told(daemon.control) == "from before CUDA 13.1, which does not tell its version"
     assert daemon.log_tail() == log_before, "it took -v for nothing, and became the shell of no daemon"
