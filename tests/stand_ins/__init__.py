@@ -41,7 +41,8 @@ def a_card(folder: Path, **facts: Any) -> Path:
     }
     assert facts.keys() <= card.keys()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "card.json").write_text(json.dumps(card | facts))
+    (folder / "card.json.new").write_text(json.dumps(card | facts))
+    (folder / "card.json.new").replace(folder / "card.json")  # whole for whoever reads it meanwhile
     (folder / "transcript").touch()
     return folder
 

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +38,7 @@ _NOT_SUPPORTED: int = globals()["NVML_ERROR_NOT_SUPPORTED"]
 _INVALID: int = globals()["NVML_ERROR_INVALID_ARGUMENT"]
 _LACKING: int = globals()["NVML_ERROR_FUNCTION_NOT_FOUND"]
 _opened = 0
+_opening = threading.Lock()  # NVML counts its users whatever threads they are
 
 
 def _card() -> Any:
@@ -58,17 +60,19 @@ def nvmlInit() -> None:
     global _opened
     if error := _card().init_error:
         raise _Error(error)
-    _opened += 1
-    _held().touch()
+    with _opening:
+        _opened += 1
+        _held().touch()
 
 
 def nvmlShutdown() -> None:
     global _opened
-    _opened -= 1
-    if not _opened:
-        _held().unlink(missing_ok=True)
-        if not _card().persistence and not list(_held().parent.glob("held-*")):
-            _forget_compute_mode()
+    with _opening:
+        _opened -= 1
+        if not _opened:
+            _held().unlink(missing_ok=True)
+            if not _card().persistence and not list(_held().parent.glob("held-*")):
+                _forget_compute_mode()
 
 
 def _held() -> Path:
@@ -76,8 +80,11 @@ def _held() -> Path:
 
 
 def _forget_compute_mode() -> None:
+    """The file is replaced, as other threads and programs read it meanwhile."""
     file = Path(os.environ["STAND_IN_GPU"]) / "card.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"compute_mode": 0}))
+    new = file.with_name(f"card.new-{os.getpid()}")
+    new.write_text(json.dumps(json.loads(file.read_text()) | {"compute_mode": 0}))
+    new.replace(file)
 
 
 def _offered(card: Any, name: str) -> None:
