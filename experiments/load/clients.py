@@ -24,12 +24,12 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import uvloop
 from numpy.typing import NDArray
 
 from experiments.base.paths import ROOT
 from experiments.load.before.target import Target
 from experiments.load.closed_loop import ClosedLoop, drive_closed
+from experiments.load.interruptible import new_event_loop
 from experiments.load.kept import heard, together, told
 from experiments.load.open_loop import OpenLoop, drive_open
 from experiments.load.traffic import WHOLE, LoadError, Pace, Part, Progress, Ready, Recording, at_once
@@ -239,7 +239,7 @@ class _Client:
 
 def main() -> None:
     gone = (asyncio.CancelledError, ConnectionError)  # who started us
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, suppress(*gone):
+    with asyncio.Runner(loop_factory=new_event_loop) as runner, suppress(*gone):
         runner.run(_be_a_client())
 
 

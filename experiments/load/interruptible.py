@@ -6,23 +6,25 @@ A handler that raises inside a callback of the event loop would be swallowed the
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
 import uvloop
 
 T = TypeVar("T")
+LOOP_DESCRIPTORS = 12  # 7 were enough when tried
 
 
 def run_interruptibly(main: Coroutine[Any, Any, T]) -> T:
     """Run `main` in an event loop of its own and return what it returns.
 
     In the main thread, SIGINT and every signal with a Python handler cancel it; then the handler runs, and
-    where that doesn't raise, KeyboardInterrupt does.
+    where that doesn't raise, KeyboardInterrupt does. Raises OSError where too many files are open.
     """
     received: list[int] = []
     over = False
@@ -36,8 +38,12 @@ def run_interruptibly(main: Coroutine[Any, Any, T]) -> T:
         if not over:
             loop.call_soon_threadsafe(cancel_all)
 
-    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-    loop = runner.get_loop()
+    runner = asyncio.Runner(loop_factory=new_event_loop)
+    try:
+        loop = runner.get_loop()
+    except BaseException:
+        main.close()
+        raise
     # Until the loop is closed: it runs once more for that, and swallows what a handler raises then.
     with _handlers_replaced(note), suppress(asyncio.CancelledError), runner:
         result = runner.run(main)
@@ -49,6 +55,15 @@ def run_interruptibly(main: Coroutine[Any, Any, T]) -> T:
     if received:
         raise KeyboardInterrupt
     return result
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """An event loop, for asyncio.Runner. Raises OSError where too many files are open for one: uvloop then
+    aborts the program, or leaves a loop that neither runs nor closes."""
+    with ExitStack() as held:
+        for _ in range(LOOP_DESCRIPTORS):
+            held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+    return uvloop.new_event_loop()
 
 
 @contextmanager

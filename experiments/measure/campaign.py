@@ -7,6 +7,7 @@ changes. What a trial measures, and what the files look like, lives elsewhere.
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import groupby, takewhile
@@ -32,7 +33,7 @@ from experiments.results.folder import append, open_for_append, read_trials
 from experiments.results.trial_result import TrialResult
 from experiments.search.kept import kept_predictor
 from experiments.serving.arms import arm, released
-from experiments.serving.torchserve import KilledAtLoadError, Registration, ServerError
+from experiments.serving.torchserve import KilledError, Registration, ServerError
 from experiments.serving.workers import limits_env, torch_threads, worker_env
 from experiments.watch.counters import TALLY_VARIABLE
 from mps.card import read, unseen_neighbour
@@ -114,11 +115,22 @@ class _BudgetSpentError(Exception):
 
 
 class _LostInTrialError(Exception):
-    """Server or daemon went while `trial` was measured, or its frontend while the model was loaded."""
+    """Server or daemon went while `trial` was measured."""
 
     def __init__(self, trial: Trial, cause: ExperimentError) -> None:
         super().__init__(str(cause))
         self.trial, self.cause = trial, cause
+
+
+@contextmanager
+def _killed_where_gone(server: Host) -> Iterator[None]:
+    """Whatever fails as the server is gone is no failure of the model, or of the user's files."""
+    try:
+        yield
+    except ExperimentError as error:
+        if server.alive:
+            raise
+        raise KilledError(str(error), error.details) from error
 
 
 class _Campaign:
@@ -146,8 +158,9 @@ class _Campaign:
     def measure_on_one_server(self, todo: Sequence[Trial]) -> list[Trial]:
         """Measures the leading trials that can share a server; returns those that are left.
 
-        Where the server or the daemon goes in a trial, that is recorded and measured again at once, on a new
-        one. Where it goes again, or fails otherwise, the cell at hand is recorded and the rest gets new ones.
+        Where the server or the daemon goes in a trial, or is killed before the first, that is recorded and
+        measured again at once, on a new one. Where it goes again, or fails otherwise, the cell at hand is
+        recorded and the rest gets new ones.
         """
         block = list(next(trials for _, trials in groupby(todo, key=_same_server)))
         before = len(self.results)
@@ -164,12 +177,12 @@ class _Campaign:
                 self._record_failure(block, error, block[0].cell.server)
         except _LostInTrialError as lost:
             again = self._lost(lost, self._left(block, before))
+        except (KilledError, DaemonKilledError) as error:
+            self.progress.warn(f"{error}: what is left gets a new one")
+            if len(self.results) == before:  # else there is no end where it is killed each time
+                again = self._lost(_LostInTrialError(block[0], error), block)
         except (ServerError, MpsError) as error:
-            left = self._left(block, before)
-            if left and isinstance(error, DaemonKilledError):
-                again = self._lost(_LostInTrialError(left[0], error), left)
-            else:
-                self._record_failure(left, error, block[0].cell.server)
+            self._record_failure(self._left(block, before), error, block[0].cell.server)
         return [*again, *self._left(todo, before)]
 
     def _left(self, todo: Sequence[Trial], before: int) -> list[Trial]:
@@ -217,13 +230,9 @@ class _Campaign:
         server, cell = serving.server, trials[0].cell
         self.progress.loading(trials[0])
         registration = Registration(self.bench.archive, *cell.registration, inputs=cell.client_batch)
-        try:
+        with _killed_where_gone(server):
             workers = server.register(registration)
-        except ServerError as error:
-            if server.alive and not isinstance(error, KilledAtLoadError):
-                raise
-            raise _LostInTrialError(trials[0], error) from error
-        self._try_inputs(server)
+            self._try_inputs(server)
         serving = replace(serving, alone=self._alone(server, trials[0]))
         for trial in self._and_more(trials, block):
             if time.monotonic() > self.ends_s:
@@ -233,8 +242,10 @@ class _Campaign:
             self._keep(result, load)
             self._stop_if_hopeless(result, server)
             if not result.valid:  # a worker that died was replaced
-                workers = server.wait_for_workers(cell.workers)
-        server.unregister()
+                with _killed_where_gone(server):
+                    workers = server.wait_for_workers(cell.workers)
+        with _killed_where_gone(server):
+            server.unregister()
         self.failed_cells = 0
 
     def _alone(self, server: Host, trial: Trial) -> Alone:

@@ -30,7 +30,7 @@ from experiments.serving.instances import (
     instance_folder,
     processes_of,
 )
-from experiments.serving.torchserve import Registration, ServerError, unpack
+from experiments.serving.torchserve import Registration, ServerError, ended_at_start, unpack
 from experiments.serving.workers import worker_env
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -235,9 +235,10 @@ def _wait_until_up(
         if (failed := server.folder / FAILED).exists():
             reason = failed.read_text("utf-8", errors="replace")[:MOST_SHOWN]
             raise ServerError(f"{server.server} could not load a model: {reason}", log)
-        if code is not None or PORT_TAKEN in log.lower():
-            how = f"ended with code {code}" if code is not None else "does not come up"
-            raise ServerError(f"{server.server} {how} at its start: {_cause(log)}", log)
+        if code is not None:
+            raise ended_at_start(server.server, code, _cause(log), log)
+        if PORT_TAKEN in log.lower():
+            raise ServerError(f"{server.server} does not come up at its start: {_cause(log)}", log)
         if time.monotonic() > deadline:
             raise ServerError(f"{server.server} is not up after {START_TIMEOUT_S:.0f} s: {_cause(log)}", log)
         time.sleep(PERIOD_S)

@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ STARTUP_TIMEOUT_S = 600  # for a model to load: several workers that compile at 
 # TorchServe gives a worker 120 s to start before; two more minutes show its own error.
 REGISTER_TIMEOUT_S = 120.0 + STARTUP_TIMEOUT_S + 120.0
 WORKERS_TIMEOUT_S = 60.0
+GONE_IN_S = 1.0
 # TorchServe goes through its lists of workers while others change them, and then answers 500 with this.
 UNDER_WAY, AGAIN_AFTER_S, TAKES = "ConcurrentModificationException", 0.1, 5
 START_ATTEMPTS = 3  # another program can take a free port between our choice and the bind
@@ -73,6 +74,7 @@ MODEL_LOG = " MODEL_LOG - "  # what log4j2.xml puts before a line that a worker 
 EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(:|$)")  # the end of a traceback; not a line of another worker
 TS_HANDLERS = "No module named 'ts.torch_handler."
 ENDED = ("Worker died.", "Backend stream closed")  # how the frontend tells that a worker is gone
+KILLED = [128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)]  # as Java tells it
 JAVA_SIGNS = ("Invalid configuration", "Exception", "Error")  # how the frontend begins a complaint
 
 
@@ -80,8 +82,9 @@ class ServerError(ExperimentError):
     """TorchServe did not start, did not load the model, or went away. `details`: what it printed last."""
 
 
-class KilledAtLoadError(ServerError):
-    """A worker ended as it loaded the model, without an error of its own: something killed it."""
+class KilledError(ServerError):
+    """The server as it started, or a worker as it loaded the model, ended without an error of its own:
+    something else killed it, and it may live the next time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +168,8 @@ class TorchServe:
     def register(self, registration: Registration) -> list[Worker]:
         """Loads the model and returns its workers once all of them are ready.
 
-        Raises ServerError, with what the workers printed, when they do not come up; KilledAtLoadError where
-        one was killed.
+        Raises ServerError, with what the workers printed, when they do not come up; KilledError where one was
+        killed.
         """
         archive = registration.archive
         folder = archive if archive.is_dir() else _unpacked(archive, self.store)
@@ -185,7 +188,7 @@ class TorchServe:
         if answer.status_code != 200:
             log = self._settled_log(mark)
             cause = last_error(log) or _message_of(answer)
-            raise (KilledAtLoadError if _tells_of_a_kill(log) else ServerError)(
+            raise (KilledError if _tells_of_a_kill(log) else ServerError)(
                 f"TorchServe could not load {registration.archive.name} with {registration.workers} "
                 f"worker(s): {cause}",
                 details=log,
@@ -295,6 +298,8 @@ class TorchServe:
         try:
             return call(method, url, key, params, timeout_s)
         except requests.RequestException as error:
+            with suppress(subprocess.TimeoutExpired):  # a killed one loses its sockets before it is gone
+                self.process.wait(GONE_IN_S)
             code = self.process.poll()
             state = "it is running but does not answer" if code is None else f"it ended with code {code}"
             raise ServerError(
@@ -436,14 +441,20 @@ def _free_ports(inference: int | None = None, host: str = LOOPBACK) -> Ports:
 
 def _wait_until_up(process: "subprocess.Popen[bytes]", folder: Path, ports: Ports) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not _answers_as_ours(folder, ports):
+    while not (_answers_as_ours(folder, ports) and _has_its_ports(process.pid, ports)):
         log = (folder / "server.log").read_text("utf-8", errors="replace")
         if process.poll() is not None:
             cause = last_error(log) or "it printed no reason"
-            raise ServerError(f"TorchServe ended with code {process.returncode} at its start: {cause}", log)
+            raise ended_at_start("TorchServe", process.returncode, cause, log)
         if time.monotonic() > deadline:
             raise ServerError(f"TorchServe is not up after {START_TIMEOUT_S:.0f} s", log)
         time.sleep(0.05)
+
+
+def ended_at_start(server: str, code: int, cause: str, log: str) -> ServerError:
+    """The error of a server that ended with `code` before it was up."""
+    kind = KilledError if code < 0 or code in KILLED else ServerError
+    return kind(f"{server} ended with code {code} at its start: {cause}", log)
 
 
 def _answers_as_ours(folder: Path, ports: Ports) -> bool:
@@ -462,6 +473,15 @@ def _answers_as_ours(folder: Path, ports: Ports) -> bool:
                 continue
         return False
     return True
+
+
+def _has_its_ports(pid: int, ports: Ports) -> bool:
+    """Whether it listens on all five: it ends where it can't have the last, when its APIs answer already."""
+    with suppress(psutil.Error):
+        sockets = psutil.Process(pid).net_connections("tcp")
+        listens = {each.laddr.port for each in sockets if each.status == psutil.CONN_LISTEN}
+        return {port for port in asdict(ports).values() if isinstance(port, int)} <= listens
+    return False
 
 
 def call(

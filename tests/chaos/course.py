@@ -21,15 +21,13 @@ from tests.chaos.left import left_behind
 from tests.chaos.scenes import SCENES, Scene
 from tests.chaos.stage import Stage, staged
 from tests.chaos.story import Story
+from tests.chaos.tracebacks import place_of_one
 
 LONGEST_S = 900.0  # of a program that takes seconds, on a machine that others keep busy; then it hangs
 LOOK_S = 0.01
 MOST_RESUMED = 4
 MOST_TRIED = 4
 DAMAGED_LINE = re.compile(r"line (\d+) is damaged")
-FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-TRACEBACK = "Traceback (most recent call last)"
-NOT_YET_OURS = ("<no Python frame>", "<frozen importlib")  # Python itself starts, and finds no memory or file
 KILLED = -9
 
 
@@ -201,10 +199,8 @@ class _Course:
         return code
 
     def _look_for_traceback(self) -> None:
-        printed = self.stage.printed
-        if TRACEBACK in printed and not any(sign in printed for sign in NOT_YET_OURS):
-            where = FRAME.findall(printed)[-1:]
-            self.story.failed.append(f"a traceback: {self.last_line()} {where}")
+        if place := place_of_one(self.stage.printed):
+            self.story.failed.append(f"a traceback: {self.last_line()} [{place}]")
 
     def _keep_what_is_there(self) -> None:
         there = kept.readable(kept.whole_lines(self.stage.out))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.base.errors import UsageError
+from experiments.base.paths import ROOT
 from tests.chaos import kept
 from tests.chaos.clock import Clock
 from tests.chaos.drawn import PROGRAM, SIGNALS, Target, draw, drawn, numbers_in
@@ -18,6 +19,13 @@ from tests.chaos.left import left_behind
 from tests.chaos.log import Log
 from tests.chaos.stage import PYTHON, staged
 from tests.chaos.story import Story, counted
+from tests.chaos.tracebacks import BEGIN, place_of_one
+
+IMPORTS = (
+    f'  File "{ROOT}/mps/run.py", line 9, in <module>\n  File "{ROOT}/site-packages/np.py", line 1, in f'
+)
+RUNS = f'  File "{ROOT}/mps/run.py", line 9, in main\n  File "/usr/lib/python3/ssl.py", line 7, in g'
+NUMPY = '  File "np.py", line 1, in <module>'
 
 TARGETS = (Target("sweep", ("worker",), trials=4, weight=3), Target("report", ()))
 
@@ -45,6 +53,22 @@ def test_kills_are_asked_for_by_how_many_or_by_number() -> None:
     assert [kill.scene for kill in reports] == ["report"] * 3
     assert drawn(1, range(1, reports[-1].number + 1), TARGETS, ["report"]) == reports
     assert reports[0] == draw(1, reports[0].number, TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("printed", "place"),
+    [
+        ("error: no memory is left", None),
+        (f"{BEGIN}:\n{RUNS}\nMemoryError", "/usr/lib/python3/ssl.py:7"),
+        (f"{BEGIN}:\n{IMPORTS}\nMemoryError", None),
+        (f"{BEGIN}:\n{NUMPY}\nImportError\nDuring it:\n{BEGIN}:\n{IMPORTS}\nImportError", None),
+        (f"{BEGIN}:\n{IMPORTS}\nImportError\n{BEGIN}:\n{RUNS}\nOSError", "/usr/lib/python3/ssl.py:7"),
+        (f"Exception ignored in: <function f>\n{BEGIN}:\n{NUMPY}\nKeyboardInterrupt", "np.py:1"),
+        (f'{BEGIN}:\n  File "<frozen importlib._bootstrap>", line 1\n{RUNS}\nOSError', None),
+    ],
+)
+def test_a_traceback_counts_unless_python_only_imports(printed: str, place: str | None) -> None:
+    assert place_of_one(printed) == place
 
 
 def test_trials_that_are_gone_or_there_twice_are_seen() -> None:

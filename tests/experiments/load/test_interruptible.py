@@ -4,12 +4,15 @@ import asyncio
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from random import Random
 
 import pytest
 
+from experiments.base.paths import ROOT
 from experiments.load.interruptible import run_interruptibly
 
 
@@ -49,6 +52,33 @@ def test_nor_is_one_that_comes_while_the_loop_closes() -> None:
             one_after_the_other(signals)
         signals.join()
     gc.collect()  # loops that were hit as they closed hold descriptors until then, which other tests need
+
+
+WITH_FEW_DESCRIPTORS = """
+import asyncio, os, resource
+from experiments.base.paths import ROOT
+from experiments.load.interruptible import run_interruptibly
+open_now = len(os.listdir("/proc/self/fd"))
+for more in range(20):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + more, 4096))
+    try:
+        print(run_interruptibly(asyncio.sleep(0, "ran")))
+    except OSError as error:
+        print(error)
+"""
+
+
+@pytest.mark.thorough
+def test_where_too_many_files_are_open_that_is_the_error() -> None:
+    """uvloop itself would abort the program, say that a running loop can't be closed, or warn."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_FEW_DESCRIPTORS], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    refused, ran = (done.stdout.count(each) for each in ("Too many open files", "ran"))
+    assert refused + ran == 20
+    assert refused
+    assert ran
 
 
 def test_without_one_it_returns_what_it_ran() -> None:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from experiments.base.paths import ROOT
 from experiments.measure import campaign
 from experiments.serving.instances import PREFIX
+from experiments.serving.java import find_java
 from mps.run import app
 from tests.integration.conftest import programs_in
 from tests.support import small_archives
@@ -240,6 +241,35 @@ def test_a_worker_that_is_killed_as_it_loads_is_no_failure_of_its_cell(tmp_path:
     assert run.returncode == 0, run.stderr
     measured = trials(tmp_path / "out")
     assert [trial["run"] for trial in measured if not trial["valid"]] == [1]
+    assert {trial["run"] for trial in measured if trial["valid"]} == {1, 2}
+    assert_nothing_left(own_tmp)
+
+
+# In the place of Java: something kills the server as it starts, once; by SIGTERM, Java ends with 143.
+KILLED_ONCE = """#!/bin/sh
+if [ "$1" != -version ] && mkdir {mark} 2>/dev/null; then
+  {dies}
+fi
+exec {java} "$@"
+"""
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("dies", ["kill -9 $$", "exit 143"])
+def test_a_server_that_is_killed_as_it_starts_costs_one_trial_which_is_measured_again(
+    tmp_path: Path, own_tmp: Path, monkeypatch: pytest.MonkeyPatch, dies: str
+) -> None:
+    java = tmp_path / "jdk" / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text(KILLED_ONCE.format(mark=tmp_path / "killed", dies=dies, java=find_java()))
+    java.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
+    options = ("--duration", "0.5", "--warm-up", "0", "--runs", "2", "--workers", "1", "--batch-size", "4")
+    run = in_process(sweep(tmp_path, small_archives.NOOP, *options, "--no-noise-floor"))
+    assert run.returncode == 0, run.stderr
+    measured = trials(tmp_path / "out")
+    (lost,) = [trial for trial in measured if not trial["valid"]]
+    assert "at its start" in str(lost["problems"])
     assert {trial["run"] for trial in measured if trial["valid"]} == {1, 2}
     assert_nothing_left(own_tmp)
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import psutil
@@ -180,15 +180,25 @@ def test_a_server_that_never_comes_up_shows_what_it_printed() -> None:
         pass
 
 
+@pytest.mark.parametrize("name", ["inference", "grpc_management"])
 def test_a_port_that_was_taken_in_between_is_replaced(
-    server: TorchServe, monkeypatch: pytest.MonkeyPatch
+    server: TorchServe, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    """The first that TorchServe takes, and the last: when it can't have that, its APIs have answered."""
     free_ports = server_module._free_ports
-    offered = iter([server.ports, free_ports()])
+    first, second = free_ports(), free_ports()
+    offered = iter([replace(first, **{name: getattr(server.ports, name)}), second])
     monkeypatch.setattr(server_module, "_free_ports", lambda port, host: next(offered))
     with torchserve() as other:
-        assert isinstance(other.ports, Ports)
-        assert other.ports != server.ports
+        assert other.ports == second
+        assert other.alive
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Ports) if field.name != "host"])
+def test_it_is_up_when_it_has_all_its_ports(server: TorchServe, name: str) -> None:
+    assert server_module._has_its_ports(server.process.pid, server.ports)
+    another = server_module._free_ports().inference
+    assert not server_module._has_its_ports(server.process.pid, replace(server.ports, **{name: another}))
 
 
 def test_the_next_start_clears_up_after_a_killed_run() -> None:
