@@ -74,6 +74,17 @@ def shortage_behind(error: BaseException | None) -> ExperimentError | None:
     return None
 
 
+@contextmanager
+def waited_out(*errors: type[Exception]) -> Iterator[None]:
+    """As contextlib.suppress, for who asks until there is an answer; but what this machine has run out of is
+    raised, as an ExperimentError: no waiting helps."""
+    try:
+        yield
+    except errors as error:
+        if shortage := shortage_behind(error):
+            raise shortage from error
+
+
 def _told(error: OSError) -> ExperimentError:
     what, remedy = SHORT_OF[error.errno or 0]
     where = f" ({error.filename})" if error.filename else ""

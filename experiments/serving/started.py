@@ -4,13 +4,13 @@ import json
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import requests
 from urllib3.exceptions import InsecureRequestWarning
 
+from experiments.base.errors import waited_out
 from experiments.serving.configured import url_of
 from experiments.serving.instances import is_alive
 from experiments.serving.torchserve import ServerError, call, last_error
@@ -28,7 +28,8 @@ def wait_until_serving(
     """Returns the names of the models once the server `pid` serves all of `archives`.
 
     `log` is what it prints, `keys` its file of tokens, None where it wants none. Raises ServerError, with the
-    cause that it logged, when it ends, can't load a model, or takes longer than LONGEST_S.
+    cause that it logged, when it ends, can't load a model, or takes longer than LONGEST_S; ExperimentError
+    where this machine has run out of what asking takes.
     """
     deadline = time.monotonic() + LONGEST_S
     while True:
@@ -52,7 +53,7 @@ def _serving(
 ) -> list[str] | None:
     """The models' names if all of them can answer, None for not yet. Raises ServerError if one never will:
     TorchServe registers them all before its APIs answer."""
-    with suppress(requests.RequestException, OSError, ValueError, KeyError):
+    with waited_out(requests.RequestException, OSError, ValueError, KeyError):
         told = json.loads(keys.read_text("utf-8")) if keys else None
         inference, management = (told[api]["key"] if told else "" for api in ("inference", "management"))
         ping = _get(url_of(settings, "inference_address") + "/ping", inference)

@@ -27,7 +27,7 @@ import psutil
 import requests
 
 from experiments.base.cores import core_quota, usable_cores
-from experiments.base.errors import ExperimentError, UsageError
+from experiments.base.errors import ExperimentError, UsageError, waited_out
 from experiments.base.files import bytes_of
 from experiments.base.interrupts import carry_through
 from experiments.base.paths import ROOT
@@ -466,7 +466,7 @@ def _answers_as_ours(folder: Path, ports: Ports) -> bool:
         (ports.host, ports.inference, "/ping", "inference"),
         (LOOPBACK, ports.management, "/models", "management"),
     ):
-        with suppress(requests.RequestException, ValueError):
+        with waited_out(requests.RequestException, ValueError):
             token = json.loads(keys.read_text("utf-8"))[key]["key"]
             answer = call("GET", f"http://{host}:{port}{path}", token, timeout_s=1)
             if answer.status_code == 200:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.base.errors import ExperimentError, shortage_behind, shortages_told
+from experiments.base.errors import ExperimentError, shortage_behind, shortages_told, waited_out
 from experiments.base.paths import ROOT
 
 
@@ -24,7 +24,7 @@ def test_a_full_disk_is_told_with_its_file() -> None:
 LIMITED = """
 import resource, socket, sys
 from pathlib import Path
-from experiments.base.errors import ExperimentError, shortage_behind, shortages_told
+from experiments.base.errors import ExperimentError, shortage_behind, shortages_told, waited_out
 which, most, code = sys.argv[1:]
 resource.setrlimit(getattr(resource, which), (int(most), int(most)))
 try:
@@ -75,3 +75,13 @@ def test_what_a_servers_silence_came_of_is_found() -> None:
     assert shortage_behind(ExceptionGroup("of sockets", [ValueError(), no_file]))
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
     assert shortage_behind(chain(refused, ExperimentError("TorchServe did not answer"))) is None
+
+
+def test_who_waits_for_an_answer_waits_no_longer_where_nothing_can_be_asked() -> None:
+    with waited_out(ConnectionError):
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "not up yet")
+    no_port = OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+    with pytest.raises(ExperimentError, match="no port is free: end what has"), waited_out(ConnectionError):
+        raise chain(no_port, ConnectionError())
+    with pytest.raises(ValueError, match="a mistake"), waited_out(ConnectionError):
+        raise ValueError("a mistake of ours")
