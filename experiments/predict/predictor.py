@@ -53,7 +53,6 @@ def _searched(station: Station, plan: Plan, cell: Cell) -> Simulated:
     load = replace(offered(plan, cell), percentile=slo.percentile)
     low_rps, high_rps = 0.0, station.most_rps
     best: Simulated | None = None
-    found = simulate(station, load)
     for _ in range(HALVINGS):
         rate_rps = (low_rps + high_rps) / 2
         found = simulate(station, replace(load, rate_rps=rate_rps))

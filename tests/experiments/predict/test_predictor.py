@@ -288,6 +288,12 @@ class TestASearchForTheHighestRate:
         assert found.throughput_rps < most_rps / 100
         assert found.p99_ms == pytest.approx(6.5, rel=0.05)
 
+    def test_the_lowest_is_a_thousandth_of_what_the_workers_carry(self) -> None:
+        plan = Plan(model="bert", workers=(1,), batch_size=(1,), slo="p99=6ms", noise_floor=False, runs=1)
+        steady = replace(plan, arrivals="constant", duration_s=120.0)
+        found = predictor(some_costs(), steady)(steady.cells()[0])
+        assert found.throughput_rps == pytest.approx(1e3 / 6.5 / 2**10, rel=0.01)
+
     @pytest.mark.thorough
     def test_the_percentile_is_that_of_the_bound(self) -> None:
         rates = []

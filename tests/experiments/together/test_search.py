@@ -76,6 +76,16 @@ def test_it_finds_the_limit_of_the_model_whose_bound_breaks_first() -> None:
     assert sum(inside) >= 16
 
 
+@pytest.mark.parametrize(("stops", "sure"), [(0.525, True), (0.6, False)])
+def test_where_something_fails_soon_above_what_held_that_is_the_limit(stops: float, sure: bool) -> None:
+    """Sure where they are 5 % apart, and then there is no further look."""
+    search = Search((SMALL, LARGE), looks=100 if sure else 3)
+    search.tried = [holding_up_to(1.0)(0.5), Tried(stops, None, False), Tried(stops, None, False)]
+    decision = search.decision
+    assert decision is not None
+    assert (decision.factor, decision.most, decision.sure) == (0.5, stops, sure)
+
+
 def test_where_nothing_holds_the_factor_is_zero() -> None:
     search = Search((SMALL, LARGE))
     carried_out(search, holding_up_to(0.0))

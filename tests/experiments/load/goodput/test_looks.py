@@ -272,3 +272,19 @@ def test_what_proves_nothing_is_guessed_by_what_was_late() -> None:
         looks.arrivals = "constant"
         probe = looks.at(20, 10.0)
         assert (probe.verdict, probe.holds) == (verdict, holds)
+
+
+@pytest.mark.parametrize(("late", "holds"), [(0, True), (1, True), (2, True), (3, False)])
+def test_of_two_hundred_requests_two_may_be_late(late: int, holds: bool) -> None:
+    looks, _ = looks_at(CONSTANT, Slo(99, 100))
+    looks.arrivals = "constant"
+    send = looks.send
+
+    def some_late(load: Load, seed: int) -> LoadResult:
+        result = send(load, seed)
+        return replace(result, end_s=result.end_s + np.where(np.arange(len(result.end_s)) < late, 1.0, 0.0))
+
+    looks.send = some_late
+    probe = looks.at(20, 10.0)
+    assert (probe.found.requests, probe.found.misses) == (200, late)
+    assert (probe.verdict, probe.holds) == ("unsure", holds)
