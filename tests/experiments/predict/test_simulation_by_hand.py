@@ -83,7 +83,7 @@ class Plain:
 
 
 def expected_rps(station: Station, offered: Offered) -> float:
-    """A closed loop: all clients' requests in each round, of a batch and, where they don't fill it, a delay."""
+    """A closed loop: all clients' requests in each round, of a batch and, where it is not full, a delay."""
     size = min(offered.clients, len(station.batch_ms))
     round_ms = station.batch_ms[size - 1] + (station.delay_ms if size < len(station.batch_ms) else 0)
     return min(station.most_rps, 1000 * offered.clients / round_ms, offered.rate_rps or np.inf)
