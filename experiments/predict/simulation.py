@@ -107,10 +107,8 @@ def _expected_rps(station: Station, offered: Offered) -> float:
 
 
 def _rate_rps(ends_s: Times, station: Station) -> float:
-    """Requests/s from the first end to the last: whole batches, however few."""
+    """Requests/s from the first end to the last, which is a later one: whole batches, however few."""
     first_s, last_s = ends_s.min(), ends_s.max()
-    if first_s == last_s:
-        return min(len(ends_s) / float(last_s), station.most_rps)
     return min(int((ends_s > first_s).sum()) / float(last_s - first_s), station.most_rps)
 
 

@@ -46,7 +46,7 @@ STARTUP_TIMEOUT_S = 600  # for a model to load: several workers that compile at 
 # TorchServe gives a worker 120 s to start before; two more minutes show its own error.
 REGISTER_TIMEOUT_S = 120.0 + STARTUP_TIMEOUT_S + 120.0
 WORKERS_TIMEOUT_S = 60.0
-GONE_IN_S = 1.0
+GONE_IN_S = 10.0  # one that is asked to end answers no more, and waits for its connections
 # TorchServe goes through its lists of workers while others change them, and then answers 500 with this.
 UNDER_WAY, AGAIN_AFTER_S, TAKES = "ConcurrentModificationException", 0.1, 5
 START_ATTEMPTS = 3  # another program can take a free port between our choice and the bind
@@ -298,7 +298,7 @@ class TorchServe:
         try:
             return call(method, url, key, params, timeout_s)
         except requests.RequestException as error:
-            with suppress(subprocess.TimeoutExpired):  # a killed one loses its sockets before it is gone
+            with suppress(subprocess.TimeoutExpired):  # it loses its sockets before it is gone
                 self.process.wait(GONE_IN_S)
             code = self.process.poll()
             state = "it is running but does not answer" if code is None else f"it ended with code {code}"

@@ -77,6 +77,23 @@ class TestAClosedLoop:
         )
         assert simulate(stalled, load).p99_ms > 1.5 * simulate(calm, load).p99_ms
 
+    def test_a_long_batch_meets_as_many_stalls_as_its_time_has(self) -> None:
+        stalled = Station(1, 1.0, (1000.0,), stalls=Stalls(rate_per_s=10, mean_ms=10))
+        found = simulate(stalled, Offered(clients=1, window_s=100.0))
+        assert found.throughput_rps == pytest.approx(1 / 1.1, rel=0.02)
+
+    @pytest.mark.parametrize("none", [Stalls(), Stalls(0.0, 10.0), Stalls(10.0, 0.0)])
+    def test_no_stalls_or_ones_of_no_time_cost_nothing(self, none: Stalls) -> None:
+        found = simulate(Station(1, 1.0, (10.0,), stalls=none), Offered(clients=2, window_s=2.0))
+        assert found == simulate(Station(1, 1.0, (10.0,)), Offered(clients=2, window_s=2.0))
+        assert Stalls() == Stalls(0.0, 0.0)
+
+    def test_the_percentile_that_is_asked_for_is_the_99th_unless_told(self) -> None:
+        station = Station(2, 4.0, (5.0, 6.0, 9.0))
+        loads = (Offered(5, window_s=2.0), Offered(5, window_s=2.0, percentile=99.0))
+        assert simulate(station, loads[0]) == simulate(station, loads[1])
+        assert loads[0].percentile == 99.0
+
     @pytest.mark.thorough
     @given(stations, st.integers(1, 64))
     @settings(max_examples=50, deadline=None)

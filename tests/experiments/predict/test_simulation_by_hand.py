@@ -106,7 +106,7 @@ def by_hand(station: Station, offered: Offered) -> dict[str, float]:
     for end_s, latency_s in answers:
         windows[min(int((end_s - begin_s) / window_s), 6)].append(1000 * latency_s)
     later = sum(end_s > begin_s for end_s, _ in answers)
-    rate_rps = later / (last_s - begin_s) if last_s > begin_s else len(answers) / last_s
+    rate_rps = later / (last_s - begin_s)
     percentiles = {"p50_ms": 50, "p95_ms": 95, "p99_ms": 99, "asked_ms": offered.percentile}
     return {
         "throughput_rps": min(rate_rps, station.most_rps),
@@ -134,7 +134,7 @@ counted = st.builds(Offered, clients=st.integers(1, 12), requests=st.none() | st
 opened = st.builds(
     Offered,
     clients=st.integers(1, 12),
-    rate_rps=st.sampled_from([0.5, 2.0, 8.0]),
+    rate_rps=st.sampled_from([0.05, 0.5, 2.0, 8.0, 32.0]),  # so that what is between two is exact, too
     poisson=st.just(False),
     window_s=lengths_s,
     percentile=st.sampled_from([50.0, 90.0]),
@@ -144,6 +144,7 @@ opened = st.builds(
 @pytest.mark.thorough
 @given(stations, closed | counted | opened)
 @example(Station(3, EIGHTH_MS, tuple(EIGHTH_MS * n for n in range(1, 65))), Offered(64, window_s=1e4))
+@example(Station(1, EIGHTH_MS, (EIGHTH_MS,)), Offered(1, rate_rps=0.05, poisson=False, window_s=2.0))
 @settings(max_examples=80, deadline=None)
 def test_the_simulation_is_what_happens_moment_by_moment(station: Station, offered: Offered) -> None:
     found = simulate(station, offered)

@@ -120,7 +120,8 @@ SCATTERED = [
     seen_at(rate, 3000, misses, 1.5)
     for rate, misses in ((270, 40), (280, 5), (290, 60), (300, 18), (305, 90), (330, 70))
 ]
-MEDIAN = [seen_at(rate, 400, misses, 2.0) for rate, misses in ((90, 60), (100, 190), (104, 260))]
+AGREE = [seen_at(rate, 4000, misses) for rate, misses in ((285, 20), (295, 33), (300, 41), (310, 66))]
+MEDIAN = [seen_at(rate, 400, misses, 2.0) for rate, misses in ((90, 60), (100, 190), (110, 380))]
 
 
 @pytest.mark.thorough
@@ -132,6 +133,7 @@ MEDIAN = [seen_at(rate, 400, misses, 2.0) for rate, misses in ((90, 60), (100, 1
         pytest.param(P99_100MS, FAR, Expected(310, 0.25, 290), 0.01, id="looks far from the limit"),
         pytest.param(P99_100MS, FAR[:1], Expected(200, 0.25, 210), 0.02, id="one that holds"),
         pytest.param(P99_100MS, FAR[2:], Expected(450, 0.25), 0.02, id="one that fails"),
+        pytest.param(P99_100MS, AGREE, Expected(300, 0.25), 0.02, id="looks that agree"),
         pytest.param(P99_100MS, SCATTERED, Expected(300, 0.25), 0.12, id="looks that scatter"),
         pytest.param(
             P99_100MS, [*AROUND, seen_at(295, 0, 0)], Expected(290, 0.25), 0.01, id="one of nothing"

@@ -433,3 +433,15 @@ def test_the_same_seed_sends_the_same() -> None:
 def test_a_start_that_is_no_rate_is_refused(start_rps: float) -> None:
     with pytest.raises(ValueError, match="can't start"):
         search(FAST, start_rps=start_rps)
+
+
+def test_half_a_request_a_second_is_a_start() -> None:
+    assert search(FAST, start_rps=0.5, longest_s=2).rate_rps == pytest.approx(
+        search(FAST, longest_s=2).rate_rps, rel=0.2
+    )
+
+
+def test_what_the_clock_says_at_the_begin_is_no_matter() -> None:
+    simulated = Simulated(BATCHES)
+    later = find(simulated.send, P99_100MS, clock=lambda: 1024 + simulated.clock())
+    assert len(later.probes) == len(search(BATCHES).probes) > 3
