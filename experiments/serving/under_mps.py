@@ -4,6 +4,7 @@ A process of ours keeps the daemon as long as TorchServe lives: the command itse
 in the background. TorchServe is started by this project's `torchserve` command, which knows what it needs.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -40,6 +41,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FRONTEND = "org.pytorch.serve.ModelServer"
 # One of these is in each command line: the command's, of TorchServe's launcher, the server, a worker.
 OURS = (COMMAND[1], "from ts.model_server import start", FRONTEND, "model_service_worker")
+PR_SET_PDEATHSIG = 1  # prctl(2)
 PERIOD_S = 0.5
 STOP_GRACE_S = 15.0  # TorchServe itself takes two seconds, and more with answers on their way
 KILL_TIMEOUT_S = 5.0
@@ -102,14 +104,16 @@ def in_background(serve: Callable[[Callable[[], None]], int], log: Path) -> int:
     """Calls `serve` in a process and session of its own, with a function that it calls once it has started.
 
     Returns in both processes: here 0 once it has started, else its exit code; there what `serve` returns.
-    After its start it prints into `log`. A signal before that ends it, and this waits for its end.
+    After its start it prints into `log`. A signal before that ends it, and this waits for its end; where this
+    process is killed before that, it ends as well.
     """
     reading, writing = os.pipe()
     sys.stdout.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # none may fall between a keeper and who tells it
-    keeper = os.fork()
+    ours, keeper = os.getpid(), os.fork()
     if keeper == 0:
         os.setsid()
+        _at_the_end_of(ours, signal.SIGTERM)
         os.close(reading)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's `&` has ignored
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -133,6 +137,13 @@ def in_background(serve: Callable[[Callable[[], None]], int], log: Path) -> int:
     if started and not told:
         return 0
     return os.waitstatus_to_exitcode(os.waitpid(keeper, 0)[1])
+
+
+def _at_the_end_of(parent: int, number: int) -> None:
+    """This process gets that signal when its parent ends; none with 0."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+    if number and os.getppid() != parent:  # it ended before
+        os.kill(os.getpid(), number)
 
 
 def daemon_folder(server_pid: int) -> Path | None:
@@ -241,7 +252,9 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _let_go(started: int, log: Path) -> None:
-    """Tells through the pipe that all is up, and leaves the terminal: later lines go into `log`."""
+    """Tells through the pipe that all is up, and leaves its parent and the terminal: later lines go into
+    `log`."""
+    _at_the_end_of(os.getppid(), 0)
     try:
         printed = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     except OSError:

@@ -208,6 +208,17 @@ def test_a_signal_at_its_start_ends_all(host: Host, number: signal.Signals) -> N
     assert "Traceback" not in host.printed()
 
 
+@pytest.mark.wide
+def test_a_start_that_is_killed_does_not_go_on_in_the_background(host: Host) -> None:
+    command = host.command("--start", "--mps")
+    wait_for(lambda: host.named(FRONTEND))
+    command.kill()
+    wait_for(host.nothing_is_left)
+    assert host.code("--start", "--mps") == 0, host.printed()
+    assert host.stop() == 0
+    assert host.nothing_is_left()
+
+
 def test_a_daemon_that_runs_already_is_named_and_left_alone(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
