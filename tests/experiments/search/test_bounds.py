@@ -43,6 +43,12 @@ def test_one_run_of_two_leaves_a_chance_until_the_next() -> None:
     assert 0 < chances([300])[0] < 0.5
 
 
+def test_of_four_runs_two_are_the_middle() -> None:
+    """Half of a chance is that both are below, half that the lower one is."""
+    assert 0 < chances([324, 330], runs=4)[0] < 0.5
+    assert 0.5 < chances([200, 205, 324], runs=4)[0] < 1
+
+
 def test_what_was_not_measured_is_as_likely_as_it_is_expected() -> None:
     assert chances([]) == pytest.approx(0.5)
     assert chances([], expected_ms=100).min() > 0.7
