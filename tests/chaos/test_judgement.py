@@ -105,6 +105,7 @@ def test_a_line_is_removed_as_it_is_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.wide
 def test_what_is_left_on_a_stage_is_seen_and_cleared(tmp_path: Path) -> None:
     with staged(tmp_path, own_room=False) as stage:
         process = stage.start(["sleep", "60"], stage.environment())

@@ -32,7 +32,7 @@ def test_a_signal_is_never_lost(main: object) -> None:
         run_interruptibly(main())  # type: ignore[operator]
 
 
-@pytest.mark.thorough
+@pytest.mark.wide
 def test_nor_is_one_that_comes_while_the_loop_closes() -> None:
     """At 300 random moments of one short coroutine after another."""
     random = Random(0)

@@ -145,7 +145,7 @@ opened = st.builds(
 @given(stations, closed | counted | opened)
 @example(Station(3, EIGHTH_MS, tuple(EIGHTH_MS * n for n in range(1, 65))), Offered(64, window_s=1e4))
 @example(Station(1, EIGHTH_MS, (EIGHTH_MS,)), Offered(1, rate_rps=0.05, poisson=False, window_s=2.0))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_simulation_is_what_happens_moment_by_moment(station: Station, offered: Offered) -> None:
     found = simulate(station, offered)
     for name, value in by_hand(station, offered).items():

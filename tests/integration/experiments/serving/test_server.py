@@ -180,7 +180,7 @@ def test_a_server_that_never_comes_up_shows_what_it_printed() -> None:
         pass
 
 
-@pytest.mark.parametrize("name", ["inference", "grpc_management"])
+@pytest.mark.parametrize("name", [pytest.param("inference", marks=pytest.mark.wide), "grpc_management"])
 def test_a_port_that_was_taken_in_between_is_replaced(
     server: TorchServe, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
