@@ -201,6 +201,19 @@ def test_it_is_up_when_it_has_all_its_ports(server: TorchServe, name: str) -> No
     assert not server_module._has_its_ports(server.process.pid, replace(server.ports, **{name: another}))
 
 
+@pytest.mark.wide
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_one_that_is_ended_from_outside_counts_as_gone_once_it_answers_no_more(
+    number: signal.Signals,
+) -> None:
+    with torchserve() as server:
+        server.process.send_signal(number)
+        with pytest.raises(ServerError, match="it ended with code"):
+            while True:
+                server.counters()
+        assert not server.alive
+
+
 def test_the_next_start_clears_up_after_a_killed_run() -> None:
     code = (
         "from experiments.serving.torchserve import torchserve\n"
