@@ -203,7 +203,7 @@ def test_it_is_up_when_it_has_all_its_ports(server: TorchServe, name: str) -> No
 
 @pytest.mark.wide
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_one_that_is_ended_from_outside_counts_as_gone_once_it_answers_no_more(
+def test_one_that_is_ended_from_outside_counts_as_gone(
     number: signal.Signals,
 ) -> None:
     with torchserve() as server:
