@@ -22,6 +22,7 @@ from experiments.serving.arms import MpsOptions, arm
 from experiments.serving.instances import PREFIX, remove_leftovers
 from experiments.serving.torchserve import Ports, Registration, ServerError, TorchServe, torchserve
 from mps.card import Gpu
+from tests.integration.mps.control.conftest import keep_calling
 from tests.support import small_archives
 from tests.support.small_archives import archive
 
@@ -209,8 +210,7 @@ def test_one_that_is_ended_from_outside_counts_as_gone(
     with torchserve() as server:
         server.process.send_signal(number)
         with pytest.raises(ServerError, match="it ended with code"):
-            while True:
-                server.counters()
+            keep_calling(server.counters)
         assert not server.alive
 
 

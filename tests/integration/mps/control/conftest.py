@@ -24,7 +24,7 @@ def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         assert _mps_processes(Path(folder)) == []
 
 
-def keep_calling(check: Callable[[], None]) -> None:
+def keep_calling(check: Callable[[], object]) -> None:
     """Calls until it raises; the deadline only keeps a failing test from hanging."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
