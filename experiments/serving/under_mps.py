@@ -113,7 +113,9 @@ def in_background(serve: Callable[[Callable[[], None]], int], log: Path) -> int:
     ours, keeper = os.getpid(), os.fork()
     if keeper == 0:
         os.setsid()
-        _at_the_end_of(ours, signal.SIGTERM)
+        _signal_at_the_parents_end(signal.SIGTERM)
+        if os.getppid() != ours:  # it has ended
+            os.kill(os.getpid(), signal.SIGTERM)
         os.close(reading)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's `&` has ignored
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -139,11 +141,9 @@ def in_background(serve: Callable[[Callable[[], None]], int], log: Path) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(keeper, 0)[1])
 
 
-def _at_the_end_of(parent: int, number: int) -> None:
-    """This process gets that signal when its parent ends; none with 0."""
+def _signal_at_the_parents_end(number: int) -> None:
+    """This process gets that signal when its parent ends from now on; none with 0."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
-    if number and os.getppid() != parent:  # it ended before
-        os.kill(os.getpid(), number)
 
 
 def daemon_folder(server_pid: int) -> Path | None:
@@ -254,7 +254,7 @@ def _lives(process: psutil.Process) -> bool:
 def _let_go(started: int, log: Path) -> None:
     """Tells through the pipe that all is up, and leaves its parent and the terminal: later lines go into
     `log`."""
-    _at_the_end_of(os.getppid(), 0)
+    _signal_at_the_parents_end(0)
     try:
         printed = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     except OSError:

@@ -1,5 +1,6 @@
 """What is read out of TorchServe's log, metrics page and answers."""
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,10 @@ from experiments.serving.torchserve import last_error, parse_counters
 
 WORKER = "2026-11-21T07:52:16,663 [INFO ] W-9000-model_1-stdout MODEL_LOG - "
 FRONTEND = "2026-11-21T07:52:16,663 [WARN ] W-9000-model_1 BatchAggregator - "
+
+
+def printed_by_a_worker(lines: Iterable[str]) -> str:
+    return "".join(f"{WORKER}{line}\n" for line in lines)
 
 
 def test_the_cause_is_the_end_of_a_workers_traceback_though_other_lines_come_between() -> None:
@@ -36,7 +41,7 @@ def test_a_worker_that_starts_meanwhile_names_no_cause() -> None:
         "ModuleNotFoundError: No module named 'sentencepiece'",
         "Connection accepted: /tmp/error/.ts.sock.9001.",
     ]
-    log = "".join(f"{WORKER}{line}\n" for line in printed)
+    log = printed_by_a_worker(printed)
     assert last_error(log) == "ModuleNotFoundError: No module named 'sentencepiece'"
 
 
@@ -53,7 +58,7 @@ def test_a_handler_that_cannot_be_imported_is_told_by_what_it_misses() -> None:
         '  File "ts/model_loader.py", line 119, in load',
         "ModuleNotFoundError: No module named 'ts.torch_handler.bert'",
     ]
-    log = "".join(f"INFO W-9000-m-stdout MODEL_LOG - {line}\n" for line in printed)
+    log = printed_by_a_worker(printed)
     assert last_error(log) == "ModuleNotFoundError: No module named 'sentencepiece'"
 
 

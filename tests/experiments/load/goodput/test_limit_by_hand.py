@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pytest
 
@@ -21,7 +22,7 @@ POINTS = 300
 Looks = Sequence[tuple[float, Evidence]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ByHand:
     """What is asked for: the allowed share `late`, the `bound_s`, looks, and what is expected of them."""
 
@@ -47,6 +48,7 @@ class ByHand:
     def slope(self, limit: float, steep: float) -> float:
         return min(max(steep * limit * self.slo.bound_s, 3.0), 60.0)
 
+    @cached_property
     def independent(self) -> list[float]:
         """How many independent requests each look is worth: with the mean inflation of those that are not far
         above the limit, if its own is less."""
@@ -55,9 +57,10 @@ class ByHand:
         mean = sum(found.requests * found.inflation for found in near) / all_near if all_near else 1.0
         return [found.requests / max(found.inflation, mean) for _, found in self.looks]
 
+    @cached_property
     def seen(self) -> list[float]:
         """The share that was late in each look. Half a miss is shared out among them."""
-        worth = self.independent()
+        worth = self.independent
         shares = []
         for (_, found), n in zip(self.looks, worth, strict=True):
             half = math.sqrt(n / sum(worth)) / 2 if n else 0.0
@@ -71,7 +74,7 @@ class ByHand:
         told -= (math.log(steep / 0.9) / 0.5) ** 2 / 2
         if self.expected.capacity_rps is not None and limit > self.expected.capacity_rps:
             told -= 1.5 * math.log(1 + (math.log(limit / self.expected.capacity_rps) / 0.04) ** 2)
-        for (rate, _), n, seen in zip(self.looks, self.independent(), self.seen(), strict=True):
+        for (rate, _), n, seen in zip(self.looks, self.independent, self.seen, strict=True):
             share = self.share(rate, limit, steep)
             told += n / scatter * (seen * math.log(share) + (1 - seen) * math.log(1 - share))
         return told
@@ -79,7 +82,7 @@ class ByHand:
     def scatter(self, limit: float, steep: float) -> float:
         """Chi-squared of the looks that tell, over their number less 2; four at least, and not below 1."""
         squares = []
-        for (rate, _), n, seen in zip(self.looks, self.independent(), self.seen(), strict=True):
+        for (rate, _), n, seen in zip(self.looks, self.independent, self.seen, strict=True):
             share = self.share(rate, limit, steep)
             if self.near[0] < share < self.near[1] and n:
                 squares.append((seen - share) ** 2 * n / (share * (1 - share)))

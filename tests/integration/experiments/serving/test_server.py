@@ -22,8 +22,8 @@ from experiments.serving.arms import MpsOptions, arm
 from experiments.serving.instances import PREFIX, remove_leftovers
 from experiments.serving.torchserve import Ports, Registration, ServerError, TorchServe, torchserve
 from mps.card import Gpu
-from tests.integration.mps.control.conftest import keep_calling
 from tests.support import small_archives
+from tests.support.keep_calling import keep_calling
 from tests.support.small_archives import archive
 
 pytestmark = pytest.mark.integration

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,14 +22,6 @@ def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         yield Path(folder)
         assert list(Path(folder).iterdir()) == []
         assert _mps_processes(Path(folder)) == []
-
-
-def keep_calling(check: Callable[[], object]) -> None:
-    """Calls until it raises; the deadline only keeps a failing test from hanging."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        check()
-        time.sleep(0.01)
 
 
 def begin_of_log(daemon: MpsDaemon) -> str:

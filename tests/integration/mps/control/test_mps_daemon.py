@@ -32,9 +32,10 @@ from mps.control.daemon import Client
 from mps.control.program import talk
 from scripts.fetch_mps import FetchError, NvidiaPrograms, fetch
 from tests import stand_ins
-from tests.integration.mps.control.conftest import begin_of_log, keep_calling, lives
+from tests.integration.mps.control.conftest import begin_of_log, lives
 from tests.stand_ins import UUID, a_card, transcript
 from tests.stand_ins import pynvml as stand_in_pynvml
+from tests.support.keep_calling import keep_calling
 
 pytestmark = pytest.mark.integration
 
