@@ -18,7 +18,7 @@ from benchmarks.parts.served import Setup, host, settle, throughput_rps
 from experiments.base.cores import usable_cores
 from experiments.load import Body
 from experiments.results.telemetry import FRONTEND, WORKERS
-from experiments.serving.torchserve import TorchServe
+from experiments.serving.torchserve.running import TorchServe
 from experiments.watch.telemetry import sampling
 
 SHARE = 0.01  # malformed requests for each good one

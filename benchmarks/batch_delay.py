@@ -19,7 +19,9 @@ from benchmarks.parts.served import SETTLING_S
 from benchmarks.settings import BATCH_SIZE, POOL
 from experiments.load import ClosedLoop, LoadResult, run
 from experiments.serving.noop import noop_archive
-from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.running import TorchServe
+from experiments.serving.torchserve.start import torchserve
 
 DELAYS_MS = (1, 10, 50, 100)  # ours is 10; 100 is what TorchServe has where nothing is said
 

@@ -25,7 +25,7 @@ from benchmarks.parts import models
 from benchmarks.parts.leftovers import is_free, left_in
 from experiments.servers.known import SERVERS, servers
 from experiments.servers.served import Server
-from experiments.serving.torchserve import Registration
+from experiments.serving.registration import Registration
 from mps.door import one_line_errors
 
 WORKERS, BATCH_SIZE = 2, 8

@@ -31,7 +31,7 @@ from experiments.bench.inputs import texts_of_tokens
 from experiments.servers import parity
 from experiments.servers.known import OTHERS, OURS, servers
 from experiments.servers.served import Server
-from experiments.serving.torchserve import Registration
+from experiments.serving.registration import Registration
 from experiments.together.side_by_side import at_work, side_by_side
 from handlers.archive.engines.asked import why_missing
 from mps.door import WIDTH_OF_FILES, one_line_errors, to_stderr

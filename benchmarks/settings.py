@@ -20,7 +20,9 @@ from benchmarks.parts.served import NO_GPU, SETTLING_S, Setup, load
 from experiments.base.cores import usable_cores
 from experiments.load import Body
 from experiments.serving.noop import noop_archive
-from experiments.serving.torchserve import JVM_OPTIONS, LOG4J2, SETTINGS, Registration, TorchServe, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.running import TorchServe
+from experiments.serving.torchserve.start import JVM_OPTIONS, LOG4J2, SETTINGS, torchserve
 
 BATCH_SIZE = 8
 POOL = [Body(b"hello", "text/plain")]

@@ -12,12 +12,12 @@ import typer
 from rich import box
 from rich.table import Table
 
-from experiments.base.errors import UsageError
+from experiments.base.errors import ServerError, UsageError
 from experiments.servers.added import add
 from experiments.servers.environments import NAMES, WHOLE, environment_of, package_of, remove
 from experiments.servers.known import SERVERS
 from experiments.serving.instances import is_alive
-from experiments.serving.torchserve import Registration, ServerError
+from experiments.serving.registration import Registration
 from mps.door import one_line_errors, to_stderr, to_stdout
 
 HELP = """Add servers to compare TorchServe with, each in an environment of its own: .build/servers/NAME.

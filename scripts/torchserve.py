@@ -97,7 +97,7 @@ def _start(arguments: list[str], wait: bool) -> None:
     from experiments.serving.java import find_java, utf8_env
     from experiments.serving.shadows import python_path_of_workers, refuse_shadowed
     from experiments.serving.started import wait_until_serving
-    from experiments.serving.torchserve import quota_options
+    from experiments.serving.torchserve.start import quota_options
 
     options = ArgParser.ts_parser().parse_args(arguments)
     config = os.environ.get("TS_CONFIG_FILE") or options.ts_config

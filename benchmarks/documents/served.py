@@ -13,7 +13,7 @@ from experiments.load import Body, ClosedLoop, Load, LoadResult, run
 from experiments.plan import Slo
 from experiments.servers.known import servers
 from experiments.servers.served import Running, cpu_s
-from experiments.serving.torchserve import MODEL, Registration
+from experiments.serving.registration import MODEL, Registration
 from experiments.together import Served
 from experiments.together.asked import Asked, asked, checked
 from experiments.together.side_by_side import at_work, side_by_side

@@ -23,7 +23,7 @@ from experiments.base.errors import ExperimentError
 from experiments.base.interrupts import carry_through
 from experiments.base.paths import ROOT
 from experiments.serving.configured import shipped_with
-from experiments.serving.torchserve import call
+from experiments.serving.torchserve.running import call
 
 COMMAND = (sys.executable, str(ROOT / "scripts" / "torchserve.py"))
 KEYS = "key_file.json"

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from benchmarks.parts.models import photographs
 from experiments.base.paths import ROOT
 from experiments.load import Body
-from experiments.serving.torchserve import TorchServe
+from experiments.serving.torchserve.running import TorchServe
 
 BOMB_EDGE = 30_000
 TIMEOUT_S = 60.0

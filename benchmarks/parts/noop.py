@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from experiments.serving.noop import noop_archive
-from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.running import TorchServe
+from experiments.serving.torchserve.start import torchserve
 
 __all__ = ["noop_archive", "serving_noop"]
 

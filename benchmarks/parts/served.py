@@ -15,7 +15,9 @@ from benchmarks.parts.interleaved import BenchmarkError, Effort, Tell
 from experiments.base.cores import usable_cores
 from experiments.load import Body, ClosedLoop, LoadResult, run
 from experiments.serving.noop import noop_archive
-from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.running import TorchServe
+from experiments.serving.torchserve.start import torchserve
 from experiments.serving.workers import torch_threads
 
 # The claims of `make bench` are about CPUs. Without this, TorchServe would use a GPU where there is one.

@@ -81,15 +81,18 @@ def _table(truth: Truth, found: dict[str, Judged]) -> Table:
     recorded = truth.recorded
     title = (
         f"{recorded.name}, {truth.goal}: {len(recorded.runs)} cells in {recorded.grid_s:.0f} s, "
-        f"{len(truth.right)} of them right (within {truth.noise:.1%} of the best)"
+        f"{len(truth.right)} of them right (within {truth.noise:.1%} of the best; the grid could tell "
+        f"{truth.could_tell:.1%})"
     )
     table = Table(title=title, title_justify="left")
-    for heading in ("strategy", "right", "time", "time, 90 %", "regret", "regret, 90 %", "runs", "cells"):
+    columns = "right", "or not told", "time", "time, 90 %", "regret", "regret, 90 %", "runs", "cells"
+    for heading in ("strategy", *columns):
         table.add_column(heading, justify="left" if heading == "strategy" else "right")
     for name, each in found.items():
         table.add_row(
             name,
             f"{each.right_share:.0%}",
+            f"{each.untold_share:.0%}",
             f"{each.time_share_median:.1%}",
             f"{each.time_share_p90:.1%}",
             f"{each.regret_median:.1%}",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import exp, sqrt
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from benchmarks.search.world import Recorded, World
 from experiments.plan import Bound, Cell, Goal, goal_from
 from experiments.results.counting import by_cell, counting
 from experiments.results.figures import known
+from experiments.search import rules_of
+from experiments.search.evidence import logs_of
+from experiments.search.worth import worth_finding
 from experiments.verdict.stats import noise_floor
 
 USELESS = 1.0  # the regret of no choice, and of one that breaks a bound
@@ -49,6 +53,16 @@ class Truth:
                 found[cell] = float(np.median(figures))
         return found
 
+    @cached_property
+    def could_tell(self) -> float:
+        """How much less than the best, as a share, all runs of the grid could just tell by the race's test;
+        5 % at most: what a search thinks worth finding, by the noise of all recorded runs."""
+        logs = [logs_of(self.goal, runs) for runs in self.recorded.runs.values()]
+        squares = sum(float(((each - each.mean()) ** 2).sum()) for each in logs if each.size)
+        noise = sqrt(squares / sum(each.size - 1 for each in logs if each.size))
+        rules = replace(rules_of(self.recorded.plan), goal=self.goal)
+        return 1 - exp(-worth_finding(self.recorded.plan, rules, noise))
+
     def regret(self, cell: Cell | None) -> float:
         """How much less than the best a cell gives, as a share of that."""
         if cell not in self.medians:
@@ -58,10 +72,11 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A strategy over many seeds: how often it was right, its time as a share of the grid's, its regret, and
-    the runs and cells that it measured."""
+    """A strategy over many seeds: how often it was right, how often what it chose is not worse by more than
+    the grid could tell, its time as a share of the grid's, its regret, and the runs and cells measured."""
 
     right_share: float
+    untold_share: float
     time_share_median: float
     time_share_p90: float
     regret_median: float
@@ -76,6 +91,7 @@ def judged(truth: Truth, strategy: Callable[[], Strategy], seeds: int) -> Judged
     right, shares, regrets, runs, cells = (np.array(each) for each in zip(*found, strict=True))
     return Judged(
         right_share=float(right.mean()),
+        untold_share=float((regrets <= max(truth.noise, truth.could_tell)).mean()),
         time_share_median=float(np.median(shares)),
         time_share_p90=float(np.quantile(shares, 0.9)),
         regret_median=float(np.median(regrets)),

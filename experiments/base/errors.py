@@ -4,6 +4,7 @@ The doors in mps/ print the message and end with the exit code; nothing below a 
 """
 
 import errno
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,6 +26,24 @@ class UsageError(ExperimentError):
     """The request itself cannot be carried out: a wrong option, a missing file, an impossible plan."""
 
     exit_code = 2
+
+
+class ServerError(ExperimentError):
+    """A server did not start, did not load the model, or went away. `details`: what it printed last."""
+
+
+class KilledError(ServerError):
+    """The server as it started, or a worker as it loaded the model, ended without an error of its own:
+    something else killed it, and it may live the next time."""
+
+
+KILLED = [128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)]  # as Java tells it
+
+
+def ended_at_start(server: str, code: int, cause: str, log: str) -> ServerError:
+    """The error of a server that ended with `code` before it was up."""
+    kind = KilledError if code < 0 or code in KILLED else ServerError
+    return kind(f"{server} ended with code {code} at its start: {cause}", log)
 
 
 MAKE_ROOM = "make room"

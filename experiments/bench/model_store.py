@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from experiments.base.errors import ExperimentError
-from experiments.serving.torchserve import unpack
+from experiments.serving.torchserve.archives import unpack
 
 MODEL_CONFIG = "model-config.yaml"
 

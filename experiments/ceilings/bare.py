@@ -27,7 +27,7 @@ from experiments.bench.archive import provenance_of
 from experiments.bench.model_store import MODEL_CONFIG, change_settings
 from experiments.load import Body
 from experiments.results.roofline import Work
-from experiments.serving.torchserve import unpack
+from experiments.serving.torchserve.archives import unpack
 from experiments.serving.workers import worker_env
 
 ANSWER_TIMEOUT_S = 600.0  # a batch of 128 on a slow CPU takes its time

@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any, Protocol, TypeVar
 
 from experiments.base.cores import allowed_cores
-from experiments.base.errors import ExperimentError
+from experiments.base.errors import ExperimentError, ServerError
 from experiments.base.owned import owned_folder
 from experiments.bench import Bench
 from experiments.ceilings.bare import BareModel, bare_model
@@ -29,7 +29,9 @@ from experiments.results.roofline import Work
 from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS
 from experiments.serving.arms import arm
 from experiments.serving.noop import noop_archive
-from experiments.serving.torchserve import Registration, ServerError, TorchServe, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.running import TorchServe
+from experiments.serving.torchserve.start import torchserve
 from experiments.serving.workers import limits_env, torch_threads, worker_env
 from experiments.watch.flags import others_too_busy
 from experiments.watch.telemetry import sampling

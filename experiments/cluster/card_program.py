@@ -50,7 +50,7 @@ from experiments.results.load_from import LoadFrom
 from experiments.servers.guard import guarded
 from experiments.serving.instances import FOLDER_NAME, instance_folder
 from experiments.serving.temporary import LEAST_BYTES, temporary_folder
-from experiments.serving.torchserve import unpacked_bytes
+from experiments.serving.torchserve.archives import unpacked_bytes
 from experiments.watch import environment
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from experiments.base.errors import ServerError
 from experiments.load import Answers, Body, ClosedLoop, LoadError, Sending
 from experiments.load.sources import HERE, Source
 from experiments.measure.hosts import Host, as_ours
@@ -15,7 +16,6 @@ from experiments.plan import Plan
 from experiments.plan.servers import TORCHSERVE
 from experiments.servers.served import cpu_s
 from experiments.serving.instances import processes_of
-from experiments.serving.torchserve import ServerError
 
 WARM_UP_S = 0.5
 ALONE_S = 1.0

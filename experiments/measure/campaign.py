@@ -14,7 +14,7 @@ from itertools import groupby, takewhile
 from pathlib import Path
 from typing import IO, Any
 
-from experiments.base.errors import ExperimentError, shortage_behind
+from experiments.base.errors import ExperimentError, KilledError, ServerError, shortage_behind
 from experiments.base.shown import command
 from experiments.bench import Bench
 from experiments.load import LoadResult
@@ -33,7 +33,7 @@ from experiments.results.folder import append, open_for_append, read_trials
 from experiments.results.trial_result import TrialResult
 from experiments.search.kept import kept_predictor
 from experiments.serving.arms import arm, released
-from experiments.serving.torchserve import KilledError, Registration, ServerError
+from experiments.serving.registration import Registration
 from experiments.serving.workers import limits_env, torch_threads, worker_env
 from experiments.watch.counters import TALLY_VARIABLE
 from mps.card import read, unseen_neighbour

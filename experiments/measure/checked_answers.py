@@ -6,13 +6,13 @@ from pathlib import Path
 from experiments.answers import AnswerCheck, Checked, Reference, read_reference, write_reference
 from experiments.answers.check import agrees_with_itself, most_frequent
 from experiments.answers.reference import reference_from, reference_of
+from experiments.base.errors import ServerError
 from experiments.bench import Bench
 from experiments.ceilings.bare import BareModelError
 from experiments.load import Answers, LoadResult
 from experiments.measure.progress import Progress
 from experiments.plan import Cell, Plan
 from experiments.results.trial_result import TrialResult
-from experiments.serving.torchserve import ServerError
 
 NOT_COMPARABLE = (
     "this model answers the same input differently each time: its answers can't be compared, and wrong ones "

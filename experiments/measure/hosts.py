@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from experiments.base.errors import ExperimentError
+from experiments.base.errors import ExperimentError, ServerError
 from experiments.load import Answers, Body
 from experiments.load.sources import LOOPBACK
 from experiments.plan import Cell
@@ -20,7 +20,9 @@ from experiments.servers.dialects import AnswerError, Input
 from experiments.servers.known import OTHERS
 from experiments.servers.served import Running
 from experiments.serving.instances import is_alive, processes_of
-from experiments.serving.torchserve import Registration, ServerError, TorchServe, Worker, torchserve
+from experiments.serving.registration import Registration, Worker
+from experiments.serving.torchserve.running import TorchServe
+from experiments.serving.torchserve.start import torchserve
 from experiments.watch.counters import Snapshot, snapshot
 
 REPLACED_S = 5.0  # for a server to put another in a dead worker's place; not all do

@@ -32,7 +32,7 @@ from experiments.search.kept import keep_predictions, kept_predictor
 from experiments.serving.instances import FOLDER_NAME
 from experiments.serving.shadows import refuse_shadowed
 from experiments.serving.temporary import LEAST_BYTES, temporary_folder
-from experiments.serving.torchserve import unpacked_bytes
+from experiments.serving.torchserve.archives import unpacked_bytes
 from experiments.watch import environment
 from mps.card import alike
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from experiments.base.cores import allowed_cores
+from experiments.base.errors import ServerError
 from experiments.load import Body, ClosedLoop, LoadError, LoadResult, OpenLoop, Sending
 from experiments.load.goodput import Goodput, NoGoodputError, as_json, find
 from experiments.load.sources import HERE, Sent, Source
@@ -22,7 +23,7 @@ from experiments.results.telemetry import FRONTEND, LOAD_GENERATOR, WORKERS
 from experiments.results.trial_result import PERCENTILES, TrialResult
 from experiments.serving.arms import Arm
 from experiments.serving.instances import is_alive
-from experiments.serving.torchserve import ServerError, Worker
+from experiments.serving.registration import Worker
 from experiments.watch.counters import between, read_multiprocessors
 from experiments.watch.flags import Flag, flags_of, others_too_busy
 from experiments.watch.telemetry import Recorder, sampling

@@ -30,7 +30,7 @@ from experiments.servers.environments import (
     shared_packages,
 )
 from experiments.servers.known import OTHERS
-from experiments.serving.torchserve import Registration
+from experiments.serving.registration import Registration
 from handlers.archive.archives import CORPUS, SEED, build
 
 Tell = Callable[[str], None]

@@ -19,18 +19,16 @@ from pathlib import Path
 
 from PIL import Image
 
+from experiments.base.errors import ServerError, ended_at_start
 from experiments.base.files import write_json
 from experiments.base.interrupts import carry_through, interrupts_held_back
 from experiments.servers.dialects import Dialect, Input
 from experiments.servers.environments import Environment, whole
 from experiments.servers.guard import guarded
 from experiments.servers.served import HOST, RefusedError, Running, free_port
-from experiments.serving.instances import (
-    end_processes_of,
-    instance_folder,
-    processes_of,
-)
-from experiments.serving.torchserve import Registration, ServerError, ended_at_start, unpack
+from experiments.serving.instances import end_processes_of, instance_folder, processes_of
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.archives import unpack
 from experiments.serving.workers import worker_env
 
 PROGRAMS = Path(__file__).parent / "programs"

@@ -13,7 +13,8 @@ from experiments.base.owned import owned_folder
 from experiments.servers.dialects import Input, Prediction, worst_difference
 from experiments.servers.lives import PROGRAMS
 from experiments.servers.served import Running
-from experiments.serving.torchserve import MODEL, unpack
+from experiments.serving.registration import MODEL
+from experiments.serving.torchserve.archives import unpack
 from experiments.serving.workers import worker_env
 
 TOLERANCE = 1e-4

@@ -10,10 +10,10 @@ from typing import Protocol
 import psutil
 import requests
 
-from experiments.base.errors import UsageError
+from experiments.base.errors import ServerError, UsageError
 from experiments.servers.dialects import Dialect, Input, Prediction
 from experiments.serving.instances import processes_of
-from experiments.serving.torchserve import MODEL, Registration, ServerError
+from experiments.serving.registration import MODEL, Registration
 
 HOST = "127.0.0.1"
 ANSWER_TIMEOUT_S = 60.0

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from experiments.servers.dialects import Dialect, PlainText
 from experiments.servers.guard import guarded
 from experiments.servers.served import Running
-from experiments.serving.torchserve import Registration, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.start import torchserve
 from experiments.serving.workers import worker_env
 
 ON_THE_CPU = {"number_of_gpu": "0"}

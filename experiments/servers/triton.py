@@ -12,7 +12,7 @@ from pathlib import Path
 from experiments.servers.environments import Environment
 from experiments.servers.lives import PROGRAMS, Recipe, Wanted
 from experiments.servers.served import HOST
-from experiments.serving.torchserve import Registration
+from experiments.serving.registration import Registration
 
 DELAY = "counted from the arrival of a request in the queue"
 EXIT_TIMEOUT_S = 3  # for requests under way; it also waits that long for connections that are left open

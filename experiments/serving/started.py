@@ -10,10 +10,11 @@ from typing import Any
 import requests
 from urllib3.exceptions import InsecureRequestWarning
 
-from experiments.base.errors import waited_out
+from experiments.base.errors import ServerError, waited_out
 from experiments.serving.configured import url_of
 from experiments.serving.instances import is_alive
-from experiments.serving.torchserve import ServerError, call, last_error
+from experiments.serving.torchserve.printed import last_error
+from experiments.serving.torchserve.running import call
 
 LONGEST_S = 600.0  # TorchServe gives a worker two minutes to start and its model two to load
 PERIOD_S = 0.2

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.answers.compare import TOLERANCE
-from experiments.base.errors import UsageError
+from experiments.base.errors import ServerError, UsageError
 from experiments.bench.archive import archive_of, archive_precision, provenance_of
 from experiments.bench.inputs import pool_for, spread
 from experiments.load import Body, ClosedLoop, LoadResult, run
 from experiments.servers import parity
 from experiments.servers.dialects import AnswerError, Input, Prediction, worst_difference
 from experiments.servers.served import Running
-from experiments.serving.torchserve import Registration, ServerError
+from experiments.serving.registration import Registration
 from experiments.together.plan import Served
 
 MOST_INPUTS = 32

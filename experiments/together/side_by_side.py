@@ -12,7 +12,7 @@ import psutil
 from experiments.base.interrupts import carry_through
 from experiments.servers.served import Running, Server
 from experiments.serving.instances import end_processes_of
-from experiments.serving.torchserve import Registration
+from experiments.serving.registration import Registration
 
 AWAKE_S = 0.5  # what a server that was paused has to catch up with
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from experiments.results.counted import Counted
-from experiments.serving.torchserve import TorchServe
+from experiments.serving.torchserve.running import TorchServe
 
 # A worker whose environment has this maps a file <pid>.tally in its temporary folder, which is the server's
 # own, and keeps the fields of Tally in it, in their order. On a GPU it writes <pid>.multiprocessors too.

@@ -23,7 +23,7 @@ from benchmarks.parts.malformed import Sent, png_bomb, requests_of
 from benchmarks.parts.models import photographs, with_handler
 from benchmarks.parts.served import grid
 from experiments.base.paths import ROOT
-from experiments.serving.torchserve import SETTINGS
+from experiments.serving.torchserve.start import SETTINGS
 
 throughputs_rps = st.lists(st.floats(1.0, 1e5), min_size=1, max_size=9)
 

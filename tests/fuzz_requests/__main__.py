@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from experiments.serving.torchserve import torchserve
+from experiments.serving.torchserve.start import torchserve
 from tests.fuzz_requests.against import Found, Model, fuzz, served
 
 MOST_SHOWN = 20

@@ -22,21 +22,15 @@ from typing import Any, Literal
 import pytest
 from PIL import Image
 
-from experiments.serving.torchserve import Registration, TorchServe
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.running import TorchServe
 from handlers.archive.archives import build
 from handlers.bert import BertHandler
 from handlers.image.pixels import scaled_and_cut
 from handlers.request.refusal import PayloadError
 from handlers.resnet50 import ResNet50Handler
 from tests.fuzz_requests.made import Maker
-from tests.fuzz_requests.reference import (
-    Input,
-    RefusedError,
-    Request,
-    Understood,
-    UnjudgedError,
-    understood,
-)
+from tests.fuzz_requests.reference import Input, RefusedError, Request, Understood, UnjudgedError, understood
 from tests.support.checkpoints import tiny_bert, tiny_resnet
 from tests.support.worker import a_context
 

@@ -14,8 +14,8 @@ import pytest
 
 from experiments.base.errors import UsageError
 from experiments.bench.archive import archive_handler, provenance_of
-from experiments.serving import torchserve
-from experiments.serving.torchserve import unpack, unpacked_bytes
+from experiments.serving.torchserve import archives
+from experiments.serving.torchserve.archives import unpack, unpacked_bytes, unpacked_into
 
 MANIFEST = json.dumps({"model": {"modelName": "evil", "handler": "service.py"}})
 
@@ -56,7 +56,7 @@ def test_a_bomb_that_would_fill_the_disk_is_not_unpacked(
     archive = a_mar(tmp_path / "bomb.mar", zeros=bytes(64 * 2**20))
     assert archive.stat().st_size < 2**20 < 64 * 2**20 <= unpacked_bytes(archive)
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(torchserve.shutil, "disk_usage", lambda path: usage(2**30, 2**30, 2**20))
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda path: usage(2**30, 2**30, 2**20))
     with pytest.raises(UsageError, match=r"takes 64 MiB unpacked, .* has 1 MiB free"):
         unpack(archive, tmp_path / "unpacked")
     assert not (tmp_path / "unpacked").exists()
@@ -104,7 +104,7 @@ def test_a_manifest_that_points_out_of_its_archive_is_refused(tmp_path: Path, co
     store = tmp_path / "store"
     store.mkdir()
     with pytest.raises(UsageError, match="leads out of it"):
-        torchserve._unpacked(archive, store)
+        unpacked_into(archive, store)
 
 
 def test_what_is_encrypted_or_cut_off_is_a_line(tmp_path: Path) -> None:

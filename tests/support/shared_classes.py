@@ -14,7 +14,8 @@ from subprocess import TimeoutExpired
 from experiments.base.errors import ExperimentError
 from experiments.base.paths import ROOT
 from experiments.serving.java import find_java, major_version
-from experiments.serving.torchserve import JVM_OPTIONS, Registration, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.start import JVM_OPTIONS, torchserve
 from tests.support.small_archives import NOOP, archive
 
 FIRST_JAVA = 13  # with -XX:ArchiveClassesAtExit

@@ -35,7 +35,9 @@ from experiments.fleet.scaling import (
 )
 from experiments.fleet.service import Service
 from experiments.load import Body
-from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.running import TorchServe
+from experiments.serving.torchserve.start import torchserve
 
 FIXED_MS, EACH_MS, BATCH = 40.0, 15.0, 4
 BOUND_MS = 300.0

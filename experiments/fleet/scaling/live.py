@@ -25,7 +25,7 @@ from experiments.fleet.scaling.policies import Policy
 from experiments.fleet.scaling.simulation import limits, start
 from experiments.fleet.service import Service
 from experiments.load import Body, LoadResult, OpenLoop, run
-from experiments.serving.torchserve import TorchServe
+from experiments.serving.torchserve.running import TorchServe
 
 REQUESTS = "ts_inference_requests_total"
 PATIENCE = 10.0

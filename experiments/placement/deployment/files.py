@@ -15,7 +15,7 @@ from experiments.placement.deployment.seats import BATCH_DELAY_MS, Seat
 from experiments.placement.placed import Placement
 from experiments.placement.problem import Problem
 from experiments.serving.configured import shipped_with
-from experiments.serving.torchserve import JVM_OPTIONS
+from experiments.serving.torchserve.start import JVM_OPTIONS
 
 PLACEMENT, PROPERTIES, START, STORE = "placement.json", "config.properties", "start.sh", "model_store"
 RESPONSE_TIMEOUT_S = 120

@@ -23,7 +23,9 @@ from experiments.placement.problem import Problem
 from experiments.placement.simulation import Outcome, outcome, simulate_seats
 from experiments.placement.simulation.arrivals import Times
 from experiments.serving.arms import Arm, MpsOptions, arm, released
-from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.running import TorchServe
+from experiments.serving.torchserve.start import torchserve
 from experiments.serving.workers import ENGINE_VARIABLE, PRECISION_VARIABLE
 from mps.card import Gpu
 

@@ -6,7 +6,7 @@ python -m tests.chaos.programs.on_a_busy_machine mps.run ...
 import runpy
 import sys
 
-from experiments.serving import torchserve
+from experiments.serving.torchserve import running, start
 from experiments.watch import flags, telemetry
 
 PATIENCE_S = 600.0
@@ -15,7 +15,7 @@ PATIENCE_S = 600.0
 def be_patient() -> None:
     """From here on, in this process."""
     flags.MOST_OTHER_CPU = 100.0
-    torchserve.START_TIMEOUT_S = torchserve.WORKERS_TIMEOUT_S = telemetry.START_TIMEOUT_S = PATIENCE_S
+    start.START_TIMEOUT_S = running.WORKERS_TIMEOUT_S = telemetry.START_TIMEOUT_S = PATIENCE_S
 
 
 if __name__ == "__main__":

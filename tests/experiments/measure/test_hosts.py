@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.base.errors import ServerError
 from experiments.load import Answers, Body
 from experiments.measure import hosts
 from experiments.measure.alone import is_wanted
@@ -14,7 +15,7 @@ from experiments.measure.hosts import Guest, WorkersLostError, as_ours, bodies, 
 from experiments.plan import Plan
 from experiments.servers.dialects import V2, OneText
 from experiments.servers.served import Running
-from experiments.serving.torchserve import Registration, ServerError
+from experiments.serving.registration import Registration
 
 SMALL = Registration(Path("small.mar"), workers=1, batch_size=2)
 LABELS = [{"label": "good", "probability": 0.75}, {"label": "bad", "probability": 0.25}]

@@ -11,7 +11,7 @@ from experiments.servers import bentoml, litserve, triton
 from experiments.servers.environments import Environment
 from experiments.servers.known import SERVERS, servers
 from experiments.servers.lives import Wanted
-from experiments.serving.torchserve import Registration
+from experiments.serving.registration import Registration
 
 SMALL = Registration(Path("small.mar"), workers=2, batch_size=8, batch_delay_ms=10, name="small")
 LARGE = replace(SMALL, archive=Path("large.mar"), workers=1, name="large")

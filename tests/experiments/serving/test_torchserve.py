@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from experiments.serving import torchserve as server
 from experiments.serving.java import parse_version
-from experiments.serving.torchserve import last_error, parse_counters
+from experiments.serving.torchserve import start
+from experiments.serving.torchserve.printed import last_error, parse_counters
+from experiments.serving.torchserve.running import TorchServe
 
 WORKER = "2026-11-21T07:52:16,663 [INFO ] W-9000-model_1-stdout MODEL_LOG - "
 FRONTEND = "2026-11-21T07:52:16,663 [WARN ] W-9000-model_1 BatchAggregator - "
@@ -75,7 +76,7 @@ def test_a_change_that_meets_another_one_is_asked_for_again(monkeypatch: pytest.
     under_way._content = b'{"code": 500, "type": "ConcurrentModificationException"}'
     accepted._content = b'{"status": "Processing worker updates..."}'
     answers = [under_way, accepted]
-    running = server.TorchServe.__new__(server.TorchServe)
+    running = TorchServe.__new__(TorchServe)
     running.ports, running._management_key = SimpleNamespace(management=1), "key"  # type: ignore[assignment]
     monkeypatch.setattr(requests.Session, "request", lambda *asked, **how: answers.pop(0))
     running.scale(4, wait=False)
@@ -102,8 +103,8 @@ def test_java_versions_old_and_new() -> None:
 def test_java_is_told_a_cpu_quota_since_it_does_not_see_one_further_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server, "core_quota", lambda: None)
-    assert server.quota_options() == ()
-    monkeypatch.setattr(server, "core_quota", lambda: 0.5)
-    monkeypatch.setattr(server, "usable_cores", lambda: 1)
-    assert server.quota_options() == ("-XX:ActiveProcessorCount=1",)
+    monkeypatch.setattr(start, "core_quota", lambda: None)
+    assert start.quota_options() == ()
+    monkeypatch.setattr(start, "core_quota", lambda: 0.5)
+    monkeypatch.setattr(start, "usable_cores", lambda: 1)
+    assert start.quota_options() == ("-XX:ActiveProcessorCount=1",)

@@ -19,7 +19,9 @@ from benchmarks.parts.interleaved import Effort
 from benchmarks.parts.models import photographs, texts, with_handler
 from benchmarks.parts.served import Setup
 from experiments.load import Body
-from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.running import TorchServe
+from experiments.serving.torchserve.start import torchserve
 from handlers.archive.archives import build
 from tests.support.checkpoints import tiny_bert, tiny_resnet
 

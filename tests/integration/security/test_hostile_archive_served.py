@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from experiments.serving.torchserve import TorchServe, torchserve
+from experiments.serving.torchserve.running import TorchServe
+from experiments.serving.torchserve.start import torchserve
 from tests.support.small_archives import NOOP
 
 pytestmark = pytest.mark.integration

@@ -16,7 +16,9 @@ from experiments.load import Body, ClosedLoop, run
 from experiments.plan import Plan
 from experiments.results.ceilings import read_ceilings
 from experiments.results.counted import Counted
-from experiments.serving.torchserve import Registration, TorchServe, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.running import TorchServe
+from experiments.serving.torchserve.start import torchserve
 from experiments.verdict.diagnosis import Bound, diagnose, shares_of
 from experiments.watch.counters import TALLY_VARIABLE, between, snapshot
 from handlers.archive.archives import build

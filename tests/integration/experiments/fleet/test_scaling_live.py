@@ -7,7 +7,8 @@ import pytest
 from benchmarks.parts.scaling.sleeping import sleeping_archive
 from experiments.fleet.scaling import Control, Curve, Fixed, OnRate, Thresholds, live
 from experiments.load import Body
-from experiments.serving.torchserve import Registration, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve.start import torchserve
 from tests.support.scalings import service
 
 pytestmark = [pytest.mark.integration, pytest.mark.wide]

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from benchmarks.parts.leftovers import is_free, left_in
-from experiments.base.errors import UsageError
+from experiments.base.errors import ServerError, UsageError
 from experiments.base.paths import ROOT
 from experiments.bench.inputs import photographs
 from experiments.load import ClosedLoop, run
@@ -22,7 +22,7 @@ from experiments.servers import parity
 from experiments.servers.dialects import worst_difference
 from experiments.servers.known import SERVERS
 from experiments.servers.served import Server
-from experiments.serving.torchserve import Registration, ServerError
+from experiments.serving.registration import Registration
 from handlers.archive.archives import build
 from tests.support import small_archives
 from tests.support.checkpoints import tiny_encoder, tiny_resnet
@@ -38,7 +38,7 @@ import sys
 from pathlib import Path
 from experiments.load import ClosedLoop, run
 from experiments.servers.known import SERVERS
-from experiments.serving.torchserve import Registration
+from experiments.serving.registration import Registration
 from mps.door import one_line_errors
 with one_line_errors(lambda: "stopped"):
     with SERVERS[sys.argv[1]].start([Registration(Path(sys.argv[2]), workers=2, batch_size=8)]) as server:

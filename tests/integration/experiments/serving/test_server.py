@@ -2,9 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,17 +15,18 @@ import psutil
 import pytest
 import requests
 
-from experiments.base.errors import UsageError
+from experiments.base.errors import ServerError, UsageError
 from experiments.load import Body
 from experiments.measure.trial import Serving, measure
 from experiments.plan import Plan
-from experiments.serving import torchserve as server_module
 from experiments.serving.arms import MpsOptions, arm
 from experiments.serving.instances import PREFIX, remove_leftovers
-from experiments.serving.torchserve import Ports, Registration, ServerError, TorchServe, torchserve
+from experiments.serving.registration import Registration
+from experiments.serving.torchserve import start
+from experiments.serving.torchserve.running import Ports, TorchServe, has_its_ports
+from experiments.serving.torchserve.start import torchserve
 from mps.card import Gpu
 from tests.support import small_archives
-from tests.support.keep_calling import keep_calling
 from tests.support.small_archives import archive
 
 pytestmark = pytest.mark.integration
@@ -186,10 +189,10 @@ def test_a_port_that_was_taken_in_between_is_replaced(
     server: TorchServe, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """The first that TorchServe takes, and the last: when it can't have that, its APIs have answered."""
-    free_ports = server_module._free_ports
+    free_ports = start._free_ports
     first, second = free_ports(), free_ports()
     offered = iter([replace(first, **{name: getattr(server.ports, name)}), second])
-    monkeypatch.setattr(server_module, "_free_ports", lambda port, host: next(offered))
+    monkeypatch.setattr(start, "_free_ports", lambda port, host: next(offered))
     with torchserve() as other:
         assert other.ports == second
         assert other.alive
@@ -197,9 +200,9 @@ def test_a_port_that_was_taken_in_between_is_replaced(
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Ports) if field.name != "host"])
 def test_it_is_up_when_it_has_all_its_ports(server: TorchServe, name: str) -> None:
-    assert server_module._has_its_ports(server.process.pid, server.ports)
-    another = server_module._free_ports().inference
-    assert not server_module._has_its_ports(server.process.pid, replace(server.ports, **{name: another}))
+    assert has_its_ports(server.process.pid, server.ports)
+    another = start._free_ports().inference
+    assert not has_its_ports(server.process.pid, replace(server.ports, **{name: another}))
 
 
 @pytest.mark.wide
@@ -209,14 +212,17 @@ def test_one_that_is_ended_from_outside_counts_as_gone(
 ) -> None:
     with torchserve() as server:
         server.process.send_signal(number)
+        while server.alive:
+            time.sleep(0.01)
         with pytest.raises(ServerError, match="it ended with code"):
-            keep_calling(server.counters)
-        assert not server.alive
+            server.counters()
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", server.ports.inference))
 
 
 def test_the_next_start_clears_up_after_a_killed_run() -> None:
     code = (
-        "from experiments.serving.torchserve import torchserve\n"
+        "from experiments.serving.torchserve.start import torchserve\n"
         "with torchserve() as server:\n"
         "    print(server.process.pid, server.folder, flush=True)\n"
         "    input()\n"
