@@ -32,6 +32,7 @@ from experiments.load.clients import Load
 from experiments.load.goodput import Goodput, find
 from experiments.load.goodput.limit import Expected, Limit, fitted
 from experiments.load.goodput.looks import Looks
+from experiments.load.goodput.others import Others
 from experiments.plan import Slo, parse_slo, search_takes_s
 from mps.door import one_line_errors
 from tests.support.simulated_server import BatchServer, Simulated
@@ -181,23 +182,28 @@ def measured(archive: Path, slo: Slo, searches: int) -> list[Searched]:
         server = hosted.serve(setup)
         settle(server, setup, pool, Effort(1, 5.0))
 
+        others = Others(server.predict_url)
+
         def send(load: Load, seed: int) -> LoadResult:
-            return run(server.predict_url, pool, load, headers=server.headers, seed=seed)
+            with others.counted():
+                return run(server.predict_url, pool, load, headers=server.headers, seed=seed)
 
         found, took_s = [], []
         for number in range(searches):
             begin_s = perf_counter()
-            found.append(find(send, slo, seed=SEEDS_APART * number, note=_tell))
+            found.append(find(send, slo, seed=SEEDS_APART * number, note=_tell, disturbed=others.told))
             took_s.append(perf_counter() - begin_s)
             typer.echo(f"{found[-1].explain()}; {took_s[-1]:.1f} s", err=True)
         middle_rps = median(each.rate_rps for each in found)
-        truth = _looked_at_for_long(send, slo, middle_rps)
+        truth = _looked_at_for_long(send, slo, middle_rps, others)
     typer.echo(f"long looks: {truth.least_rps:.4g} to {truth.most_rps:.4g} requests/s", err=True)
     return [Searched(f"{setup}", truth.rate_rps, found, took_s)]
 
 
-def _looked_at_for_long(send: Callable[[Load, int], LoadResult], slo: Slo, middle_rps: float) -> Limit:
-    looks = Looks(send, slo, "poisson", 512, LONG_LOOK_S, count(10**6), lambda result: None)
+def _looked_at_for_long(
+    send: Callable[[Load, int], LoadResult], slo: Slo, middle_rps: float, others: Others
+) -> Limit:
+    looks = Looks(send, slo, "poisson", 512, LONG_LOOK_S, count(10**6), others.told)
     seen = []
     for factor in AROUND:
         probe = looks.at(middle_rps * factor, LONG_LOOK_S)

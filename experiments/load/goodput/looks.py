@@ -87,7 +87,7 @@ class Looks:
         reached_rps = 0.0
         for _ in range(_FILLINGS):
             load = ClosedLoop(connections, duration_s=seconds, warm_up_s=min(seconds / 2, self.warm_up_s))
-            result = self.send(load, next(self.seeds))
+            result = self._undisturbed(load)
             if result.problems():
                 break
             grown = result.throughput_rps > _GROWN * reached_rps
@@ -97,6 +97,13 @@ class Looks:
                 break
             connections = min(4 * connections, self.max_in_flight)
         return reached_rps or None
+
+    def _undisturbed(self, load: Load) -> LoadResult:
+        for _ in range(_MOST_TAKES):
+            result = self.send(load, next(self.seeds))
+            if self.disturbed(result) is None:
+                break
+        return result
 
     def at(self, rate_rps: float, length_s: float) -> Probe:
         """A look at a rate, which ends before `length_s` where the server clearly does not keep up."""

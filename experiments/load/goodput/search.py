@@ -28,6 +28,7 @@ SEARCH_IN_LOOKS = 2.0
 
 _OF_CAPACITY, _SPREAD = 0.75, 0.25  # the limit, of what a closed loop reaches
 _NO_CAPACITY_SPREAD = 1.0
+_DOUBTED = 0.9  # of what a closed loop reached: where that is kept, something may have been in its way
 _PLAUSIBLE = (0.2, 1.2)  # a start, of what a closed loop reaches
 _LIMIT_TOLERANCE = 0.5  # the generator's limit isn't what is searched for
 _ALONE = 0.05  # requests in the time of the bound: then they hardly ever meet
@@ -66,13 +67,18 @@ def find(
     now_s = clock or monotonic
     begin_s = now_s()
     looks = Looks(send, slo, arrivals, max_in_flight, longest_s, iter(range(seed, 2**31)), disturbed)
-    capacity_rps = looks.capacity_rps(looks.alone_s())
+    alone_s = looks.alone_s()
+    capacity_rps = looks.capacity_rps(alone_s)
     search = Search(slo, capacity_rps, start_rps, longest_s, tolerance, confidence, looks.warm_up_s)
+    doubted = False
     while (planned := search.next_look(now_s() - begin_s)) is not None:
         probe = looks.at(*planned)
         search.probes.append(probe)
         if note is not None:
             note(probe)
+        if search.doubts_capacity and not doubted:
+            doubted = True
+            search.capacity_rps = max(search.capacity_rps or 0.0, looks.capacity_rps(alone_s) or 0.0)
     return search.goodput()
 
 
@@ -111,6 +117,12 @@ class Search:
         if self._known(limit) or over:
             return None
         return _rounded(rate_rps), min(length_s, max(left_s, self._short_s(rate_rps)), self.longest_s)
+
+    @property
+    def doubts_capacity(self) -> bool:
+        """Whether the bound was kept so near to what the closed loop reached that it may reach more."""
+        held_rps = max((each.rate_rps for each in self.probes if each.holds), default=0.0)
+        return self.capacity_rps is not None and held_rps > _DOUBTED * self.capacity_rps
 
     def goodput(self) -> Goodput:
         """What the looks so far say. Raises NoGoodputError where the bound was kept in none of them."""
