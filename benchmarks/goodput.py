@@ -182,7 +182,7 @@ def measured(archive: Path, slo: Slo, searches: int) -> list[Searched]:
         server = hosted.serve(setup)
         settle(server, setup, pool, Effort(1, 5.0))
 
-        others = Others(server.predict_url)
+        others = Others.than_of(server.predict_url)
 
         def send(load: Load, seed: int) -> LoadResult:
             with others.counted():

@@ -92,7 +92,7 @@ def main(
     with _told_in_one_line():
         pool = [] if body is None else [styled(Body(body.read_bytes(), content_type, body.name), input_as)]
         headers = dict(_split_header(text) for text in header or [])
-        others = Others(url)
+        others = Others.than_of(url)
 
         def send(load: Load, seed: int) -> LoadResult:
             with nullcontext() if slo is None else others.counted():

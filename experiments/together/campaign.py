@@ -1,6 +1,7 @@
 """A plan carried out: its servers started side by side, their answers checked, looks taken in turns."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from experiments.servers.known import servers
 from experiments.servers.served import Running
@@ -12,6 +13,7 @@ from experiments.together.search import LOOKS, Search
 from experiments.together.side_by_side import at_work, side_by_side
 
 RUN, SEARCH = "run", "search"
+MOST_TAKES = 3  # of a look that was disturbed
 Tell = Callable[[str], None]
 
 
@@ -37,7 +39,7 @@ def carry_out(
         _check(running, plan, models, tell)
         for name, number in list(_missing(plan, taken)):
             with at_work(running[name]):
-                found = look(running[name], plan, models, purpose=RUN, number=number)
+                found = _undisturbed(running[name], plan, models, tell, purpose=RUN, number=number)
             _keep(found, folder, taken)
             tell(f"{name}, run {number + 1} of {plan.runs}: {_in_words(found)}")
         while names := _open(searches):
@@ -69,13 +71,23 @@ def _search_on(
     assert factor is not None
     number = plan.runs + len(search.tried)
     with at_work(server):
-        found = look(server, plan, models, factor=factor, purpose=SEARCH, number=number)
+        found = _undisturbed(server, plan, models, tell, factor=factor, purpose=SEARCH, number=number)
     search.tried.append(tried := found.tried(plan))
     _keep(found, folder, taken)
     held = "holds" if tried.held else "fails"
     tell(f"{server.server}, {factor:.3g} times the rates {held}: {_in_words(found)}")
     if (decision := search.decision) is not None:
         tell(f"{server.server}: {decision}")
+
+
+def _undisturbed(server: Running, plan: Together, models: Sequence[Asked], tell: Tell, **asked: Any) -> Look:
+    """A look, again where other programs were busy meanwhile, twice at most."""
+    for take in range(MOST_TAKES):
+        found = look(server, plan, models, **asked)
+        if found.disturbed is None:
+            break
+        tell(f"{server.server}: {found.disturbed}" + (": again" if take + 1 < MOST_TAKES else ""))
+    return found
 
 
 def _check(running: dict[str, Running], plan: Together, models: Sequence[Asked], tell: Tell) -> None:

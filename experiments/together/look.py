@@ -10,6 +10,7 @@ import numpy as np
 from experiments.load import LoadResult, OpenLoop, Sending, run_together
 from experiments.load.goodput.evidence import Evidence, evidence
 from experiments.load.goodput.looks import in_order
+from experiments.load.goodput.others import Others
 from experiments.load.result import MOST_BUSY
 from experiments.plan import Slo
 from experiments.servers.served import Running, cpu_s
@@ -62,7 +63,8 @@ class Look:
     """What was seen of one server: `number` counts its looks of this `purpose`, "run" or "search".
 
     The rates were the plan's times `factor`. `cpu_cores` is the CPU time of all the server's processes in a
-    second, `cpu_ms` that for a request, of whichever model.
+    second, `cpu_ms` that for a request, of whichever model. `disturbed` tells what other programs did
+    meanwhile, None where that was little.
     """
 
     server: str
@@ -72,6 +74,7 @@ class Look:
     models: Mapping[str, Seen]
     cpu_cores: float
     cpu_ms: float | None
+    disturbed: str | None = None
 
     def holds(self, plan: Together) -> bool:
         """Whether every model kept its bound."""
@@ -91,7 +94,8 @@ class Look:
 def heard(told: Mapping[str, Any]) -> Look:
     """The look of a line of JSON. Raises KeyError, TypeError or AttributeError for anything else.
 
-    Lines of before had the `step` of a search by bisection, and told only the requests that were answered.
+    Lines of before had the `step` of a search by bisection, told only the requests that were answered, and
+    nothing of other programs.
     """
     models = {
         name: Seen(**{"due": seen["requests"], "inflation": 1.0, **seen})
@@ -124,7 +128,9 @@ def look(
     ]
     family = server.family()
     begin_cpu_s, begin_s = cpu_s(family), perf_counter()
-    results = run_together(sendings, keep_answers=True)
+    others = Others(server.family)
+    with others.counted():
+        results = run_together(sendings, keep_answers=True)
     used_s, took_s = cpu_s(family) - begin_cpu_s, perf_counter() - begin_s
     answers = sum(sum(found.statuses.values()) for found in results)
     seen = {
@@ -132,7 +138,7 @@ def look(
         for one, found in zip(models, results, strict=True)
     }
     cpu_ms = 1e3 * used_s / answers if answers else None
-    return Look(server.server, purpose, number, factor, seen, used_s / took_s, cpu_ms)
+    return Look(server.server, purpose, number, factor, seen, used_s / took_s, cpu_ms, others.told())
 
 
 def _seen(server: Running, one: Asked, rate_rps: float, found: LoadResult) -> Seen:

@@ -77,8 +77,13 @@ def goodput(plan: Together, searches: Mapping[str, Search]) -> pd.DataFrame:
 
 
 def problems(taken: Sequence[Look]) -> list[str]:
-    """What makes a run no result: failed requests, or a generator that was late."""
-    return [
+    """What makes a run no result: failed requests, a generator that was late, busy other programs."""
+    disturbed = [
+        f"{look.server}, run {look.number + 1}: {look.disturbed}"
+        for look in taken
+        if look.purpose == RUN and look.disturbed
+    ]
+    return disturbed + [
         f"{look.server}, run {look.number + 1}, {name}: {why}"
         for look in taken
         if look.purpose == RUN
@@ -89,15 +94,19 @@ def problems(taken: Sequence[Look]) -> list[str]:
 
 def warnings(taken: Sequence[Look]) -> list[str]:
     """For each server whose search had looks in which the load generator was late: those count as failed, and
-    the limit may be the generator's."""
+    the limit may be the generator's. And those in which other programs were busy: it may be theirs."""
     late = [
         look.server
         for look in taken
         if look.purpose != RUN and any(seen.problem for seen in look.models.values())
     ]
+    busy = [look.server for look in taken if look.purpose != RUN and look.disturbed]
     return [
         f"{name}: the load generator was late in {late.count(name)} looks of the search: the limit may be its"
         for name in dict.fromkeys(late)
+    ] + [
+        f"{name}: other programs were busy in {busy.count(name)} looks of the search: the limit may be theirs"
+        for name in dict.fromkeys(busy)
     ]
 
 

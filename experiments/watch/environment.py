@@ -26,6 +26,7 @@ ENGINES = ("onnxruntime", "openvino")  # beside torch, where they are installed
 SECRET = re.compile(r"PASS|SECRET|CREDENTIAL|PRIVATE|(KEY|TOKEN)$")  # TS_KEYSTORE_PASS: results are passed on
 HEEDED = ("TS_", "HANDLER_", "TORCH", "PYTORCH_", "CUDA_", "CUBLAS", "CUDNN_", "NVIDIA_TF32", "OMP_", "MKL_")
 PACKAGES = ("torch", "transformers", "tokenizers", "torchserve", "numpy", "pillow", "uvloop", "httptools")
+CPU_INFO = Path("/proc/cpuinfo")
 CUDA_PACKAGES = ("nvidia-", "cuda-", "triton")  # what pip adds for a torch with CUDA: cuDNN, cuBLAS, ...
 
 
@@ -60,13 +61,21 @@ def _noted(name: str, value: str) -> str:
     return "(kept secret)" if SECRET.search(name) else value
 
 
-def cpu_model() -> str | None:
-    """The processor's name as the kernel tells it; None where it doesn't."""
+def cpu_model(info: Path = CPU_INFO) -> str | None:
+    """The processor's name as the kernel tells it; None where it doesn't.
+
+    A virtual machine may have one without a number, such as "AMD EPYC" of whichever generation: then with its
+    family and model, of which one generation does twice what another does.
+    """
+    told = {}
     with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip() or None
-    return None  # platform.processor() is the architecture, or empty
+        for line in info.read_text("utf-8").split("\n\n")[0].splitlines():
+            key, _, value = line.partition(":")
+            told[key.strip()] = value.strip()
+    name = told.get("model name")  # platform.processor() is the architecture, or empty
+    if name and not any(character.isdigit() for character in name) and "cpu family" in told:
+        return f"{name} (family {told['cpu family']}, model {told.get('model', '?')})"
+    return name or None
 
 
 def _load_average() -> float | None:

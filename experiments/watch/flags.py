@@ -8,7 +8,7 @@ trial was disturbed from outside, and is worth measuring again. Pure functions o
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from experiments.load.goodput.others import MOST_OTHER_CPU, too_busy
+from experiments.load.goodput.others import too_busy
 from experiments.load.result import LoadResult
 from experiments.load.steadiness import drift
 from experiments.plan import Cell
@@ -49,7 +49,7 @@ def flags_of(
 
 def others_too_busy(telemetry: Telemetry, cores: int) -> str | None:
     """What other programs took of the cores, in words; None where it is little, or not known."""
-    return too_busy(telemetry.other_cpu_cores, cores, MOST_OTHER_CPU)
+    return too_busy(telemetry.other_cpu_cores, cores)
 
 
 def _of_load(cell: Cell, measured: LoadResult) -> Iterator[str]:

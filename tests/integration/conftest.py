@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments.watch import flags
+from experiments.load.goodput import others
 from tests.support import shared_classes
 
 
@@ -49,4 +49,4 @@ def programs_in(folder: Path) -> list[str]:
 @pytest.fixture(autouse=True)
 def nothing_else_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests run side by side: to each other they are programs that would have runs measured again."""
-    monkeypatch.setattr(flags, "MOST_OTHER_CPU", 100.0)
+    monkeypatch.setattr(others, "MOST_OTHER_CPU", 100.0)

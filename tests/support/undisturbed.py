@@ -8,9 +8,9 @@ What a busy machine does to a sweep is tested where nothing is left to chance, w
 import runpy
 import sys
 
-from experiments.watch import flags
+from experiments.load.goodput import others
 
 if __name__ == "__main__":
-    flags.MOST_OTHER_CPU = 100.0
+    others.MOST_OTHER_CPU = 100.0
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,16 +1,18 @@
-"""What other programs do on this machine while a URL is loaded: neither the generator nor the URL's server.
+"""What other programs do on this machine during a load: neither the generator nor the server.
 
-For loads from the command line, which know no more of the server than its URL. In a sweep the server's
-processes are known, and watched ten times a second: experiments/watch/.
+For loads of several models, and from the command line, which knows no more of the server than its URL. In a
+sweep the server's processes are watched ten times a second: experiments/watch/.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
+from typing import Self
 
 import psutil
 
@@ -22,23 +24,29 @@ MOST_OTHER_CPU = 0.1  # share of the usable cores that programs which are no par
 SHORTEST_S = 0.5  # the kernel counts CPU time in hundredths of a second
 
 
-def too_busy(other_cores: float | None, cores: int, most: float = MOST_OTHER_CPU) -> str | None:
+def too_busy(other_cores: float | None, cores: int) -> str | None:
     """What other programs took of the cores, in words; None where it is little, or not known."""
-    if other_cores is None or other_cores <= most * cores:
+    if other_cores is None or other_cores <= MOST_OTHER_CPU * cores:
         return None
     return f"other programs used {other_cores:.2f} of {cores} cores"
 
 
 @dataclass(slots=True)
 class Others:
-    """Counts what other programs use while a load on `url` runs: the whole of what is inside `counted()`.
+    """Counts what other programs use while a load runs: the whole of what is inside `counted()`.
 
-    `cores` is what they used of the cores in the last of these; None where that isn't known, as the server is
-    on this machine and its processes may not be seen, or where it was too short to tell.
+    `server` tells the processes of what is loaded, None where they may not be seen. `cores` is what the
+    others used of the cores in the last of these; None where that isn't known, or it was too short to tell.
     """
 
-    url: str
+    server: Callable[[], Sequence[psutil.Process] | None]
     cores: float | None = None
+
+    @classmethod
+    def than_of(cls, url: str) -> Self:
+        """Than those of the server at a URL; of one on this machine that is who listens there, with what it
+        has started."""
+        return cls(partial(_family_at, url))
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -52,17 +60,15 @@ class Others:
             others_s = after.machine_s - before.machine_s - ours_s
             self.cores = max(0.0, others_s / (after.at_s - before.at_s))
 
-    def told(self, result: LoadResult) -> str | None:
+    def told(self, result: LoadResult | None = None) -> str | None:
         """What they did during the load that has just ended, in words, where it was much."""
         return too_busy(self.cores, allowed_cores())
 
     def _read(self) -> _Reading | None:
         """None where the server's processes can't be known."""
-        target = parse_target(self.url)
         with suppress(psutil.Error, OSError):
-            listening = _listening(target.host, target.port)
-            if None not in listening:
-                return _Reading(monotonic(), _machine_s(), _ours_s([pid for pid in listening if pid]))
+            if (server := self.server()) is not None:
+                return _Reading(monotonic(), _machine_s(), _ours_s(server))
         return None
 
 
@@ -73,6 +79,17 @@ class _Reading:
     at_s: float
     machine_s: float
     ours_s: dict[int, float]
+
+
+def _family_at(url: str) -> list[psutil.Process] | None:
+    target = parse_target(url)
+    listening = _listening(target.host, target.port)
+    if None in listening:
+        return None
+    found = []
+    for process in (psutil.Process(pid) for pid in listening if pid):
+        found += [process, *process.children(recursive=True)]
+    return found
 
 
 def _listening(host: str, port: int) -> set[int | None]:
@@ -96,13 +113,12 @@ def _machine_s() -> float:
     return sum(float(getattr(cores[core], kind)) for core in allowed if core < len(cores) for kind in used)
 
 
-def _ours_s(servers: list[int]) -> dict[int, float]:
-    """Of this process with its children that have ended, and of the servers' families."""
+def _ours_s(server: Sequence[psutil.Process]) -> dict[int, float]:
+    """Of this process with its children that have ended, and of the server's."""
     own = psutil.Process()
     times = own.cpu_times()
     found = {own.pid: sum(times[:4])}
-    for server in map(psutil.Process, servers):
-        for each in (server, *server.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                found.setdefault(each.pid, sum(each.cpu_times()[:2]))
+    for each in server:
+        with suppress(psutil.NoSuchProcess):
+            found.setdefault(each.pid, sum(each.cpu_times()[:2]))
     return found

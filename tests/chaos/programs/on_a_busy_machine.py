@@ -6,15 +6,16 @@ python -m tests.chaos.programs.on_a_busy_machine mps.run ...
 import runpy
 import sys
 
+from experiments.load.goodput import others
 from experiments.serving.torchserve import running, start
-from experiments.watch import flags, telemetry
+from experiments.watch import telemetry
 
 PATIENCE_S = 600.0
 
 
 def be_patient() -> None:
     """From here on, in this process."""
-    flags.MOST_OTHER_CPU = 100.0
+    others.MOST_OTHER_CPU = 100.0
     start.START_TIMEOUT_S = running.WORKERS_TIMEOUT_S = telemetry.START_TIMEOUT_S = PATIENCE_S
 
 

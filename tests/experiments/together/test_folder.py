@@ -3,17 +3,19 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from experiments.base.errors import UsageError
 from experiments.plan import Slo
-from experiments.together import Folder, Served, Together
+from experiments.together import Folder, Served, Together, campaign
 from experiments.together.campaign import searches_of
 from experiments.together.folder import LOOKS
 from experiments.together.look import Look, Seen
-from experiments.together.shown import goodput, problems, summary
+from experiments.together.shown import goodput, problems, summary, warnings
 
+BUSY = "other programs used 1.00 of 2 cores"
 PLAN = Together(
     servers=("torchserve", "litserve"),
     models=(
@@ -83,6 +85,32 @@ def test_a_summary_has_medians_of_each_model_under_each_server() -> None:
 def test_failures_make_a_run_no_result_but_not_a_look_of_a_search() -> None:
     assert problems([a_look(0), a_look(1, "search", failures=3)]) == []
     assert problems([a_look(0, failures=3)]) == ["torchserve, run 1, small: 3 requests failed"]
+
+
+def test_other_programs_that_were_busy_make_a_run_no_result_and_a_limit_doubtful() -> None:
+    run, of_search = (replace(a_look(0, purpose), disturbed=BUSY) for purpose in ("run", "search"))
+    assert problems([run, of_search]) == [f"torchserve, run 1: {BUSY}"]
+    assert warnings([run, of_search]) == [
+        "torchserve: other programs were busy in 1 looks of the search: the limit may be theirs"
+    ]
+
+
+@pytest.mark.parametrize(("busy", "takes"), [(0, 1), (1, 2), (5, 3)])
+def test_a_look_that_was_disturbed_is_taken_again(
+    monkeypatch: pytest.MonkeyPatch, busy: int, takes: int
+) -> None:
+    taken: list[Look] = []
+
+    def look(*asked: object, number: int) -> Look:
+        taken.append(replace(a_look(number), disturbed=BUSY if len(taken) < busy else None))
+        return taken[-1]
+
+    monkeypatch.setattr(campaign, "look", look)
+    told: list[str] = []
+    server = SimpleNamespace(server="torchserve")
+    found = campaign._undisturbed(server, PLAN, [], told.append, number=0)  # type: ignore[arg-type]
+    assert (len(taken), found) == (takes, taken[-1])
+    assert len(told) == min(busy, takes)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.watch import environment
-from experiments.watch.environment import describe, differences
+from experiments.watch.environment import cpu_model, describe, differences
 
 
 @pytest.mark.thorough
@@ -51,6 +51,29 @@ def test_another_cuda_under_the_same_torch_is_a_difference() -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("AMD EPYC", "AMD EPYC (family 26, model 2)"),  # two generations of it are told apart
+        ("AMD EPYC 7763 64-Core Processor", "AMD EPYC 7763 64-Core Processor"),
+        ("", None),
+    ],
+)
+def test_a_cpu_whose_name_has_no_number_is_told_with_its_family(
+    tmp_path: Path, name: str, told: str | None
+) -> None:
+    one = f"processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: {name}\nflags\t\t: fpu vme\n"
+    (tmp_path / "cpuinfo").write_text(f"{one}\n{one}\n")
+    assert cpu_model(tmp_path / "cpuinfo") == told
+
+
+@pytest.mark.parametrize("content", [None, "", "Processor\t: AArch64\n"])
+def test_a_cpu_that_has_no_name_has_none(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "cpuinfo").write_text(content)
+    assert cpu_model(tmp_path / "cpuinfo") is None
+
+
 def test_without_a_gpu_there_is_no_nvml_to_tell_of() -> None:
     told = describe([], seed=0)
     assert "nvml" in told

@@ -30,7 +30,7 @@ def spin(seconds: float) -> None:
 
 @pytest.mark.thorough
 def test_another_program_counts_and_we_do_not() -> None:
-    others = Others("http://192.0.2.1:80/")  # of another machine: nothing here is its server
+    others = Others.than_of("http://192.0.2.1:80/")  # of another machine: nothing here is its server
     with others.counted():
         spin(0.6)
     by_us = others.cores
@@ -45,7 +45,7 @@ def test_another_program_counts_and_we_do_not() -> None:
 
 
 def test_what_is_too_short_is_not_known() -> None:
-    others = Others("http://192.0.2.1:80/")
+    others = Others.than_of("http://192.0.2.1:80/")
     with others.counted():
         pass
     assert others.cores is None
@@ -54,7 +54,7 @@ def test_what_is_too_short_is_not_known() -> None:
 @pytest.mark.thorough
 def test_the_urls_server_is_no_other_program() -> None:
     with serving(always(b"ok")) as server:
-        others = Others(server.url)
+        others = Others.than_of(server.url)
         with others.counted():
             spin(0.6)
         assert others.cores is not None
@@ -62,7 +62,7 @@ def test_the_urls_server_is_no_other_program() -> None:
 
 @pytest.mark.thorough
 def test_a_server_that_cannot_be_seen_leaves_it_unknown() -> None:
-    others = Others("http://127.0.0.1:9/")  # nobody listens there
+    others = Others.than_of("http://127.0.0.1:9/")  # nobody listens there
     with others.counted():
         spin(0.6)
     assert others.cores is None

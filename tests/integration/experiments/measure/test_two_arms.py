@@ -33,10 +33,10 @@ pytestmark = pytest.mark.integration
 PROGRAM = """
 import sys
 import psutil
-from experiments.watch import flags
+from experiments.load.goodput import others
 from mps.control import daemon
 
-flags.MOST_OTHER_CPU = 100.0  # whatever else runs beside the tests
+others.MOST_OTHER_CPU = 100.0  # whatever else runs beside the tests
 
 def clients(self):
     mine = []
