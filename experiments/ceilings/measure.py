@@ -21,6 +21,7 @@ from experiments.ceilings.bare import BareModel, bare_model
 from experiments.ceilings.datasheet import peaks_of
 from experiments.ceilings.effort import Effort
 from experiments.load import ClosedLoop, LoadError, run
+from experiments.load.goodput.others import MOST_TAKES
 from experiments.plan import Cell, Plan, full_queue
 from experiments.plan.engines import OF_TORCH
 from experiments.plan.servers import TORCHSERVE
@@ -38,7 +39,6 @@ from experiments.watch.telemetry import sampling
 
 COMPILE_VARIABLE = "HANDLER_COMPILE"  # heeded by handlers/
 PRECISIONS_WITH_PEAKS = ("fp32", "tf32", "fp16", "bf16")
-MOST_TAKES = 3  # of a ceiling that was disturbed
 
 T = TypeVar("T")
 

@@ -17,6 +17,7 @@ from experiments.measure.elsewhere import CLUSTER, Elsewhere
 from experiments.measure.progress import Progress
 from experiments.measure.resumed import device_in
 from experiments.plan import Plan
+from experiments.plan.starved import starved
 from experiments.predict import predictor
 from experiments.results import (
     Results,
@@ -87,6 +88,8 @@ def measure(
     progress.begun(folder)
     for line in alike(bench.card, plan.thread_percentage) if bench.card else ():
         progress.warn(line)
+    if idle := starved(plan):
+        progress.warn(idle)
     if (
         elsewhere is None
         and ceilings is not None

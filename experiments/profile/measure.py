@@ -21,6 +21,7 @@ from experiments.bench.inputs import TEXT_KINDS
 from experiments.ceilings.bare import BareModel, BareModelError, Loaded, Seat, seated_models
 from experiments.plan import Plan
 from experiments.profile.points import Point
+from experiments.profile.undisturbed import undisturbed
 from experiments.serving.arms import MpsOptions, arm
 from experiments.serving.workers import ENGINE_VARIABLE, share_env
 from experiments.watch.environment import cpu_model
@@ -110,7 +111,7 @@ def profile(
             on = f" with {', '.join(engines)}" if any(asked.engines) else ""
             tell(f"{archive.stem}: loading it on {len(shares)} shares{on}")
             profiled = _loaded(dict(zip(seats, models, strict=True)), seats, asked, warn)
-            _measure(profiled, asked, lambda line: tell(f"{archive.stem}: {line}"))
+            _measure(profiled, asked, lambda line: tell(f"{archive.stem}: {line}"), warn)
     device = card.name if card else cpu_model() or "CPU"
     return [_point(one, asked, archive, device, size) for one in profiled for size in asked.batch_sizes]
 
@@ -150,15 +151,22 @@ def _loaded(
     return there
 
 
-def _measure(profiled: Sequence[_Profiled], asked: Asked, tell: Tell) -> None:
+def _measure(profiled: Sequence[_Profiled], asked: Asked, tell: Tell, warn: Tell) -> None:
     order = Random(asked.seed)
-    for number in range(asked.rounds + 1):  # the first warms up, and doesn't count
-        tell(f"round {number} of {asked.rounds}" if number else "warming up")
-        for size in asked.batch_sizes:
-            for one in order.sample(list(profiled), len(profiled)):
-                took_ms = one.model.latencies_ms(size, asked.look_s, asked.fewest)
-                if number:
-                    one.rounds_ms.setdefault(size, []).append(took_ms)
+
+    def a_round() -> list[tuple[_Profiled, int, list[float]]]:
+        return [
+            (one, size, one.model.latencies_ms(size, asked.look_s, asked.fewest))
+            for size in asked.batch_sizes
+            for one in order.sample(list(profiled), len(profiled))
+        ]
+
+    tell("warming up")
+    a_round()
+    for number in range(1, asked.rounds + 1):
+        tell(f"round {number} of {asked.rounds}")
+        for one, size, took_ms in undisturbed(a_round, [one.model for one in profiled], warn):
+            one.rounds_ms.setdefault(size, []).append(took_ms)
 
 
 def _point(one: _Profiled, asked: Asked, archive: Path, device: str, size: int) -> Point:

@@ -17,6 +17,7 @@ from experiments.base.errors import UsageError
 from experiments.ceilings.bare import BareModel, Seat, seated_models
 from experiments.profile.measure import Asked
 from experiments.profile.neighbours import MOST, Batch, Beside, Pair
+from experiments.profile.undisturbed import undisturbed
 from experiments.serving.arms import MpsOptions, arm
 from experiments.serving.workers import ENGINE_VARIABLE, share_env
 from experiments.watch.environment import cpu_model
@@ -106,7 +107,7 @@ def _measured(
             ]
             alike = tuple(sorted(map(repr, batches)))
             if alike not in found:
-                found[alike] = _beside(batches, models, asked, device)
+                found[alike] = _beside(batches, models, asked, device, warn)
         return [one for each in found.values() for one in each]
 
 
@@ -129,30 +130,32 @@ def _seats(shares: Sequence[int], card: Gpu | None, env: Mapping[str, str]) -> l
     return seats
 
 
-def _beside(batches: Sequence[Batch], models: Sequence[BareModel], asked: Asked, device: str) -> list[Beside]:
-    together: list[list[float]] = [[] for _ in batches]
-    ratios: list[list[float]] = [[] for _ in batches]
-    for _ in range(asked.rounds):
-        alone = [
-            model.latencies_ms(each.batch, asked.look_s, asked.fewest)
-            for model, each in zip(models, batches, strict=True)
-        ]
-        # So long that the slowest is looked at often enough, and the others are at work meanwhile.
-        look_s = max(asked.look_s, (asked.fewest + 1) * max(map(statistics.median, alone)) / 1000)
-        for model, each in zip(models, batches, strict=True):
-            model.begin_latencies(each.batch, look_s, 2)  # the last one doesn't count
-        for number, model in enumerate(models):
-            beside = model.heard_ms()[:-1]  # while the last one lasted another may have ended
-            together[number].append(statistics.median(beside))
-            # The first batch of each look is the same, the second too, and so on: like is held against like.
-            ratios[number].append(
-                statistics.median(b / a for a, b in zip(alone[number], beside, strict=False))
-            )
-    return [
-        Beside(
-            device,
-            Pair(own, (*batches[:number], *batches[number + 1 :]), statistics.median(ratios[number])),
-            statistics.median(together[number]),
-        )
-        for number, own in enumerate(batches)
+def _beside(
+    batches: Sequence[Batch], models: Sequence[BareModel], asked: Asked, device: str, warn: Tell
+) -> list[Beside]:
+    rounds = [undisturbed(lambda: _round(batches, models, asked), models, warn) for _ in range(asked.rounds)]
+    found = []
+    for number, of_one in enumerate(zip(*rounds, strict=True)):
+        latency_ms, times = (statistics.median(each) for each in zip(*of_one, strict=True))
+        others = (*batches[:number], *batches[number + 1 :])
+        found.append(Beside(device, Pair(batches[number], others, times), latency_ms))
+    return found
+
+
+def _round(batches: Sequence[Batch], models: Sequence[BareModel], asked: Asked) -> list[tuple[float, float]]:
+    """Of each its median latency beside the others in ms, and how many times as long as alone that is."""
+    alone = [
+        model.latencies_ms(each.batch, asked.look_s, asked.fewest)
+        for model, each in zip(models, batches, strict=True)
     ]
+    # So long that the slowest is looked at often enough, and the others are at work meanwhile.
+    look_s = max(asked.look_s, (asked.fewest + 1) * max(map(statistics.median, alone)) / 1000)
+    for model, each in zip(models, batches, strict=True):
+        model.begin_latencies(each.batch, look_s, 2)  # the last one doesn't count
+    found = []
+    for own_ms, model in zip(alone, models, strict=True):
+        beside_ms = model.heard_ms()[:-1]  # while the last one lasted another may have ended
+        # The first batch of each look is the same, the second too, and so on: like is held against like.
+        times = statistics.median(b / a for a, b in zip(own_ms, beside_ms, strict=False))
+        found.append((statistics.median(beside_ms), times))
+    return found

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from experiments.load.goodput.others import MOST_TAKES
 from experiments.servers.known import servers
 from experiments.servers.served import Running
 from experiments.together.asked import Asked, asked, checked
@@ -13,7 +14,6 @@ from experiments.together.search import LOOKS, Search
 from experiments.together.side_by_side import at_work, side_by_side
 
 RUN, SEARCH = "run", "search"
-MOST_TAKES = 3  # of a look that was disturbed
 Tell = Callable[[str], None]
 
 

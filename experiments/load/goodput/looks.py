@@ -17,6 +17,7 @@ from experiments.load.clients import Load
 from experiments.load.closed_loop import ClosedLoop
 from experiments.load.goodput.evidence import evidence, judge
 from experiments.load.goodput.found import NoGoodputError, Probe
+from experiments.load.goodput.others import MOST_TAKES
 from experiments.load.open_loop import OpenLoop
 from experiments.load.result import MOST_BUSY, LoadResult, Pacing
 from experiments.plan import Slo
@@ -30,7 +31,6 @@ Disturbed = Callable[[LoadResult], str | None]
 RISK = 0.005
 """That what a single look proves is wrong."""
 
-_MOST_TAKES = 3  # of a look that was disturbed
 _WARM_UP_S, _WARM_UP_IN_BOUNDS = 0.5, 3
 _MOST_LATE_IN_BOUNDS = 0.1
 _ALONE_REQUESTS = 7
@@ -65,7 +65,7 @@ class Looks:
         """
         bound_s = self.slo.bound_s
         load = OpenLoop(_ALONE_REQUESTS / bound_s, bound_s, "constant", max_in_flight=1)
-        for _ in range(_MOST_TAKES):
+        for _ in range(MOST_TAKES):
             result = self.send(load, next(self.seeds))
             alone_s = float(np.median(result.end_s - result.start_s)) if result.requests else None
             busy = self.disturbed(result)
@@ -99,7 +99,7 @@ class Looks:
         return reached_rps or None
 
     def _undisturbed(self, load: Load) -> LoadResult:
-        for _ in range(_MOST_TAKES):
+        for _ in range(MOST_TAKES):
             result = self.send(load, next(self.seeds))
             if self.disturbed(result) is None:
                 break
@@ -134,7 +134,7 @@ class Looks:
     def _on_time(self, load: OpenLoop) -> tuple[LoadResult, str | None, str | None]:
         """The result, why the generator could not send that load, and what else the machine did: something
         may be in its way once, or twice."""
-        for take in range(_MOST_TAKES):
+        for take in range(MOST_TAKES):
             result = self.send(load, next(self.seeds))
             assert result.pacing is not None
             problem, busy = _generator_problem(self.slo, result.pacing), self.disturbed(result)

@@ -21,6 +21,7 @@ from experiments.load.before.target import parse_target
 from experiments.load.result import LoadResult
 
 MOST_OTHER_CPU = 0.1  # share of the usable cores that programs which are no part of a load may use
+MOST_TAKES = 3  # of what they disturbed
 SHORTEST_S = 0.5  # the kernel counts CPU time in hundredths of a second
 
 
