@@ -197,13 +197,15 @@ def _end() -> None:
     """Ends the server that does not serve, with its workers: nothing of it is left."""
     import psutil
 
+    from experiments.serving.instances import wait_until_dead
+
     with suppress(OSError, ValueError, psutil.Error):
         server = psutil.Process(_pid())
         family = [server, *server.children(recursive=True)]
         for process in family:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
+        wait_until_dead([process.pid for process in family], STOP_TIMEOUT_S)
     for each in (_pid_file(), Path("key_file.json")):
         each.unlink(missing_ok=True)
 

@@ -12,7 +12,7 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -111,10 +111,21 @@ def end_processes_of(*folders: Path) -> None:
             shared |= _semaphores(process.pid)
             with suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(family, timeout=1)
+        wait_until_dead((process.pid for process in family), 1.0)
     named = (path for folder in folders for path in SHARED_MEMORY.glob(f"{folder.name}*"))
     for path in (*shared, *named):  # what bears the instance's name
         path.unlink(missing_ok=True)
+
+
+def wait_until_dead(pids: Iterable[int], timeout_s: float) -> None:
+    """Returns when none of them is alive, or after `timeout_s`.
+
+    What is left in the process table is not waited for: where the parent has ended too, it stays until
+    process 1 takes it away, and in a container that may take seconds, or not happen at all.
+    """
+    deadline, left = time.monotonic() + timeout_s, list(pids)
+    while (left := [pid for pid in left if is_alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _semaphores(pid: int) -> set[Path]:

@@ -222,7 +222,7 @@ class MpsDaemon:
         if self._process is not None and (code := self._process.poll()) is not None:
             why = ": its clients have lost the GPU; its last lines are above"
             raise ended(code, f" (pid {self.pid})", why, self.log_tail())
-        if self._process is None and not (self.pid and psutil.pid_exists(self.pid)) and not self._listens():
+        if self._process is None and not (self.pid and _runs(self.pid)) and not self._listens():
             raise MpsError(f"the MPS control daemon of {self.pipe_folder} is gone", self.log_tail())
         if self._log.crashed:
             pid, status = self._log.crashed[0]
@@ -338,3 +338,11 @@ def parse_ps(lines: list[str]) -> list[Client]:
         if len(words) >= 5 and words[0].isdigit() and words[2].isdigit():
             clients.append(Client(int(words[0]), int(words[2]), words[3], " ".join(words[5:])))
     return clients
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process that isn't ours is there, and no zombie that nobody takes away."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

@@ -17,6 +17,7 @@ import requests
 
 from experiments.base.errors import KilledError, ServerError
 from experiments.load.sources import LOOPBACK
+from experiments.serving.instances import wait_until_dead
 from experiments.serving.registration import MODEL, Registration, Worker
 from experiments.serving.torchserve.archives import unpacked_into
 from experiments.serving.torchserve.printed import last_error, message_of, parse_counters, tells_of_a_kill
@@ -133,7 +134,7 @@ class TorchServe:
         answer = self._manage("DELETE", f"/models/{MODEL}")
         if answer.status_code != 200:
             raise ServerError(f"TorchServe could not unregister the model: {message_of(answer)}")
-        _wait_until_gone(pids)
+        wait_until_dead(pids, STOP_TIMEOUT_S)
 
     def workers(self, name: str = MODEL) -> list[Worker]:
         """The workers now. On a GPU TorchServe runs nvidia-smi per worker for it: not during a trial."""
@@ -258,9 +259,3 @@ def has_its_ports(pid: int, ports: Ports) -> bool:
         listens = {each.laddr.port for each in sockets if each.status == psutil.CONN_LISTEN}
         return {port for port in asdict(ports).values() if isinstance(port, int)} <= listens
     return False
-
-
-def _wait_until_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.02)

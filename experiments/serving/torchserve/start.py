@@ -25,7 +25,7 @@ from experiments.base.errors import ExperimentError, ServerError, UsageError, en
 from experiments.base.interrupts import carry_through
 from experiments.base.paths import ROOT
 from experiments.load.sources import LOOPBACK
-from experiments.serving.instances import instance_folder
+from experiments.serving.instances import instance_folder, wait_until_dead
 from experiments.serving.java import find_java, utf8_env
 from experiments.serving.shadows import python_path_of_workers
 from experiments.serving.torchserve.printed import last_error
@@ -222,11 +222,11 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     Asked to end, TorchServe waits two seconds for new connections and then kills its workers just the
     same. There is nothing to save: all it wrote lies in our temporary folder.
     """
-    family = _family(process.pid)
+    family = [each.pid for each in _family(process.pid)]
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
+    wait_until_dead(family, STOP_TIMEOUT_S)
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -42,7 +42,15 @@ def test_torchserve_and_triton_in_one_sweep(tmp_path: Path, own_tmp: Path) -> No
     out = tmp_path / "out"
     run = finished(
         sweep(
-            tmp_path, "--server", "torchserve,triton", "--batch-size", "4", "--runs", "1", "--requests", "64"
+            tmp_path,
+            "--server",
+            "torchserve,triton",
+            "--batch-size",
+            "4",
+            "--runs",
+            "1",
+            "--requests",
+            "1000",
         )
     )
     assert run.returncode == 0, run.stderr

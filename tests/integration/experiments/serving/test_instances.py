@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from experiments.serving.instances import (
     is_alive,
     processes_of,
     remove_leftovers,
+    wait_until_dead,
 )
 
 pytestmark = pytest.mark.integration
@@ -63,6 +65,16 @@ def test_a_process_that_the_kernel_is_still_clearing_away_is_not_alive() -> None
     assert not is_alive(large.pid)
 
 
+def test_what_nobody_takes_away_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As what a killed TorchServe leaves in a container of which process 1 is no init."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        while psutil.Process(ended.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waits"))
+        wait_until_dead([ended.pid], 15.0)
+        monkeypatch.undo()
+
+
 def test_a_process_that_has_left_its_group_is_found_and_ended(own_tmp: Path) -> None:
     with instance_folder() as folder:
         done = subprocess.run(
@@ -98,7 +110,7 @@ def test_what_an_interrupted_start_leaves_ends_with_the_folder(own_tmp: Path) ->
     with suppress(KeyboardInterrupt), instance_folder() as folder:
         process = subprocess.Popen(["sleep", "60"], env={"TMPDIR": str(folder)})
         raise KeyboardInterrupt
-    assert not psutil.pid_exists(process.pid)
+    assert not is_alive(process.pid)
     assert list(own_tmp.iterdir()) == []
 
 

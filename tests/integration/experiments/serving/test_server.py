@@ -20,7 +20,7 @@ from experiments.load import Body
 from experiments.measure.trial import Serving, measure
 from experiments.plan import Plan
 from experiments.serving.arms import MpsOptions, arm
-from experiments.serving.instances import PREFIX, remove_leftovers
+from experiments.serving.instances import PREFIX, is_alive, remove_leftovers
 from experiments.serving.registration import Registration
 from experiments.serving.torchserve import start
 from experiments.serving.torchserve.running import Ports, TorchServe, has_its_ports
@@ -51,7 +51,7 @@ def test_a_model_is_registered_serves_and_goes(server: TorchServe, tmp_path: Pat
     assert server.counters()["ts_inference_requests_total"] >= 1
 
     server.unregister()
-    assert not any(psutil.pid_exists(worker.pid) for worker in workers)
+    assert not any(is_alive(worker.pid) for worker in workers)
 
 
 @pytest.mark.wide
@@ -164,7 +164,7 @@ def test_nothing_is_left_after_an_exception(tmp_path: Path) -> None:
 
     with pytest.raises(ZeroDivisionError):
         fail_while_serving()
-    assert not any(psutil.pid_exists(pid) for pid in [seen[0].process.pid, *pids])
+    assert not any(is_alive(pid) for pid in [seen[0].process.pid, *pids])
     assert not seen[0].folder.exists()
 
 
