@@ -18,6 +18,7 @@ from experiments.serving.torchserve.running import call
 
 LONGEST_S = 600.0  # TorchServe gives a worker two minutes to start and its model two to load
 PERIOD_S = 0.2
+LOOKS = 10
 FAILED_LOADS = 2  # the first can be bad luck, and TorchServe tries again; then it will be so for ever
 LOAD_FAILED = "Load model failed"
 PORT_TAKEN = "Address already in use"
@@ -87,6 +88,16 @@ def _get(url: str, token: str) -> requests.Response:
 
 
 def _failure(what: str, log: Path) -> ServerError:
-    printed = log.read_text("utf-8", errors="replace")
+    printed = _settled(log)
     cause = last_error(printed) or "it logged no reason"
     return ServerError(f"TorchServe does not serve: {what}: {cause} (all that it printed: {log})")
+
+
+def _settled(log: Path) -> str:
+    """What it prints, once that grows no more: a worker's last words come after what they explain."""
+    size = -1
+    for _ in range(LOOKS):
+        if size == (size := log.stat().st_size):
+            break
+        time.sleep(PERIOD_S)
+    return log.read_text("utf-8", errors="replace")

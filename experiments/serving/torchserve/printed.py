@@ -9,6 +9,7 @@ MODEL_LOG = " MODEL_LOG - "  # what log4j2.xml puts before a line that a worker 
 EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(:|$)")  # the end of a traceback; not a line of another worker
 TS_HANDLERS = "No module named 'ts.torch_handler."
 ENDED = ("Worker died.", "Backend stream closed")  # how the frontend tells that a worker is gone
+NO_GPU = 'Cannot run program "nvidia-smi"'  # what it says at each start where there is none: no cause
 JAVA_SIGNS = ("Invalid configuration", "Exception", "Error")  # how the frontend begins a complaint
 
 
@@ -55,5 +56,6 @@ def last_error(log: str) -> str:
     first complaint of the frontend. The two are written by different threads, so their lines interleave."""
     if cause := _raised(log):
         return cause
-    complaints = (line for line in log.splitlines() if any(sign in line for sign in JAVA_SIGNS))
+    said = (line for line in log.splitlines() if NO_GPU not in line)
+    complaints = (line for line in said if any(sign in line for sign in JAVA_SIGNS))
     return next(complaints, "").strip()

@@ -69,6 +69,12 @@ def test_without_a_traceback_the_cause_is_the_frontends_first_complaint() -> Non
     assert last_error("all is well\n") == ""
 
 
+def test_that_there_is_no_gpu_is_not_why_anything_fails() -> None:
+    no_gpu = 'java.io.IOException: Cannot run program "nvidia-smi": error=2, No such file or directory\n'
+    assert last_error(no_gpu) == ""
+    assert last_error(no_gpu + "Exception: the real one\n") == "Exception: the real one"
+
+
 def test_a_change_that_meets_another_one_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """As TorchServe 0.12.0 answered while workers that had been scaled down were still going."""
     under_way, accepted = requests.Response(), requests.Response()
