@@ -3,7 +3,6 @@
 A file that the model refuses would make every trial invalid, and be told at the end.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
@@ -11,12 +10,12 @@ from urllib.parse import urlsplit
 from experiments.base.errors import ExperimentError
 from experiments.bench.inputs import spread
 from experiments.load import Body
+from experiments.serving.torchserve.printed import settled
 
 MOST = 200  # of a larger folder so many, evenly spread
 NAMED = 3
 ANSWER_CHARS = 120
 TIMEOUT_S = 130.0  # TorchServe's own is 120
-LOOK_S, LOOKS = 0.3, 5  # at a log, until it grows no more: it tells the reason a moment after the answer
 
 
 def refuse_unanswered(
@@ -36,19 +35,9 @@ def refuse_unanswered(
         raise ExperimentError(
             f"{len(told)} of the {len(sent)} files sent get no good answer: {named}{more}; mend them, "
             "take them away, or try another --input-as: nothing was measured",
-            details=_whole(log) if failed else "",
+            details=settled(log) if failed else "",
         )
     return len(sent)
-
-
-def _whole(log: Callable[[], str]) -> str:
-    said = log()
-    for _ in range(LOOKS):
-        time.sleep(LOOK_S)
-        before, said = said, log()
-        if said == before:
-            break
-    return said
 
 
 def _refusal(url: str, headers: Mapping[str, str], body: Body) -> str:

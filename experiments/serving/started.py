@@ -13,12 +13,11 @@ from urllib3.exceptions import InsecureRequestWarning
 from experiments.base.errors import ServerError, waited_out
 from experiments.serving.configured import url_of
 from experiments.serving.instances import is_alive
-from experiments.serving.torchserve.printed import last_error
+from experiments.serving.torchserve.printed import last_error, settled
 from experiments.serving.torchserve.running import call
 
 LONGEST_S = 600.0  # TorchServe gives a worker two minutes to start and its model two to load
 PERIOD_S = 0.2
-LOOKS = 10
 FAILED_LOADS = 2  # the first can be bad luck, and TorchServe tries again; then it will be so for ever
 LOAD_FAILED = "Load model failed"
 PORT_TAKEN = "Address already in use"
@@ -88,16 +87,6 @@ def _get(url: str, token: str) -> requests.Response:
 
 
 def _failure(what: str, log: Path) -> ServerError:
-    printed = _settled(log)
+    printed = settled(lambda: log.read_text("utf-8", errors="replace"))
     cause = last_error(printed) or "it logged no reason"
     return ServerError(f"TorchServe does not serve: {what}: {cause} (all that it printed: {log})")
-
-
-def _settled(log: Path) -> str:
-    """What it prints, once that grows no more: a worker's last words come after what they explain."""
-    size = -1
-    for _ in range(LOOKS):
-        if size == (size := log.stat().st_size):
-            break
-        time.sleep(PERIOD_S)
-    return log.read_text("utf-8", errors="replace")

@@ -1,10 +1,13 @@
 """What TorchServe says: the cause in its log, the counters of its metrics page, an answer's message."""
 
 import re
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import requests
 
+LOOK_S, LOOKS = 0.3, 10  # at a log, until it has grown no more for that long
 MODEL_LOG = " MODEL_LOG - "  # what log4j2.xml puts before a line that a worker printed
 EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(:|$)")  # the end of a traceback; not a line of another worker
 TS_HANDLERS = "No module named 'ts.torch_handler."
@@ -22,6 +25,17 @@ def parse_counters(page: str) -> dict[str, float]:
             with suppress(ValueError):
                 counters[name] = counters.get(name, 0.0) + float(line.rsplit(" ", 1)[1])
     return counters
+
+
+def settled(read: Callable[[], str]) -> str:
+    """What `read` tells of a log that grows no more: a worker's last words come after what they explain."""
+    said = read()
+    for _ in range(LOOKS):
+        time.sleep(LOOK_S)
+        before, said = said, read()
+        if said == before:
+            break
+    return said
 
 
 def message_of(answer: requests.Response) -> str:

@@ -20,7 +20,13 @@ from experiments.load.sources import LOOPBACK
 from experiments.serving.instances import wait_until_dead
 from experiments.serving.registration import MODEL, Registration, Worker
 from experiments.serving.torchserve.archives import unpacked_into
-from experiments.serving.torchserve.printed import last_error, message_of, parse_counters, tells_of_a_kill
+from experiments.serving.torchserve.printed import (
+    last_error,
+    message_of,
+    parse_counters,
+    settled,
+    tells_of_a_kill,
+)
 
 STOP_TIMEOUT_S = 15.0
 STARTUP_TIMEOUT_S = 600  # for a model to load: several workers that compile at once take minutes
@@ -106,7 +112,7 @@ class TorchServe:
         mark = self._log_size()
         answer = self._manage("POST", "/models", params=query, timeout_s=REGISTER_TIMEOUT_S)
         if answer.status_code != 200:
-            log = self._settled_log(mark)
+            log = settled(lambda: self.log_since(mark))
             cause = last_error(log) or message_of(answer)
             raise (KilledError if tells_of_a_kill(log) else ServerError)(
                 f"TorchServe could not load {registration.archive.name} with {registration.workers} "
@@ -188,15 +194,6 @@ class TorchServe:
         with (self.folder / "server.log").open("rb") as log:
             log.seek(max(mark, self._log_size() - 16_384))
             return log.read().decode(errors="replace")
-
-    def _settled_log(self, mark: int) -> str:
-        """The log once it has stopped growing: a worker's last words arrive after the answer they explain."""
-        for _ in range(10):
-            size = self._log_size()
-            time.sleep(0.2)
-            if self._log_size() == size:
-                break
-        return self.log_since(mark)
 
     def _log_size(self) -> int:
         return (self.folder / "server.log").stat().st_size

@@ -222,14 +222,14 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     Asked to end, TorchServe waits two seconds for new connections and then kills its workers just the
     same. There is nothing to save: all it wrote lies in our temporary folder.
     """
-    family = [each.pid for each in _family(process.pid)]
+    family = _family(process.pid)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     wait_until_dead(family, STOP_TIMEOUT_S)
 
 
-def _family(pid: int) -> list[psutil.Process]:
+def _family(pid: int) -> list[int]:
     with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).children(recursive=True)
+        return [each.pid for each in psutil.Process(pid).children(recursive=True)]
     return []
